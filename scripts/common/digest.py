@@ -1,0 +1,68 @@
+"""A digest of the code a job runs: its script and every module of this project that script imports.
+
+Light enough for DAG time: the sources are parsed, never imported.
+"""
+
+import ast
+import functools
+import hashlib
+from pathlib import Path
+
+SCRIPTS = Path(__file__).resolve().parent.parent
+
+
+def _module_files(module: str) -> list[Path]:
+    """Source files importing `module` runs, packages' `__init__` included; empty when it is not ours."""
+    parts = module.split(".")
+    files = []
+    for depth in range(1, len(parts) + 1):
+        base = SCRIPTS.joinpath(*parts[:depth])
+        for candidate in (base / "__init__.py", base.with_suffix(".py")):
+            if candidate.is_file():
+                files.append(candidate)
+    return files
+
+
+@functools.cache
+def _imports(path: Path) -> tuple[Path, ...]:
+    """Project files that `path` imports directly, wherever the import stands."""
+    found: list[Path] = []
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"), filename=str(path))):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                found += _module_files(alias.name)
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            found += _module_files(node.module)
+            for alias in node.names:
+                found += _module_files(f"{node.module}.{alias.name}")
+    return tuple(found)
+
+
+@functools.cache
+def import_closure(script: str) -> tuple[Path, ...]:
+    """All project files `scripts/<script>` may load, itself included, sorted."""
+    pending, seen = [SCRIPTS / script], set()
+    while pending:
+        path = pending.pop()
+        if path not in seen:
+            seen.add(path)
+            pending.extend(_imports(path))
+    return tuple(sorted(seen))
+
+
+@functools.cache
+def script_digest(script: str) -> str:
+    """Sixteen hex digits that change whenever code reachable from `scripts/<script>` changes.
+
+    Syntax trees without docstrings are hashed, so comments, docstrings and layout retrain nothing.
+    """
+    digest = hashlib.sha256()
+    for path in import_closure(script):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+                if ast.get_docstring(node, clean=False) is not None:
+                    node.body = node.body[1:]
+        digest.update(path.relative_to(SCRIPTS).as_posix().encode() + b"\0")
+        digest.update(ast.dump(tree).encode() + b"\0")
+    return digest.hexdigest()[:16]

@@ -1,0 +1,90 @@
+"""What every result says about where it came from."""
+
+import datetime
+import importlib.metadata
+import os
+import platform
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+from common.digest import SCRIPTS, script_digest
+from common.files import sha256_of_file, sha256_of_text
+from common.settings import canonical_json
+
+_PACKAGES = ("torch", "transformers", "trl", "deepspeed", "accelerate", "datasets", "pandas", "numpy", "snakemake")
+
+
+def _git(*arguments: str) -> str | None:
+    try:
+        done = subprocess.run(
+            ["git", *arguments], cwd=SCRIPTS.parent, capture_output=True, text=True, timeout=30, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None
+
+
+def _versions() -> dict[str, str]:
+    versions = {"python": platform.python_version()}
+    for package in _PACKAGES:
+        try:
+            versions[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return versions
+
+
+def _cpu_model() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return platform.processor()
+    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "unknown")
+
+
+def _hardware() -> dict[str, Any]:
+    hardware: dict[str, Any] = {"machine": platform.machine(), "cpu": _cpu_model(), "cpus": os.cpu_count()}
+    try:
+        import torch
+
+        hardware["threads"] = torch.get_num_threads()
+        hardware["cpu_capability"] = torch.backends.cpu.get_cpu_capability()
+        hardware["gpus"] = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
+    except ImportError:
+        pass
+    return hardware
+
+
+class Provenance:
+    """Collected from the start of a job; `record` closes it with what the job found out."""
+
+    def __init__(self, script: str, settings: dict[str, Any]):
+        self._script = script
+        self._settings = settings
+        self._started = time.time()
+
+    def record(self, inputs: dict[str, Path] | None = None, **facts: Any) -> dict[str, Any]:
+        """A JSON-ready record.
+
+        Args:
+            inputs: files the result depends on, by name; their hashes are stored.
+            facts: what only the job knows: seed, n, revisions.
+        """
+        status = _git("status", "--porcelain", "--untracked-files=no")
+        return {
+            "rule": Path(self._script).stem,
+            "script": f"scripts/{self._script}",
+            "script_digest": script_digest(self._script),
+            "commit": _git("rev-parse", "HEAD"),
+            "dirty": bool(status) if status is not None else None,
+            "settings": self._settings,
+            "settings_hash": sha256_of_text(canonical_json(self._settings))[:16],
+            "inputs": {name: sha256_of_file(path) for name, path in (inputs or {}).items()},
+            "versions": _versions(),
+            "hardware": _hardware(),
+            "started": datetime.datetime.fromtimestamp(self._started, datetime.UTC).isoformat(timespec="seconds"),
+            "seconds": round(time.time() - self._started, 1),
+            **facts,
+        }

@@ -1,0 +1,175 @@
+"""Who trains on what (paper section 3.1; readings in docs/decisions.md)."""
+
+import itertools
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from common.errors import UserError
+from common.files import sha256_of_text
+from common.tasks import keyed_random
+
+Row = dict[str, Any]
+
+PROMPT_COLUMNS = ("id", "instruction", "input")
+COLUMNS: dict[str, tuple[str, ...]] = {
+    "sft": (*PROMPT_COLUMNS, "response"),
+    "coh": (*PROMPT_COLUMNS, "better", "worse", "better_source", "worse_source", "better_score", "worse_score", "tie",
+            "better_first"),
+    "rl_sft": (*PROMPT_COLUMNS, "response"),
+    "rl_reward": (*PROMPT_COLUMNS, "chosen", "rejected", "chosen_source", "rejected_source", "chosen_score",
+                  "rejected_score"),
+    "rl_prompts": PROMPT_COLUMNS,
+    "heldout": (*PROMPT_COLUMNS, "reference", "responses"),
+}
+
+
+def shuffled(rows: Iterable[Row], seed: int) -> list[Row]:
+    """Rows in an order that depends on the seed and each prompt's text alone, not on the order of the file."""
+    return sorted(rows, key=lambda row: sha256_of_text(f"{seed}\0{row['id']}"))
+
+
+def sft_rows(rows: Iterable[Row]) -> list[Row]:
+    """Prompts with their reference response; those without one are left out (and counted in the manifest)."""
+    return [{**_prompt(row), "response": row["reference"]} for row in rows if row["reference"]]
+
+
+def hindsight_pair(row: Row, seed: int) -> Row | None:
+    """The best and the second-best response, order among equals drawn by seed; None with fewer than two."""
+    if len(row["responses"]) < 2:
+        return None
+    random = keyed_random("hindsight", seed, row["id"])
+    candidates = random.sample(row["responses"], len(row["responses"]))
+    better, worse = sorted(candidates, key=lambda response: -response["score"])[:2]
+    return {
+        **_prompt(row),
+        "better": better["text"], "worse": worse["text"],
+        "better_source": better["source"], "worse_source": worse["source"],
+        "better_score": better["score"], "worse_score": worse["score"],
+        "tie": better["score"] == worse["score"],
+        "better_first": random.random() < 0.5,
+    }  # fmt: skip
+
+
+def coh_rows(rows: Iterable[Row], seed: int, ties: str) -> list[Row]:
+    """Chain-of-Hindsight pairs; `ties` is keep, drop or tie_marker (which keeps them, too)."""
+    pairs = [pair for row in rows if (pair := hindsight_pair(row, seed)) is not None]
+    return [pair for pair in pairs if not (ties == "drop" and pair["tie"])]
+
+
+def reward_rows(rows: Iterable[Row], rule: str) -> list[Row]:
+    """Preference pairs of each prompt's responses.
+
+    Args:
+        rows: prompts with scored responses.
+        rule: all_distinct (every pair whose scores differ), best_vs_worst, or best_vs_rest.
+    """
+    return [
+        {
+            **_prompt(row),
+            "chosen": chosen["text"], "rejected": rejected["text"],
+            "chosen_source": chosen["source"], "rejected_source": rejected["source"],
+            "chosen_score": chosen["score"], "rejected_score": rejected["score"],
+        }
+        for row in rows
+        for chosen, rejected in _preferences(row["responses"], rule)
+    ]  # fmt: skip
+
+
+def _preferences(responses: Sequence[Row], rule: str) -> list[tuple[Row, Row]]:
+    ranked = sorted(responses, key=lambda response: -response["score"])
+    if rule == "all_distinct":
+        pairs = list(itertools.combinations(ranked, 2))
+    elif rule == "best_vs_rest":
+        pairs = [(ranked[0], other) for other in ranked[1:]]
+    else:
+        pairs = [(ranked[0], ranked[-1])] if len(ranked) > 1 else []
+    return [(better, worse) for better, worse in pairs if better["score"] > worse["score"]]
+
+
+def _prompt(row: Row) -> Row:
+    return {column: row[column] for column in PROMPT_COLUMNS}
+
+
+def split(rows: Sequence[Row], settings: Mapping[str, Any], seed: int) -> dict[str, list[Row]]:
+    """All splits by name.
+
+    Raises:
+        UserError: when there are fewer prompts than the configuration counts on.
+    """
+    if len(rows) < settings["prompts"]:
+        what = f"{settings['prompts']} prompts are configured, {len(rows)} usable ones were found"
+        raise UserError(what, "splits.prompts", "lower the counts in `splits`, or give more instructions")
+    ordered = shuffled(rows, seed)[: settings["prompts"]]
+    parts, start = {}, 0
+    for name in ("heldout", "rl_sft", "rl_reward", "rl_prompts"):
+        parts[name] = ordered[start : start + settings[name]]
+        start += settings[name]
+    fine_tuning = ordered if settings["fine_tune_on_heldout"] else ordered[settings["heldout"] :]
+    splits = {
+        "sft": sft_rows(fine_tuning),
+        "coh": coh_rows(fine_tuning, seed, settings["ties"]),
+        "rl_sft": sft_rows(parts["rl_sft"]),
+        "rl_reward": reward_rows(parts["rl_reward"], settings["pairs"]),
+        "rl_prompts": [_prompt(row) for row in parts["rl_prompts"]],
+        "heldout": parts["heldout"],
+    }
+    check_heldout(splits, settings["fine_tune_on_heldout"])
+    return splits
+
+
+def check_heldout(splits: Mapping[str, Sequence[Row]], fine_tune_on_heldout: bool) -> None:
+    """No held-out prompt is trained on in the RL arm, nor, unless so configured, in SFT and CoH.
+
+    Prompts are compared by text, not by id.
+
+    Raises:
+        UserError: naming the first one that is.
+    """
+    heldout = {(row["instruction"].casefold(), row["input"].casefold()): row["id"] for row in splits["heldout"]}
+    trained = ["rl_sft", "rl_reward", "rl_prompts"] + ([] if fine_tune_on_heldout else ["sft", "coh"])
+    for name in trained:
+        for row in splits[name]:
+            if (row["instruction"].casefold(), row["input"].casefold()) in heldout:
+                remedy = "remove one of the two spellings of this prompt from the instruction files"
+                raise UserError("a held-out prompt is trained on", f"split {name}, prompt {row['id']}", remedy)
+
+
+def manifest(splits: Mapping[str, Sequence[Row]], rows: Sequence[Row], settings: Mapping[str, Any], seed: int) -> Row:
+    """Counts, ties by source and lengths, for people and for the report."""
+    pairs = splits["coh"]
+    ties = Counter(" = ".join(sorted((p["better_source"], p["worse_source"]))) for p in pairs if p["tie"])
+    fine_tuned = settings["prompts"] - (0 if settings["fine_tune_on_heldout"] else settings["heldout"])
+    return {
+        "seed": seed,
+        "prompts_found": len(rows),
+        "prompts_used": settings["prompts"],
+        "counts": {name: len(part) for name, part in splits.items()},
+        "reward_prompts": settings["rl_reward"],
+        "reward_pairs": len(splits["rl_reward"]),
+        "left_out": {
+            "sft_without_reference": fine_tuned - len(splits["sft"]),
+            "coh_without_pair_or_tie_dropped": fine_tuned - len(pairs),
+        },
+        "ties": {
+            "rule": settings["ties"],
+            "pairs": sum(ties.values()),
+            "share": round(sum(ties.values()) / len(pairs), 4) if pairs else None,
+            "by_source": dict(sorted(ties.items())),
+        },
+        "words": {
+            "instruction_and_input": _spread(f"{row['instruction']} {row['input']}" for row in rows),
+            "sft_response": _spread(row["response"] for row in splits["sft"]),
+            "coh_better": _spread(row["better"] for row in pairs),
+            "coh_worse": _spread(row["worse"] for row in pairs),
+        },
+        "heldout_trained_on": {"rl": False, "sft_and_coh": settings["fine_tune_on_heldout"]},
+    }
+
+
+def _spread(texts: Iterable[str]) -> Row:
+    """Mean, median and largest number of words."""
+    lengths = sorted(len(text.split()) for text in texts)
+    if not lengths:
+        return {"mean": None, "median": None, "max": None}
+    return {"mean": round(sum(lengths) / len(lengths), 1), "median": lengths[len(lengths) // 2], "max": lengths[-1]}

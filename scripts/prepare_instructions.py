@@ -1,0 +1,33 @@
+"""Join GPT-4-LLM's two files into one row a prompt, with every rejected row counted."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from common.console import Console, argument_parser, run_entry_point
+from common.files import write_json
+from common.instructions import COLUMNS, load_instructions
+from common.provenance import Provenance
+from common.rows import write_parquet
+
+
+def work(arguments: argparse.Namespace, console: Console) -> None:
+    provenance = Provenance("prepare_instructions.py", arguments.settings)
+    loaded = load_instructions(arguments.references, arguments.comparisons, arguments.settings["max_rejected_share"])
+    write_parquet(arguments.output, loaded.rows, COLUMNS)
+    inputs = {"references": arguments.references, "comparisons": arguments.comparisons}
+    write_json(arguments.summary, {**loaded.counts, "provenance": provenance.record(inputs, n=len(loaded.rows))})
+    console.say(f"{len(loaded.rows)} prompts")
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argument_parser(__doc__ or "")
+    parser.add_argument("--references", type=Path, required=True, help="alpaca_gpt4_data.json or the like")
+    parser.add_argument("--comparisons", type=Path, required=True, help="comparison_data_v2.json or the like")
+    parser.add_argument("--output", type=Path, required=True, help="parquet file to write")
+    parser.add_argument("--summary", type=Path, required=True, help="JSON file of counts to write")
+    return run_entry_point(parser, work, argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

