@@ -151,7 +151,7 @@ def training_settings(config: Mapping[str, Any], method: str, model: str) -> dic
     markers = config["prompt"]["markers"]
     used = {"sft": ("response",), "coh": ("better", "worse", "tie")}[method]
     prompt = {**config["prompt"], "markers": {name: markers[name] for name in used}}
-    engine = {key: config["compute"][key] for key in ("device", "engine")}
+    engine = {key: config["compute"][key] for key in ("device", "engine", "gradient_checkpointing")}
     return {
         "model": model,
         "method": method,
@@ -159,7 +159,7 @@ def training_settings(config: Mapping[str, Any], method: str, model: str) -> dic
         "prompt": prompt,
         "heldout_loss": not config["splits"]["fine_tune_on_heldout"],
         **config["methods"][method],
-        "compute": {**engine, "gradient_checkpointing": config["compute"]["gradient_checkpointing"]},
+        "compute": engine,
     }
 
 

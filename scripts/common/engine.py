@@ -1,0 +1,114 @@
+"""Where training runs: device, numeric type, and plain torch or DeepSpeed ZeRO-3."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from common.errors import EXIT_MACHINE, UserError
+
+
+@dataclass(frozen=True)
+class Engine:
+    """What a training script runs on."""
+
+    device: str
+    dtype: torch.dtype
+    deepspeed: bool
+    processes: int
+    rank: int
+
+    @property
+    def is_main(self) -> bool:
+        return self.rank == 0
+
+
+def start_engine(compute: Mapping[str, Any]) -> Engine:
+    """Choose device and engine, and join the other processes when a launcher started several.
+
+    Args:
+        compute: `device` (auto, cpu) and `engine` (auto, torch, deepspeed).
+
+    Raises:
+        UserError: when several processes were started without DeepSpeed on a CPU.
+    """
+    gpu = compute["device"] == "auto" and torch.cuda.is_available()
+    deepspeed = compute["engine"] == "deepspeed" or (compute["engine"] == "auto" and gpu)
+    processes = int(os.environ.get("WORLD_SIZE", "1"))
+    if processes > 1 and not deepspeed:
+        raise UserError(f"{processes} processes were started for the torch engine", "compute.engine",
+                        "set `engine: deepspeed`, or start one process", EXIT_MACHINE)  # fmt: skip
+    if deepspeed:
+        _join(gpu)
+    if gpu:
+        dtype = torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
+    else:
+        dtype = torch.float32
+    return Engine("cuda" if gpu else "cpu", dtype, deepspeed, processes, int(os.environ.get("RANK", "0")))
+
+
+def _join(gpu: bool) -> None:
+    """Initialise the process group before any model or TrainingArguments: later, DeepSpeed believes in one process."""
+    for name, value in (("RANK", "0"), ("LOCAL_RANK", "0"), ("WORLD_SIZE", "1"), ("MASTER_ADDR", "127.0.0.1")):
+        os.environ.setdefault(name, value)
+    if "MASTER_PORT" not in os.environ:
+        os.environ["MASTER_PORT"] = str(_free_port())
+    if not gpu:
+        os.environ["DS_ACCELERATOR"] = "cpu"
+    import deepspeed
+
+    deepspeed.init_distributed(dist_backend="nccl" if gpu else "gloo", verbose=False)
+
+
+def _free_port() -> int:
+    import socket
+
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def deepspeed_config(engine: Engine, per_device: int, accumulation: int, max_grad_norm: float, offload: str) -> dict[str, Any]:
+    """The one DeepSpeed configuration: ZeRO stage 3 (paper section 4).
+
+    Args:
+        engine: device and numeric type.
+        per_device: sequences a device holds at once.
+        accumulation: micro-batches to an optimizer step.
+        max_grad_norm: gradient clipping.
+        offload: none, optimizer or parameters (which offloads both) to CPU memory.
+    """
+    zero: dict[str, Any] = {
+        "stage": 3,
+        "overlap_comm": engine.device == "cuda",
+        "contiguous_gradients": True,
+        "stage3_gather_16bit_weights_on_model_save": True,
+    }
+    if offload in ("optimizer", "parameters"):
+        zero["offload_optimizer"] = {"device": "cpu", "pin_memory": engine.device == "cuda"}
+    if offload == "parameters":
+        zero["offload_param"] = {"device": "cpu", "pin_memory": engine.device == "cuda"}
+    return {
+        "zero_optimization": zero,
+        "bf16": {"enabled": engine.dtype == torch.bfloat16},
+        "fp16": {"enabled": engine.dtype == torch.float16},
+        "train_micro_batch_size_per_gpu": per_device,
+        "gradient_accumulation_steps": accumulation,
+        "train_batch_size": per_device * accumulation * engine.processes,
+        "gradient_clipping": max_grad_norm,
+        # AdamW is the trainer's own, so that both engines take the same steps.
+        "zero_allow_untested_optimizer": True,
+        "zero_force_ds_cpu_optimizer": False,
+        "steps_per_print": 1_000_000_000,
+    }
+
+
+def agree(flag: bool, engine: Engine) -> bool:
+    """True on every process when it is true on any."""
+    if engine.processes == 1:
+        return flag
+    value = torch.tensor(int(flag), device=engine.device)
+    torch.distributed.all_reduce(value, torch.distributed.ReduceOp.MAX)
+    return bool(value.item())

@@ -1,0 +1,78 @@
+"""From generated text to a verdict (paper section 5.1: the generated text is what is scored)."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+_NEGATION = re.compile(r"\b(?:not|isn't|is n't|aren't|wasn't|never|neither|nor)\s+(?:(?:a|an|the|very|really|at all)\s+)*$")
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Which answer a text names: its index, or None with the reason."""
+
+    answer: int | None
+    reason: str  # one, none or several
+
+
+def first_line(text: str) -> str:
+    """The first line with visible text, stripped; empty when there is none."""
+    return next((line.strip() for line in text.splitlines() if line.strip()), "")
+
+
+def _normal(text: str) -> str:
+    """Case folded, typographic apostrophes made plain, runs of white space made one space."""
+    return re.sub(r"\s+", " ", text.replace("\u2019", "'").casefold()).strip()
+
+
+def _wordings(accepted: Sequence[Sequence[str]]) -> list[tuple[int, str]]:
+    """(answer, wording) without a final full stop, longest wording first."""
+    pairs = [(i, _normal(w).rstrip(".")) for i, wordings in enumerate(accepted) for w in wordings]
+    return sorted(pairs, key=lambda pair: (-len(pair[1]), pair))
+
+
+def generation_verdict(text: str, accepted: Sequence[Sequence[str]]) -> Verdict:
+    """The one answer the first line names.
+
+    Wordings count at word boundaries and case-insensitively; where wordings overlap the longest counts; a negated
+    mention ("not positive") names nothing. A line that names no answer, or several, is unparseable.
+
+    Args:
+        text: what the model generated.
+        accepted: for each answer, every wording that counts as it.
+    """
+    line = _normal(first_line(text))
+    taken = [False] * len(line)
+    named = set()
+    for answer, wording in _wordings(accepted):
+        if not wording:
+            continue
+        for match in re.finditer(rf"(?<!\w){re.escape(wording)}(?!\w)", line):
+            start, end = match.span()
+            if any(taken[start:end]):
+                continue
+            taken[start:end] = [True] * (end - start)
+            if not _NEGATION.search(line[:start]):
+                named.add(answer)
+    if len(named) == 1:
+        return Verdict(named.pop(), "one")
+    return Verdict(None, "several" if named else "none")
+
+
+def strict_verdict(text: str, accepted: Sequence[Sequence[str]]) -> Verdict:
+    """The answer that is the whole first line, a final full stop apart."""
+    line = _normal(first_line(text)).rstrip(".")
+    named = {answer for answer, wording in _wordings(accepted) if wording == line}
+    if len(named) == 1:
+        return Verdict(named.pop(), "one")
+    return Verdict(None, "several" if named else "none")
+
+
+def likelihood_verdict(logprobs: Sequence[float], tokens: Sequence[int]) -> int:
+    """The answer with the highest log-likelihood a token; the first of equals.
+
+    Args:
+        logprobs: log-likelihood of each answer.
+        tokens: number of tokens of each.
+    """
+    return max(range(len(logprobs)), key=lambda i: logprobs[i] / tokens[i])
