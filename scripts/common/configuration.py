@@ -5,7 +5,7 @@ Imported while the DAG is planned, so it loads nothing heavy.
 
 import copy
 import difflib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -112,79 +112,47 @@ def _check_selections(config: Mapping[str, Any]) -> list[str]:
     return problems
 
 
-def check_overlay(path: str) -> None:
-    """Refuse an overlay that does not name its preset: it would overwrite another preset's results.
+def load_configuration(base: Path, overlays: Sequence[Path], command_line: Mapping[str, Any]) -> dict[str, Any]:
+    """The base configuration with overlays and command-line values laid over it, checked.
+
+    Mappings merge key by key, lists and single values are replaced, and a block that names its `kind` replaces the
+    block under it whole, so that no key of another kind is left behind.
+
+    Args:
+        base: the default configuration file.
+        overlays: further files, the later ones on top.
+        command_line: values given with `--config`.
 
     Raises:
-        UserError: when the file names none.
+        UserError: when a file is unreadable, an overlay names no preset, or the result is not valid.
     """
+    config = _read_mapping(base)
+    for overlay in overlays:
+        if overlay.resolve() == base.resolve():
+            continue
+        content = _read_mapping(overlay)
+        if "preset" not in content:
+            remedy = "add a line such as `preset: my-run`; without it the demo's results would be overwritten"
+            raise UserError("a configuration overlay names no preset", str(overlay), remedy)
+        config = merge(config, content)
+    where = ", ".join(str(path) for path in (base, *overlays))
+    return check_configuration(merge(config, command_line), where)
+
+
+def _read_mapping(path: Path) -> dict[str, Any]:
     try:
-        content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise UserError(f"a configuration file cannot be read: {error}", path, "mend the file") from error
-    if not isinstance(content, dict) or "preset" not in content:
-        raise UserError("a configuration overlay names no preset", path, "add a line such as `preset: my-run`")
+        raise UserError(f"a configuration file cannot be read: {error}", str(path), "mend the file") from error
+    if not isinstance(content, dict):
+        raise UserError("a configuration file is no mapping of keys", str(path), "mend the file")
+    return content
 
 
-# --- the part of the configuration each job depends on -------------------------------------------------------
-
-
-def prepare_model_settings(config: Mapping[str, Any], model: str) -> dict[str, Any]:
-    source = config["models"][model]["source"]
-    settings = {"source": source}
-    if source["kind"] == "random":
-        settings["seed"] = config["seed"]
-    return settings
-
-
-def split_settings(config: Mapping[str, Any]) -> dict[str, Any]:
-    return {"seed": config["seed"], "splits": config["splits"]}
-
-
-def task_settings(config: Mapping[str, Any], task: str) -> dict[str, Any]:
-    block = config["tasks"][task]
-    return {"task": task, "source": block["source"], "max_rejected_share": block["max_rejected_share"]}
-
-
-def training_settings(config: Mapping[str, Any], method: str, model: str) -> dict[str, Any]:
-    """Everything a checkpoint depends on; devices and checkpoint intervals are not among it."""
-    markers = config["prompt"]["markers"]
-    used = {"sft": ("response",), "coh": ("better", "worse", "tie")}[method]
-    prompt = {**config["prompt"], "markers": {name: markers[name] for name in used}}
-    engine = {key: config["compute"][key] for key in ("device", "engine", "gradient_checkpointing")}
-    return {
-        "model": model,
-        "method": method,
-        "seed": config["seed"],
-        "prompt": prompt,
-        "heldout_loss": not config["splits"]["fine_tune_on_heldout"],
-        **config["methods"][method],
-        "compute": engine,
-    }
-
-
-def evaluation_settings(config: Mapping[str, Any], model: str, method: str, task: str) -> dict[str, Any]:
-    block = {key: value for key, value in config["evaluation"].items() if key != "markers"}
-    marker = config["evaluation"]["markers"].get(method, "response")
-    return {
-        "model": model,
-        "method": method,
-        "task": task,
-        "seed": config["seed"],
-        "marker": config["prompt"]["markers"][marker],
-        "device": config["compute"]["device"],
-        **block,
-    }
-
-
-def draws(config: Mapping[str, Any]) -> list[tuple[int, int]]:
-    """(k, seed) of every run: zero-shot once as seed 0, the others once a seed."""
-    evaluation = config["evaluation"]
-    return [(k, seed) for k in evaluation["shots"] for seed in (evaluation["seeds"] if k else [0])]
-
-
-def table3_settings(config: Mapping[str, Any]) -> dict[str, Any]:
-    models = {name: {key: value for key, value in config["models"][name].items() if key != "source"}
-              for name in config["table3"]["models"]}
-    evaluation = config["evaluation"]
-    return {**config["table3"], "models": models, "shots": evaluation["shots"], "seeds": evaluation["seeds"]}
+def merge(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """`over` laid over `under`; see `load_configuration`."""
+    merged = dict(under)
+    for key, value in over.items():
+        both = isinstance(value, Mapping) and isinstance(merged.get(key), Mapping)
+        merged[key] = merge(merged[key], value) if both and "kind" not in value else value
+    return merged

@@ -27,6 +27,15 @@ def sha256_of_text(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
+def canonical_json(value: Any) -> str:
+    """One spelling for one meaning: keys sorted, no spaces, NaN refused.
+
+    Snakemake compares parameters as an unordered set of values; one sorted JSON string makes swapped values
+    visible and reordered keys invisible.
+    """
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
 def sync_directory(path: Path) -> None:
     """Flush a directory's entries to disk, so that a rename survives a power cut."""
     descriptor = os.open(path, os.O_RDONLY)

@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from common.digest import SCRIPTS, script_digest
-from common.files import sha256_of_file, sha256_of_text
-from common.settings import canonical_json
+from common.files import canonical_json, sha256_of_file, sha256_of_text
 
 _PACKAGES = ("torch", "transformers", "trl", "deepspeed", "accelerate", "datasets", "pandas", "numpy", "snakemake")
 

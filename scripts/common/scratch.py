@@ -14,8 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from common.console import Console
-from common.files import sha256_of_text
-from common.settings import canonical_json
+from common.files import canonical_json, sha256_of_text
 
 
 def fingerprint(**parts: Any) -> str:

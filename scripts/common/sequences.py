@@ -1,13 +1,11 @@
 """From prompts and responses to token sequences with loss masks (paper equations 1 and 3)."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from transformers import PreTrainedTokenizerFast
-
-from common.prompts import PromptFormat, respond
 
 IGNORED = -100
 
@@ -96,31 +94,6 @@ def encode(
         labels += [*before, *response, tokenizer.eos_token_id if whole else IGNORED]
     cut = tuple(r.name for r, length, keep in zip(responses, lengths, kept, strict=True) if keep < length)
     return TokenSequence(ids, labels, cut)
-
-
-def sft_responses(row: Mapping[str, Any], prompt: PromptFormat) -> list[Response]:
-    """The one response of supervised fine-tuning (paper section 3.2); the row has `response`."""
-    before = prompt.prompt(row["instruction"], row["input"]) + prompt.markers["response"]
-    return [Response(before, respond("", row["response"]), "response")]
-
-
-def coh_responses(row: Mapping[str, Any], prompt: PromptFormat, tie_marker: bool) -> list[Response]:
-    """Both responses of Chain-of-Hindsight in one sequence (paper section 3.5), in the order the split drew.
-
-    Args:
-        row: a row of the coh split.
-        prompt: prompt format with the markers better, worse and tie.
-        tie_marker: write tied pairs with the tie marker, as the original CoH has a template for them.
-    """
-    tied = tie_marker and row["tie"]
-    better = (prompt.markers["tie" if tied else "better"], row["better"], "better")
-    worse = (prompt.markers["tie" if tied else "worse"], row["worse"], "worse")
-    first, second = (better, worse) if row["better_first"] else (worse, better)
-    start = prompt.prompt(row["instruction"], row["input"])
-    return [
-        Response(start + first[0], respond("", first[1]), first[2]),
-        Response("\n" + second[0], respond("", second[1]), second[2]),
-    ]
 
 
 @dataclass(frozen=True)

@@ -38,3 +38,61 @@ def bootstrap_interval(values: Sequence[float] | np.ndarray, seed: int) -> tuple
         means[start : start + 500] = items[draws].mean(axis=1)
     low, high = np.quantile(means, [0.025, 0.975])
     return float(low), float(high)
+
+
+def mean_interval(correct: np.ndarray, seed: int) -> tuple[float, float]:
+    """95 % interval of an accuracy: Wilson for one run, bootstrap over items for the mean of several.
+
+    Where every run got every item right (or wrong) resampling has no spread, so Wilson over the items is taken.
+
+    Args:
+        correct: booleans, shape (runs, items), the same items in each run.
+        seed: of the resampling.
+    """
+    runs, items = correct.shape
+    if runs == 1 or correct.all() or not correct.any():
+        return wilson_interval(int(correct[0].sum()), items)
+    return bootstrap_interval(correct, seed)
+
+
+def paired_p_value(first: np.ndarray, second: np.ndarray, seed: int) -> float:
+    """Two-sided p-value of a difference in accuracy on the same items.
+
+    One run each: exact McNemar test. Means of several runs: the per-item mean differences' signs are flipped at
+    random (a permutation test over items), which asks for no normality.
+
+    Args:
+        first: booleans, shape (runs, items).
+        second: the same shape.
+        seed: of the permutations.
+    """
+    difference = first.mean(axis=0) - second.mean(axis=0)
+    if first.shape[0] == 1:
+        wins, losses = int((difference > 0).sum()), int((difference < 0).sum())
+        return mcnemar_p_value(wins, losses)
+    generator = np.random.default_rng(seed)
+    observed = abs(difference.sum())
+    extreme = 0
+    for _ in range(0, BOOTSTRAP_SAMPLES, 500):
+        signs = generator.integers(0, 2, size=(500, len(difference))) * 2 - 1
+        extreme += int((np.abs(signs @ difference) >= observed - 1e-9).sum())
+    return (extreme + 1) / (BOOTSTRAP_SAMPLES + 1)
+
+
+def mcnemar_p_value(wins: int, losses: int) -> float:
+    """Exact two-sided McNemar test: items only one of the two got right, as tosses of a fair coin."""
+    n = wins + losses
+    if n == 0:
+        return 1.0
+    tail = sum(math.comb(n, i) for i in range(min(wins, losses) + 1)) / 2**n
+    return min(1.0, 2 * tail)
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """p-values adjusted for their number (Holm 1979), in the order given."""
+    order = sorted(range(len(p_values)), key=lambda i: p_values[i])
+    adjusted, largest = [0.0] * len(p_values), 0.0
+    for rank, i in enumerate(order):
+        largest = max(largest, min(1.0, (len(p_values) - rank) * p_values[i]))
+        adjusted[i] = largest
+    return adjusted

@@ -1,0 +1,57 @@
+"""SFT, reward-model reinforcement learning and Chain-of-Hindsight compared: from raw data to the paper's tables."""
+
+from snakemake.utils import min_version
+
+min_version("9.0")
+
+
+configfile: "config.yaml"
+
+
+include: "rules/common.smk"
+
+
+config = resolved_configuration()
+RESULTS = f"results/{config['preset']}"
+
+
+pathvars:
+    results=RESULTS,
+
+
+wildcard_constraints:
+    model=either(config["models"]),
+    task=either(config["tasks"]),
+    method="[a-z0-9_]+",
+
+
+include: "rules/data.smk"
+include: "rules/train.smk"
+include: "rules/evaluate.smk"
+include: "rules/report.smk"
+
+
+localrules:
+    all,
+    downloads,
+    tables,
+
+
+rule all:
+    input:
+        data_artifacts(),
+        training_artifacts(),
+        evaluation_artifacts(),
+        table_artifacts(),
+    default_target: True
+
+
+rule downloads:
+    """Everything that needs a network; after it the rest runs offline."""
+    input:
+        download_artifacts(),
+
+
+rule tables:
+    input:
+        table_artifacts(),

@@ -1,0 +1,32 @@
+"""Scores: one job a checkpoint and task, all numbers of shots and seeds from one model load."""
+
+
+rule evaluate_task:
+    input:
+        model="<results>/models/{model}/{method}",
+        train="<results>/data/tasks/{task}/train.parquet",
+        eval="<results>/data/tasks/{task}/eval.parquet",
+    output:
+        scores(suffix="json"),
+        scores(suffix="parquet"),
+    log:
+        "<results>/logs/evaluate_task/{model}_{method}_{task}.log",
+    benchmark:
+        "<results>/benchmarks/evaluate_task/{model}_{method}_{task}.tsv"
+    threads: config["compute"]["threads"]
+    resources:
+        gpu=config["compute"]["evaluation_gpus"],
+        mem_mb=8000,
+    params:
+        settings=lambda wildcards: canonical_json(settings.evaluation_settings(config, **wildcards)),
+        code=script_digest("evaluate_task.py"),
+        draws=" ".join(f"{k}:{seed}" for k, seed in settings.draws(config)),
+        task=subpath(input.eval, parent=True),
+        folder=subpath(output[0], parent=True),
+    conda:
+        "../envs/evaluate.yaml"
+    shell:
+        "exec python scripts/launch.py --gpus {resources.gpu} --threads {threads} scripts/evaluate_task.py"
+        " --settings {params.settings:q} --model {input.model:q} --task {params.task:q} --draws {params.draws}"
+        " --scratch {RESULTS}/scratch/evaluate_task/{wildcards.model:q}_{wildcards.method}_{wildcards.task:q}"
+        " --output {params.folder:q} --log {log:q}"

@@ -1,0 +1,106 @@
+"""Base models in one layout, and one rule a fine-tuning method."""
+
+
+rule prepare_model:
+    input:
+        unpack(model_inputs),
+    output:
+        directory("<results>/models/{model}/pretrained"),
+    log:
+        "<results>/logs/prepare_model/{model}.log",
+    benchmark:
+        "<results>/benchmarks/prepare_model/{model}.tsv"
+    threads: 1
+    resources:
+        mem_mb=8000,
+    params:
+        settings=lambda wildcards: canonical_json(settings.prepare_model_settings(config, wildcards.model)),
+        code=script_digest("prepare_model.py"),
+        sources=as_options,
+    conda:
+        "../envs/train.yaml"
+    shell:
+        "exec python scripts/prepare_model.py --settings {params.settings:q} {params.sources}"
+        " --output {output:q} --log {log:q}"
+
+
+rule train_sft:
+    input:
+        model="<results>/models/{model}/pretrained",
+        train="<results>/data/splits/sft.parquet",
+        heldout="<results>/data/splits/heldout.parquet",
+    output:
+        model=directory("<results>/models/{model}/sft"),
+        metrics="<results>/training/{model}/sft/metrics.csv",
+    log:
+        "<results>/logs/train_sft/{model}.log",
+    benchmark:
+        "<results>/benchmarks/train_sft/{model}.tsv"
+    threads: config["compute"]["threads"]
+    resources:
+        gpu=config["compute"]["gpus"],
+        mem_mb=8000,
+    params:
+        settings=lambda wildcards: canonical_json(settings.training_settings(config, "sft", wildcards.model)),
+        code=script_digest("train_sft.py"),
+    conda:
+        "../envs/train.yaml"
+    shell:
+        "exec python scripts/launch.py --gpus {resources.gpu} --threads {threads}"
+        " --processes {config[compute][processes]} scripts/train_sft.py --settings {params.settings:q}"
+        " --model {input.model:q} --train {input.train:q} --heldout {input.heldout:q}"
+        " --scratch {RESULTS}/scratch/train_sft/{wildcards.model:q} --offload {config[compute][offload]}"
+        " --checkpoint-minutes {config[compute][checkpoint_minutes]}"
+        " --metrics {output.metrics:q} --output {output.model:q} --log {log:q}"
+
+
+rule train_coh:
+    input:
+        model="<results>/models/{model}/pretrained",
+        train="<results>/data/splits/coh.parquet",
+        heldout="<results>/data/splits/heldout.parquet",
+    output:
+        model=directory("<results>/models/{model}/coh"),
+        metrics="<results>/training/{model}/coh/metrics.csv",
+    log:
+        "<results>/logs/train_coh/{model}.log",
+    benchmark:
+        "<results>/benchmarks/train_coh/{model}.tsv"
+    threads: config["compute"]["threads"]
+    resources:
+        gpu=config["compute"]["gpus"],
+        mem_mb=8000,
+    params:
+        settings=lambda wildcards: canonical_json(settings.training_settings(config, "coh", wildcards.model)),
+        code=script_digest("train_coh.py"),
+    conda:
+        "../envs/train.yaml"
+    shell:
+        "exec python scripts/launch.py --gpus {resources.gpu} --threads {threads}"
+        " --processes {config[compute][processes]} scripts/train_coh.py --settings {params.settings:q}"
+        " --model {input.model:q} --train {input.train:q} --heldout {input.heldout:q}"
+        " --scratch {RESULTS}/scratch/train_coh/{wildcards.model:q} --offload {config[compute][offload]}"
+        " --checkpoint-minutes {config[compute][checkpoint_minutes]}"
+        " --metrics {output.metrics:q} --output {output.model:q} --log {log:q}"
+
+
+rule plot_training:
+    input:
+        "<results>/training/{model}/{method}/metrics.csv",
+    output:
+        "<results>/training/{model}/{method}/curve.svg",
+    log:
+        "<results>/logs/plot_training/{model}_{method}.log",
+    benchmark:
+        "<results>/benchmarks/plot_training/{model}_{method}.tsv"
+    threads: 1
+    resources:
+        mem_mb=1000,
+    params:
+        settings=lambda wildcards: canonical_json({"title": f"{config['models'][wildcards.model]['label']}, {wildcards.method}"}),
+        code=script_digest("plot_training.py"),
+    conda:
+        "../envs/report.yaml"
+    shell:
+        "exec python scripts/plot_training.py --settings {params.settings:q} --metrics {input:q} --output {output:q}"
+        " --log {log:q}"

@@ -1,0 +1,34 @@
+"""Put the cells of all tables into one file, each with the id that `make trace CELL=` takes."""
+
+import argparse
+import csv
+import sys
+from pathlib import Path
+
+from common.console import Console, argument_parser, run_entry_point
+from common.errors import UserError
+from common.files import write_text
+from common.tables import CELL_COLUMNS, to_csv
+
+
+def work(arguments: argparse.Namespace, console: Console) -> None:
+    rows: list[list[str]] = []
+    for path in arguments.cells:
+        with open(path, encoding="utf-8", newline="") as file:
+            rows += [[row[column] for column in CELL_COLUMNS] for row in csv.DictReader(file)]
+    names = [row[0] for row in rows]
+    if len(set(names)) < len(names):
+        repeated = next(name for name in names if names.count(name) > 1)
+        raise UserError(f"the cell {repeated} stands twice", ", ".join(map(str, arguments.cells)), "report this")
+    write_text(arguments.output, to_csv(CELL_COLUMNS, rows))
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argument_parser(__doc__ or "")
+    parser.add_argument("--cells", type=Path, nargs="+", required=True, help="cell files of the tables")
+    parser.add_argument("--output", type=Path, required=True, help="CSV file to write")
+    return run_entry_point(parser, work, argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

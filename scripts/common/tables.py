@@ -1,0 +1,139 @@
+"""One table, four renderings: CSV, Markdown, LaTeX and HTML, every text escaped for where it goes."""
+
+import csv
+import html
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tabulate import tabulate
+
+from common.files import write_text
+
+CELL_COLUMNS = ("cell", "table", "row", "column", "value", "stderr", "n", "source")
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of texts.
+
+    Attributes:
+        caption: one sentence.
+        header: column titles; `groups` spans them.
+        groups: (title, number of columns) over the header, summing up to its length.
+        rows: cells as texts.
+        bold: (row, column) of cells set in bold.
+        notes: sentences under the table.
+    """
+
+    caption: str
+    header: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    groups: Sequence[tuple[str, int]] = ()
+    bold: frozenset[tuple[int, int]] = frozenset()
+    notes: Sequence[str] = field(default_factory=tuple)
+
+
+_LATEX = {
+    "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
+    "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "\u2013": "--", "\u00b1": r"$\pm$",
+}  # fmt: skip
+
+
+def escape_latex(text: str) -> str:
+    """Text that LaTeX prints as it is."""
+    return "".join(_LATEX.get(char, char) for char in text)
+
+
+def escape_markdown(text: str) -> str:
+    """Text that Markdown (with HTML) prints as it is, inside a table cell."""
+    escaped = html.escape(text, quote=False)
+    for char in "\\`*_[]|":
+        escaped = escaped.replace(char, "\\" + char)
+    return escaped.replace("\n", "<br>")
+
+
+def _full_header(table: Table) -> list[str]:
+    titles = [title for title, count in table.groups for _ in range(count)] or [""] * len(table.header)
+    return [f"{group} {name}".strip() for group, name in zip(titles, table.header, strict=True)]
+
+
+def to_markdown(table: Table) -> str:
+    rows = [
+        [f"**{escape_markdown(cell)}**" if (i, j) in table.bold else escape_markdown(cell) for j, cell in enumerate(row)]
+        for i, row in enumerate(table.rows)
+    ]
+    header = [escape_markdown(title) for title in _full_header(table)]
+    body = tabulate(rows, headers=header, tablefmt="pipe", disable_numparse=True)
+    notes = "".join(f"\n- {escape_markdown(note)}" for note in table.notes)
+    return f"**{escape_markdown(table.caption)}**\n\n{body}\n{notes}\n"
+
+
+def to_latex(table: Table) -> str:
+    def line(cells: Sequence[str]) -> str:
+        return " & ".join(cells) + r" \\"
+
+    rows = [
+        line([rf"\textbf{{{escape_latex(cell)}}}" if (i, j) in table.bold else escape_latex(cell) for j, cell in enumerate(row)])
+        for i, row in enumerate(table.rows)
+    ]
+    spans = [rf"\multicolumn{{{count}}}{{c}}{{{escape_latex(title)}}}" for title, count in table.groups]
+    head = ([line(spans)] if spans else []) + [line([escape_latex(title) for title in table.header])]
+    notes = [rf"\par\footnotesize {escape_latex(note)}" for note in table.notes]
+    lines = [
+        r"\begin{table}", r"\centering", rf"\caption{{{escape_latex(table.caption)}}}",
+        rf"\begin{{tabular}}{{{'l' * len(table.header)}}}", r"\toprule", *head, r"\midrule", *rows, r"\bottomrule",
+        r"\end{tabular}", *notes, r"\end{table}",
+    ]  # fmt: skip
+    return "\n".join(lines) + "\n"
+
+
+_STYLE = """
+:root { color-scheme: light dark; }
+body { font: 16px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 80rem; padding: 0 1rem; }
+.scroll { overflow-x: auto; }
+table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
+caption { text-align: left; font-weight: 600; padding: .5rem 0; }
+th, td { padding: .35rem .7rem; text-align: left; white-space: pre-line; vertical-align: top; }
+thead th { border-bottom: 1px solid; }
+tbody tr:nth-child(even) { background: color-mix(in srgb, currentColor 6%, transparent); }
+.notes { font-size: .9rem; max-width: 60rem; }
+"""
+
+
+def to_html(table: Table) -> str:
+    def row(cells: Sequence[str], i: int) -> str:
+        inner = "".join(
+            f"<td>{f'<strong>{html.escape(cell)}</strong>' if (i, j) in table.bold else html.escape(cell)}</td>"
+            for j, cell in enumerate(cells)
+        )
+        return f"<tr>{inner}</tr>"
+
+    spans = "".join(f'<th colspan="{count}" scope="colgroup">{html.escape(title)}</th>' for title, count in table.groups)
+    heads = "".join(f'<th scope="col">{html.escape(title)}</th>' for title in table.header)
+    body = "\n".join(row(cells, i) for i, cells in enumerate(table.rows))
+    notes = "".join(f"<li>{html.escape(note)}</li>" for note in table.notes)
+    return (
+        f'<!doctype html>\n<html lang="en">\n<head><meta charset="utf-8">\n'
+        f'<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f"<title>{html.escape(table.caption)}</title>\n<style>{_STYLE}</style></head>\n<body>\n"
+        f'<div class="scroll"><table>\n<caption>{html.escape(table.caption)}</caption>\n<thead>'
+        f"{f'<tr>{spans}</tr>' if spans else ''}<tr>{heads}</tr></thead>\n<tbody>\n{body}\n</tbody>\n</table></div>\n"
+        f'<ul class="notes">{notes}</ul>\n</body>\n</html>\n'
+    )
+
+
+def to_csv(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    """Plain CSV; a missing value is an empty field."""
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(header)
+    writer.writerows(["" if cell is None else cell for cell in row] for row in rows)
+    return buffer.getvalue()
+
+
+def write_table(table: Table, folder: Path, name: str) -> None:
+    """Write the Markdown, LaTeX and HTML renderings."""
+    for kind, text in (("md", to_markdown(table)), ("tex", to_latex(table)), ("html", to_html(table))):
+        write_text(folder / f"{name}.{kind}", text)

@@ -1,0 +1,33 @@
+"""Download one file of an evaluation task at a pinned revision of the hub."""
+
+import argparse
+import sys
+import tempfile
+from pathlib import Path
+
+from common.console import Console, argument_parser, run_entry_point
+from common.downloads import hub_snapshot
+from common.errors import UserError
+from common.files import write_bytes
+
+
+def work(arguments: argparse.Namespace, console: Console) -> None:
+    source = arguments.settings
+    console.say(f"downloading {source['file']} of {source['repository']}")
+    with tempfile.TemporaryDirectory() as folder:
+        hub_snapshot(source["repository"], source["revision"], Path(folder), "dataset", [source["file"]])
+        found = Path(folder) / source["file"]
+        if not found.is_file():
+            raise UserError(f"the repository has no file {source['file']}", f"{source['repository']} at {source['revision']}",
+                            "check `train` and `eval` of the task's source")  # fmt: skip
+        write_bytes(arguments.output, found.read_bytes())
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argument_parser(__doc__ or "")
+    parser.add_argument("--output", type=Path, required=True, help="file to write")
+    return run_entry_point(parser, work, argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
