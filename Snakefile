@@ -38,12 +38,12 @@ localrules:
 
 
 rule all:
+    default_target: True
     input:
         data_artifacts(),
         training_artifacts(),
         evaluation_artifacts(),
         table_artifacts(),
-    default_target: True
 
 
 rule downloads:

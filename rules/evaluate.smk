@@ -13,20 +13,23 @@ rule evaluate_task:
         "<results>/logs/evaluate_task/{model}_{method}_{task}.log",
     benchmark:
         "<results>/benchmarks/evaluate_task/{model}_{method}_{task}.tsv"
+    conda:
+        "../envs/evaluate.yaml"
     threads: config["compute"]["threads"]
     resources:
         gpu=config["compute"]["evaluation_gpus"],
         mem_mb=8000,
     params:
-        settings=lambda wildcards: canonical_json(settings.evaluation_settings(config, **wildcards)),
+        settings=lambda wildcards: canonical_json(
+            settings.evaluation_settings(config, **wildcards)
+        ),
         code=script_digest("evaluate_task.py"),
         draws=" ".join(f"{k}:{seed}" for k, seed in settings.draws(config)),
+        scratch=f"{RESULTS}/scratch/evaluate_task/{{model}}_{{method}}_{{task}}",
         task=subpath(input.eval, parent=True),
         folder=subpath(output[0], parent=True),
-    conda:
-        "../envs/evaluate.yaml"
     shell:
         "exec python scripts/launch.py --gpus {resources.gpu} --threads {threads} scripts/evaluate_task.py"
         " --settings {params.settings:q} --model {input.model:q} --task {params.task:q} --draws {params.draws}"
-        " --scratch {RESULTS}/scratch/evaluate_task/{wildcards.model:q}_{wildcards.method}_{wildcards.task:q}"
+        " --scratch {params.scratch:q}"
         " --output {params.folder:q} --log {log:q}"

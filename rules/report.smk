@@ -10,7 +10,9 @@ rule render_table3:
     input:
         scores=evaluation_artifacts(),
         tasks=expand("<results>/data/tasks/{task}/summary.json", task=TASKS()),
-        models=expand("<results>/models/{model}/{method}", model=MODELS(), method=METHODS()),
+        models=expand(
+            "<results>/models/{model}/{method}", model=MODELS(), method=METHODS()
+        ),
     output:
         expand("<results>/tables/table3.{kind}", kind=["csv", "md", "tex", "html"]),
         cells="<results>/tables/table3_cells.csv",
@@ -18,18 +20,19 @@ rule render_table3:
         "<results>/logs/render_table3/all.log",
     benchmark:
         "<results>/benchmarks/render_table3/all.tsv"
+    conda:
+        "../envs/report.yaml"
     threads: 1
     resources:
         mem_mb=2000,
     params:
         settings=canonical_json(settings.table3_settings(config)),
         code=script_digest("render_table3.py"),
+        results=subpath(output.cells, ancestor=2),
         folder=subpath(output.cells, parent=True),
-    conda:
-        "../envs/report.yaml"
     shell:
-        "exec python scripts/render_table3.py --settings {params.settings:q} --eval {RESULTS}/eval"
-        " --models {RESULTS}/models --output {params.folder:q} --log {log:q}"
+        "exec python scripts/render_table3.py --settings {params.settings:q} --eval {params.results:q}/eval"
+        " --models {params.results:q}/models --output {params.folder:q} --log {log:q}"
 
 
 rule collect_cells:
@@ -41,13 +44,13 @@ rule collect_cells:
         "<results>/logs/collect_cells/all.log",
     benchmark:
         "<results>/benchmarks/collect_cells/all.tsv"
+    conda:
+        "../envs/report.yaml"
     threads: 1
     resources:
         mem_mb=1000,
     params:
         settings=canonical_json({}),
         code=script_digest("collect_cells.py"),
-    conda:
-        "../envs/report.yaml"
     shell:
         "exec python scripts/collect_cells.py --settings {params.settings:q} --cells {input:q} --output {output:q} --log {log:q}"

@@ -10,15 +10,17 @@ rule prepare_model:
         "<results>/logs/prepare_model/{model}.log",
     benchmark:
         "<results>/benchmarks/prepare_model/{model}.tsv"
+    conda:
+        "../envs/train.yaml"
     threads: 1
     resources:
         mem_mb=8000,
     params:
-        settings=lambda wildcards: canonical_json(settings.prepare_model_settings(config, wildcards.model)),
+        settings=lambda wildcards: canonical_json(
+            settings.prepare_model_settings(config, wildcards.model)
+        ),
         code=script_digest("prepare_model.py"),
         sources=as_options,
-    conda:
-        "../envs/train.yaml"
     shell:
         "exec python scripts/prepare_model.py --settings {params.settings:q} {params.sources}"
         " --output {output:q} --log {log:q}"
@@ -36,21 +38,27 @@ rule train_sft:
         "<results>/logs/train_sft/{model}.log",
     benchmark:
         "<results>/benchmarks/train_sft/{model}.tsv"
+    conda:
+        "../envs/train.yaml"
     threads: config["compute"]["threads"]
     resources:
         gpu=config["compute"]["gpus"],
         mem_mb=8000,
+        processes=config["compute"]["processes"],
+        checkpoint_seconds=config["compute"]["checkpoint_seconds"],
+        offload=config["compute"]["offload"],
     params:
-        settings=lambda wildcards: canonical_json(settings.training_settings(config, "sft", wildcards.model)),
+        settings=lambda wildcards: canonical_json(
+            settings.training_settings(config, "sft", wildcards.model)
+        ),
         code=script_digest("train_sft.py"),
-    conda:
-        "../envs/train.yaml"
+        scratch=f"{RESULTS}/scratch/train_sft/{{model}}",
     shell:
         "exec python scripts/launch.py --gpus {resources.gpu} --threads {threads}"
-        " --processes {config[compute][processes]} scripts/train_sft.py --settings {params.settings:q}"
+        " --processes {resources.processes} scripts/train_sft.py --settings {params.settings:q}"
         " --model {input.model:q} --train {input.train:q} --heldout {input.heldout:q}"
-        " --scratch {RESULTS}/scratch/train_sft/{wildcards.model:q} --offload {config[compute][offload]}"
-        " --checkpoint-minutes {config[compute][checkpoint_minutes]}"
+        " --scratch {params.scratch:q} --offload {resources.offload}"
+        " --checkpoint-seconds {resources.checkpoint_seconds}"
         " --metrics {output.metrics:q} --output {output.model:q} --log {log:q}"
 
 
@@ -66,21 +74,27 @@ rule train_coh:
         "<results>/logs/train_coh/{model}.log",
     benchmark:
         "<results>/benchmarks/train_coh/{model}.tsv"
+    conda:
+        "../envs/train.yaml"
     threads: config["compute"]["threads"]
     resources:
         gpu=config["compute"]["gpus"],
         mem_mb=8000,
+        processes=config["compute"]["processes"],
+        checkpoint_seconds=config["compute"]["checkpoint_seconds"],
+        offload=config["compute"]["offload"],
     params:
-        settings=lambda wildcards: canonical_json(settings.training_settings(config, "coh", wildcards.model)),
+        settings=lambda wildcards: canonical_json(
+            settings.training_settings(config, "coh", wildcards.model)
+        ),
         code=script_digest("train_coh.py"),
-    conda:
-        "../envs/train.yaml"
+        scratch=f"{RESULTS}/scratch/train_coh/{{model}}",
     shell:
         "exec python scripts/launch.py --gpus {resources.gpu} --threads {threads}"
-        " --processes {config[compute][processes]} scripts/train_coh.py --settings {params.settings:q}"
+        " --processes {resources.processes} scripts/train_coh.py --settings {params.settings:q}"
         " --model {input.model:q} --train {input.train:q} --heldout {input.heldout:q}"
-        " --scratch {RESULTS}/scratch/train_coh/{wildcards.model:q} --offload {config[compute][offload]}"
-        " --checkpoint-minutes {config[compute][checkpoint_minutes]}"
+        " --scratch {params.scratch:q} --offload {resources.offload}"
+        " --checkpoint-seconds {resources.checkpoint_seconds}"
         " --metrics {output.metrics:q} --output {output.model:q} --log {log:q}"
 
 
@@ -93,14 +107,18 @@ rule plot_training:
         "<results>/logs/plot_training/{model}_{method}.log",
     benchmark:
         "<results>/benchmarks/plot_training/{model}_{method}.tsv"
+    conda:
+        "../envs/report.yaml"
     threads: 1
     resources:
         mem_mb=1000,
     params:
-        settings=lambda wildcards: canonical_json({"title": f"{config['models'][wildcards.model]['label']}, {wildcards.method}"}),
+        settings=lambda wildcards: canonical_json(
+            {
+                "title": f"{config['models'][wildcards.model]['label']}, {wildcards.method}"
+            }
+        ),
         code=script_digest("plot_training.py"),
-    conda:
-        "../envs/report.yaml"
     shell:
         "exec python scripts/plot_training.py --settings {params.settings:q} --metrics {input:q} --output {output:q}"
         " --log {log:q}"

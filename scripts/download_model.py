@@ -25,11 +25,23 @@ def download_wheel(source: dict[str, Any], directory: Path) -> None:
         UserError: when pip fails or the hash differs.
     """
     requirement = f"{source['package']}=={source['version']}"
-    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:", "--dest", str(directory), requirement]
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "download",
+        "--no-deps",
+        "--only-binary=:all:",
+        "--dest",
+        str(directory),
+        requirement,
+    ]
     done = subprocess.run(command, env={**os.environ, "PIP_DISABLE_PIP_VERSION_CHECK": "1"}, check=False)
     wheels = sorted(directory.glob("*.whl"))
     if done.returncode or not wheels:
-        raise UserError(f"{requirement} could not be downloaded", "pip download", "check the network, then run again", EXIT_MACHINE)
+        raise UserError(
+            f"{requirement} could not be downloaded", "pip download", "check the network, then run again", EXIT_MACHINE
+        )
     if sha256_of_file(wheels[0]) != source["file_sha256"]:
         raise UserError("a download's hash is not the configured one", f"{wheels[0].name}: {sha256_of_file(wheels[0])}",
                         "do not use it; check `file_sha256` of the source against the package's publisher")  # fmt: skip

@@ -18,7 +18,8 @@ def work(arguments: argparse.Namespace, console: Console) -> None:
         hub_snapshot(source["repository"], source["revision"], Path(folder), "dataset", [source["file"]])
         found = Path(folder) / source["file"]
         if not found.is_file():
-            raise UserError(f"the repository has no file {source['file']}", f"{source['repository']} at {source['revision']}",
+            where = f"{source['repository']} at {source['revision']}"
+            raise UserError(f"the repository has no file {source['file']}", where,
                             "check `train` and `eval` of the task's source")  # fmt: skip
         write_bytes(arguments.output, found.read_bytes())
 

@@ -3,7 +3,7 @@
 import argparse
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 
@@ -21,7 +21,9 @@ from common.tasks import Question, draw_items
 from common.training import limit_threads
 
 
-def evaluate(evaluation: Evaluation, generator: Generator, cache: ItemCache, draw: Draw, progress: Progress) -> list[dict[str, Any]]:
+def evaluate(
+    evaluation: Evaluation, generator: Generator, cache: ItemCache, draw: Draw, progress: Progress
+) -> list[dict[str, Any]]:
     """One row an item of a draw; items in the cache are not generated again."""
     missing = [request for request in draw.requests if request.key not in cache]
     if missing:
@@ -39,7 +41,9 @@ def work(arguments: argparse.Namespace, console: Console) -> None:
     pool, items = ([Question(**row) for row in read_parquet(path)] for path in inputs.values())
     questions = draw_items(items, settings["items"], settings["seed"], settings["task"])
     tokenizer = load_tokenizer(arguments.model)
-    evaluation = Evaluation(tokenizer, settings["marker"], settings["task"], settings["examples"], settings["extra_tokens"])
+    evaluation = Evaluation(
+        tokenizer, settings["marker"], settings["task"], settings["examples"], settings["extra_tokens"]
+    )
     draws = [build_draw(evaluation, pool, questions, k, seed) for k, seed in arguments.draws]
     key = fingerprint(
         settings={name: value for name, value in settings.items() if name not in ("items", "shots", "seeds")},
@@ -52,8 +56,10 @@ def work(arguments: argparse.Namespace, console: Console) -> None:
         if len(cache):
             console.say(f"{len(cache)} items were answered before and are kept")
         gpu = settings["device"] == "auto" and torch.cuda.is_available()
-        dtype = default_dtype() if gpu else torch.float32
-        model = load_model(arguments.model, dtype, IMPLEMENTATION).to("cuda" if gpu else "cpu")
+        dtype = default_dtype(gpu)
+        model = load_model(arguments.model, dtype, IMPLEMENTATION)
+        if gpu:
+            cast(torch.nn.Module, model).cuda()
         generator = Generator(model, tokenizer, settings["batch_tokens"])
         progress = Progress(console, sum(len(draw.requests) for draw in draws), "items", len(cache))
         for draw in draws:

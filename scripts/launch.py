@@ -35,7 +35,7 @@ def lease(devices: list[str], count: int, directory: Path) -> list[str]:
         UserError: when fewer are free.
     """
     directory.mkdir(parents=True, exist_ok=True)
-    leased = []
+    leased: list[str] = []
     for device in devices:
         if len(leased) == count:
             break
@@ -48,8 +48,9 @@ def lease(devices: list[str], count: int, directory: Path) -> list[str]:
         os.set_inheritable(descriptor, True)
         leased.append(device)
     if len(leased) < count:
-        raise UserError(f"{count} GPUs were requested, {len(leased)} of {len(devices)} are free", "this machine",
-                        "run fewer jobs at once (`--resources gpu=N`), or request fewer GPUs", EXIT_MACHINE)  # fmt: skip
+        what = f"{count} GPUs were requested, {len(leased)} of {len(devices)} are free"
+        remedy = "run fewer jobs at once (`--resources gpu=N`), or request fewer GPUs"
+        raise UserError(what, "this machine", remedy, EXIT_MACHINE)
     return leased
 
 
@@ -63,8 +64,9 @@ def assign_gpus(count: int) -> None:
     if assigned is not None:
         found = [device for device in assigned.split(",") if device.strip()]
         if len(found) < count:
-            raise UserError(f"{count} GPUs were requested, {len(found)} are assigned", f"CUDA_VISIBLE_DEVICES={assigned}",
-                            "request as many from the scheduler", EXIT_MACHINE)  # fmt: skip
+            what = f"{count} GPUs were requested, {len(found)} are assigned"
+            remedy = "request as many from the scheduler"
+            raise UserError(what, f"CUDA_VISIBLE_DEVICES={assigned}", remedy, EXIT_MACHINE)
         return
     devices = visible_devices()
     if len(devices) < count:
@@ -82,7 +84,7 @@ def command(script: str, arguments: list[str], gpus: int, processes: int) -> lis
     return [*torchrun, script, *arguments]
 
 
-def main(argv: list[str] | None = None) -> int:
+def main(argv: list[str] | None = None) -> int:  # noqa: RET503 - execv does not return
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--gpus", type=int, required=True, help="GPUs of this job; 0 for none")
     parser.add_argument("--processes", type=int, default=1, help="processes when there is no GPU")
@@ -101,7 +103,7 @@ def main(argv: list[str] | None = None) -> int:
     count = options.gpus or options.processes
     os.environ["OMP_NUM_THREADS"] = str(max(1, options.threads // count))
     line = command(options.script, options.arguments, options.gpus, options.processes)
-    os.execv(line[0], line)
+    os.execv(line[0], line)  # noqa: S606 - replaces this process, so that signals reach the script
 
 
 if __name__ == "__main__":

@@ -45,7 +45,9 @@ def work(arguments: argparse.Namespace, console: Console) -> None:
 
 def main(argv: list[str] | None = None) -> int:
     parser = argument_parser(__doc__ or "")
-    parser.add_argument("--files", type=Path, help="directory of download_model, or a local model (not for source random)")
+    parser.add_argument(
+        "--files", type=Path, help="directory of download_model, or a local model (not for source random)"
+    )
     parser.add_argument("--corpus", type=Path, help="instructions.parquet (source random)")
     parser.add_argument("--output", type=Path, required=True, help="model directory to write")
     return run_entry_point(parser, work, argv)

@@ -43,7 +43,10 @@ def csv_text(settings: dict[str, Any], cells: dict[tuple[str, str, str, int], Ce
             for task in settings["tasks"]:
                 for k in settings["shots"]:
                     cell = cells[model, method, task, k]
-                    row += [None] * 4 if cell is None else [f"{100 * v:.2f}" for v in (cell.mean, *cell.interval)] + [cell.n]
+                    if cell is None:
+                        row += [None] * 4
+                    else:
+                        row += [*(f"{100 * value:.2f}" for value in (cell.mean, *cell.interval)), cell.n]
             rows.append(row)
     return to_csv(header, rows)
 
@@ -53,14 +56,26 @@ def cells_csv(settings: dict[str, Any], cells: dict[tuple[str, str, str, int], C
     rows = []
     for (model, method, task, k), cell in cells.items():
         source = f"eval/{model}/{method}/{task}/k{k}_seed*"
-        values = ["missing", None, None] if cell is None else [f"{100 * cell.mean:.4f}", f"{100 * cell.stderr:.4f}", cell.n]
-        rows.append([f"table3/{model}/{method}/{task}/k{k}", "table3", f"{model}/{method}", f"{task}/k{k}", *values, source])
+        values: list[object] = ["missing", None, None]
+        if cell is not None:
+            values = [f"{100 * cell.mean:.4f}", f"{100 * cell.stderr:.4f}", cell.n]
+        row, column = f"{model}/{method}", f"{task}/k{k}"
+        rows.append([f"table3/{row}/{column}", "table3", row, column, *values, source])
     return to_csv(CELL_COLUMNS, rows)
+
+
+def cell_text(cell: Cell | None) -> str:
+    """Mean and interval; a missing cell says so."""
+    if cell is None:
+        return "missing"
+    low, high = cell.interval
+    return f"{100 * cell.mean:.1f}\n{100 * low:.0f}\u2013{100 * high:.0f}"
 
 
 def as_table(settings: dict[str, Any], cells: dict[tuple[str, str, str, int], Cell | None], models: Path) -> Table:
     """The table as people read it."""
-    rows, bold = [], set()
+    rows: list[list[str]] = []
+    bold: set[tuple[int, int]] = set()
     for model in settings["models"]:
         best = best_cells({key: cell for key, cell in cells.items() if key[0] == model})
         for method in settings["methods"]:
@@ -70,10 +85,10 @@ def as_table(settings: dict[str, Any], cells: dict[tuple[str, str, str, int], Ce
                     cell = cells[model, method, task, k]
                     if (model, method, task, k) in best:
                         bold.add((len(rows), len(row)))
-                    row.append("missing" if cell is None else f"{100 * cell.mean:.1f}\n{100 * cell.interval[0]:.0f}\u2013{100 * cell.interval[1]:.0f}")
+                    row.append(cell_text(cell))
             rows.append(row)
-    titles = {task: next((c.title for key, c in cells.items() if key[2] == task and c), task) for task in settings["tasks"]}
-    groups = [("", 2)] + [(titles[task], len(settings["shots"])) for task in settings["tasks"]]
+    titles = {key[2]: cell.title for key, cell in cells.items() if cell}
+    groups = [("", 2)] + [(titles.get(task, task), len(settings["shots"])) for task in settings["tasks"]]
     header = ["Model", "Method"] + [f"k={k}" for _ in settings["tasks"] for k in settings["shots"]]
     caption = "Table 3. Accuracy in % (95 % interval below) by number k of in-context examples"
     return Table(caption, header, rows, groups, frozenset(bold), notes(settings, cells, models))
@@ -81,25 +96,24 @@ def as_table(settings: dict[str, Any], cells: dict[tuple[str, str, str, int], Ce
 
 def notes(settings: dict[str, Any], cells: dict[tuple[str, str, str, int], Cell | None], models: Path) -> list[str]:
     """What a reader must know beside the numbers."""
-    items = {task: sorted({cell.n for key, cell in cells.items() if key[2] == task and cell}) for task in settings["tasks"]}
-    counts = ", ".join(f"{task} {'/'.join(map(str, n)) or 'missing'}" for task, n in items.items())
+    items = {key[2]: cell.n for key, cell in cells.items() if cell}
+    counts = ", ".join(f"{task} {items.get(task, 'missing')}" for task in settings["tasks"])
     seeds = len(settings["seeds"])
     lines = [
         f"Items: {counts}. k = 0 is one run; k > 0 is the mean of {seeds} draws of examples over the same items.",
         "Intervals: Wilson for one run, bootstrap over items for means. Bold: better than both other methods at the "
-        "5 % level (McNemar or paired permutation test, Holm-corrected within a model); nothing bold, nothing significant.",
+        "5 % level (McNemar or paired permutation test, Holm-corrected within a model).",
     ]
     for model in settings["models"]:
+        label = settings["models"][model]["label"]
         for method in settings["methods"]:
             record = models / model / method / "run.json"
             if method != "pretrained" and record.exists():
                 tokens = read_json(record)["tokens_seen"]
-                lines.append(
-                    f"{settings['models'][model]['label']}, {LABELS.get(method, method)}: {tokens['total']:,} tokens seen in "
-                    f"training, {tokens['target']:,} of them with loss."
-                )
+                seen = f"{tokens['total']:,} tokens seen in training, {tokens['target']:,} of them with loss"
+                lines.append(f"{label}, {LABELS.get(method, method)}: {seen}.")
         if note := settings["models"][model].get("note"):
-            lines.append(f"{settings['models'][model]['label']} is {note}.")
+            lines.append(f"{label} is {note}.")
     return lines + list(settings["notes"])
 
 

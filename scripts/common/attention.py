@@ -72,7 +72,9 @@ class SharedPrefixStore:
         """Keep only these rows of the batch, in this order."""
         self.suffix = {layer: (k[rows], v[rows]) for layer, (k, v) in self.suffix.items()}
 
-    def attend(self, layer: int, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scale: float) -> torch.Tensor:
+    def attend(
+        self, layer: int, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scale: float
+    ) -> torch.Tensor:
         """Attention output, shape (rows, Q, heads, head size)."""
         if self._mode == "prefix":
             self.prefix[layer] = (key, value)
@@ -103,7 +105,9 @@ class SharedPrefixStore:
             whole[self._rows, :, : key.shape[2]] = new
         return stored
 
-    def _decode(self, layer: int, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scale: float) -> torch.Tensor:
+    def _decode(
+        self, layer: int, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scale: float
+    ) -> torch.Tensor:
         keys, values = self.suffix[layer]
         rows = torch.arange(query.shape[0], device=query.device)
         keys[rows, :, self._index] = key[:, :, 0]
@@ -114,7 +118,9 @@ class SharedPrefixStore:
         grouped = (query * scale).view(batch, key.shape[1], heads // key.shape[1], size)
         scores = grouped @ keys[:, :, :width].transpose(2, 3) + self._mask.to(query.dtype)
         if layer not in self.prefix:
-            return (torch.softmax(scores, dim=-1, dtype=torch.float32).to(query.dtype) @ values[:, :, :width]).view(query.shape)
+            return (torch.softmax(scores, dim=-1, dtype=torch.float32).to(query.dtype) @ values[:, :, :width]).view(
+                query.shape
+            )
         prefix_keys, prefix_values = self.prefix[layer]
         # One product of all rows with the one prefix: (key heads, rows * group, size) x (key heads, size, P).
         together = grouped.transpose(0, 1).reshape(key.shape[1], -1, size)
@@ -127,7 +133,9 @@ class SharedPrefixStore:
         return (shared + on_suffix @ values[:, :, :width]).reshape(query.shape)
 
 
-def _sdpa(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, mask: torch.Tensor | None, scale: float) -> torch.Tensor:
+def _sdpa(
+    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, mask: torch.Tensor | None, scale: float
+) -> torch.Tensor:
     """Causal without a mask; key heads are repeated for grouped queries."""
     group = query.shape[1] // key.shape[1]
     if group > 1:

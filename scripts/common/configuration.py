@@ -50,7 +50,7 @@ def _explain(error: jsonschema.ValidationError) -> list[str]:
         return [f"{error.json_path[2:]}.kind: {kind!r} is not one of {', '.join(kinds)}"]
     key = error.json_path[2:] or "(top level)"
     if error.validator == "additionalProperties" and isinstance(error.instance, dict):
-        known = error.schema.get("properties", {})
+        known = error.schema.get("properties", {}) if isinstance(error.schema, Mapping) else {}
         return [_unknown(key, name, known) for name in error.instance if name not in known]
     if error.validator == "required":
         return [f"{key}: {error.message}"]
@@ -108,7 +108,8 @@ def _check_selections(config: Mapping[str, Any]) -> list[str]:
     splits = config["splits"]
     needed = sum(splits[key] for key in ("heldout", "rl_sft", "rl_reward", "rl_prompts"))
     if needed > splits["prompts"]:
-        problems.append(f"splits: heldout + rl_sft + rl_reward + rl_prompts = {needed} exceeds prompts = {splits['prompts']}")
+        total = splits["prompts"]
+        problems.append(f"splits: heldout + rl_sft + rl_reward + rl_prompts = {needed} exceeds prompts = {total}")
     return problems
 
 

@@ -61,8 +61,7 @@ def script_digest(script: str) -> str:
         tree = ast.parse(path.read_text(encoding="utf-8"))
         for node in ast.walk(tree):
             if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
-                if ast.get_docstring(node, clean=False) is not None:
-                    node.body = node.body[1:]
+                node.body = node.body[ast.get_docstring(node, clean=False) is not None :]
         digest.update(path.relative_to(SCRIPTS).as_posix().encode() + b"\0")
         digest.update(ast.dump(tree).encode() + b"\0")
     return digest.hexdigest()[:16]

@@ -61,7 +61,9 @@ def fetch_url(url: str, target: Path, sha256: str | None) -> str:
                 digest.update(block)
                 file.write(block)
     except (urllib.error.URLError, TimeoutError) as error:
-        raise UserError(f"a download failed: {error}", url, "check the network, then run again", EXIT_MACHINE) from error
+        raise UserError(
+            f"a download failed: {error}", url, "check the network, then run again", EXIT_MACHINE
+        ) from error
     if sha256 and digest.hexdigest() != sha256:
         remedy = "do not use it; check the address and `sha256` in the configuration"
         raise UserError("a download's hash is not the configured one", f"{url}: {digest.hexdigest()}", remedy)

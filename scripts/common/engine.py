@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from common.errors import EXIT_MACHINE, UserError
+from common.models import default_dtype
 
 
 @dataclass(frozen=True)
@@ -42,11 +43,7 @@ def start_engine(compute: Mapping[str, Any]) -> Engine:
                         "set `engine: deepspeed`, or start one process", EXIT_MACHINE)  # fmt: skip
     if deepspeed:
         _join(gpu)
-    if gpu:
-        dtype = torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
-    else:
-        dtype = torch.float32
-    return Engine("cuda" if gpu else "cpu", dtype, deepspeed, processes, int(os.environ.get("RANK", "0")))
+    return Engine("cuda" if gpu else "cpu", default_dtype(gpu), deepspeed, processes, int(os.environ.get("RANK", "0")))
 
 
 def _join(gpu: bool) -> None:
@@ -70,7 +67,9 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def deepspeed_config(engine: Engine, per_device: int, accumulation: int, max_grad_norm: float, offload: str) -> dict[str, Any]:
+def deepspeed_config(
+    engine: Engine, per_device: int, accumulation: int, max_grad_norm: float, offload: str
+) -> dict[str, Any]:
     """The one DeepSpeed configuration: ZeRO stage 3 (paper section 4).
 
     Args:

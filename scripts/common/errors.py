@@ -47,7 +47,7 @@ class UserError(Exception):
         return "\n".join(lines)
 
 
-class Resumable(UserError):
+class Resumable(UserError):  # noqa: N818 - no error: the work goes on at the next run
     """The work was stopped on request; its state is saved and the next run goes on from there."""
 
     def __init__(self, what: str, where: str = ""):

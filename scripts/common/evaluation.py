@@ -95,7 +95,9 @@ class Evaluation:
         }
 
 
-def build_draw(evaluation: Evaluation, pool: Sequence[Question], questions: Sequence[Question], k: int, seed: int) -> Draw:
+def build_draw(
+    evaluation: Evaluation, pool: Sequence[Question], questions: Sequence[Question], k: int, seed: int
+) -> Draw:
     """Prompts and answers of every question for one (k, seed)."""
     shared = None
     if evaluation.examples == "shared":

@@ -106,7 +106,7 @@ def new_directory(path: Path) -> Iterator[Path]:
             if file.is_file():
                 with open(file, "rb") as handle:
                     os.fsync(handle.fileno())
-        os.chmod(temporary, 0o755)
+        os.chmod(temporary, 0o755)  # noqa: S103 - results are for everyone to read
         if path.exists():
             shutil.rmtree(path)
         os.replace(temporary, path)

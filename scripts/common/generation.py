@@ -43,7 +43,7 @@ class Outcome:
     answer_logprobs: list[float] = field(default_factory=list)
 
 
-def common_prefix(prompts: Sequence[Sequence[int]]) -> int:
+def common_prefix(prompts: Sequence[list[int]]) -> int:
     """Length of the longest token prefix all prompts share, leaving each at least one token."""
     shortest, longest = min(prompts), max(prompts)
     limit = min(len(prompt) for prompt in prompts) - 1
@@ -94,7 +94,8 @@ class Generator:
         for request in requests:
             longest = len(request.prompt) + max(max_new_tokens, *map(len, request.answers))
             if self._context is not None and longest > self._context:
-                what = f"a prompt of {len(request.prompt)} tokens and its answer exceed the model's {self._context} positions"
+                tokens = len(request.prompt)
+                what = f"a prompt of {tokens} tokens and its answer exceed the model's {self._context} positions"
                 raise UserError(what, f"item {request.key}", "use fewer `shots`, or a model with a longer context")
 
     def _batches(self, ordered: Sequence[Request], prefix: int, max_new_tokens: int) -> Iterator[list[Request]]:
@@ -117,7 +118,9 @@ class Generator:
         """fp32 logits of hidden states, shape (rows, vocabulary)."""
         return self._model.get_output_embeddings()(hidden).float()
 
-    def _run_batch(self, batch: list[Request], prefix: int, max_new_tokens: int, store: SharedPrefixStore) -> dict[str, Outcome]:
+    def _run_batch(
+        self, batch: list[Request], prefix: int, max_new_tokens: int, store: SharedPrefixStore
+    ) -> dict[str, Outcome]:
         suffixes = [request.prompt[prefix:] for request in batch]
         lengths = torch.tensor([len(suffix) for suffix in suffixes])
         store.begin_batch(len(batch), int(lengths.max()) + max_new_tokens)
@@ -172,8 +175,8 @@ class Generator:
         hidden = self._hidden(ids, positions, store)
         where = torch.tensor([target[:2] for target in targets], device=self._device)
         logprobs = torch.log_softmax(self._logits(hidden[where[:, 0], where[:, 1]]), dim=-1)
-        chosen = logprobs.gather(1, torch.tensor([[target[3]] for target in targets], device=self._device))[:, 0].tolist()
-        for (i, _, j, _), value in zip(targets, chosen, strict=True):
+        chosen = logprobs.gather(1, torch.tensor([[target[3]] for target in targets], device=self._device))
+        for (i, _, j, _), value in zip(targets, chosen[:, 0].tolist(), strict=True):
             outcomes[rows.start + i].answer_logprobs[j] += value
 
     def _decode(
@@ -211,7 +214,7 @@ class Generator:
 
 def decode(tokenizer: PreTrainedTokenizerFast, tokens: Sequence[int]) -> str:
     """Generated text without special tokens, spaces untouched."""
-    return tokenizer.decode(list(tokens), skip_special_tokens=True, clean_up_tokenization_spaces=False)
+    return str(tokenizer.decode(list(tokens), skip_special_tokens=True, clean_up_tokenization_spaces=False))
 
 
 def _chunks(lengths: Sequence[int]) -> Iterator[slice]:

@@ -123,13 +123,24 @@ def load_instructions(references: Path, comparisons: Path, max_rejected_share: f
         if seen[identity] > 1:
             continue
         responses = scored.pop(identity, [])
-        rows.append({"id": identity, "instruction": instruction, "input": input_text, "reference": output,
-                     "responses": responses})
+        rows.append(
+            {
+                "id": identity,
+                "instruction": instruction,
+                "input": input_text,
+                "reference": output,
+                "responses": responses,
+            }
+        )
     rejected.check(max(total, 1), max_rejected_share, key)
     counts = {
         "prompts": len(rows),
-        "references": {"rows": total, "rejected": dict(rejected.reasons), "repeated": sum(n - 1 for n in seen.values()),
-                       "empty": sum(not row["reference"] for row in rows)},
+        "references": {
+            "rows": total,
+            "rejected": dict(rejected.reasons),
+            "repeated": sum(n - 1 for n in seen.values()),
+            "empty": sum(not row["reference"] for row in rows),
+        },
         "comparisons": {**comparison_counts, "without_reference": len(scored)},
         "prompts_with_fewer_than_two_responses": sum(len(row["responses"]) < 2 for row in rows),
     }

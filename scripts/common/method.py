@@ -28,7 +28,7 @@ def training_parser(doc: str) -> argparse.ArgumentParser:
     parser.add_argument("--train", type=Path, required=True, help="parquet file of the training split")
     parser.add_argument("--heldout", type=Path, required=True, help="parquet file of the held-out prompts")
     parser.add_argument("--scratch", type=Path, required=True, help="directory for resumable state")
-    parser.add_argument("--checkpoint-minutes", type=float, default=10, help="time between two checkpoints")
+    parser.add_argument("--checkpoint-seconds", type=int, default=600, help="time between two checkpoints")
     parser.add_argument("--offload", default="none", help="what DeepSpeed keeps in CPU memory")
     parser.add_argument("--metrics", type=Path, required=True, help="CSV file of the training curve to write")
     parser.add_argument("--output", type=Path, required=True, help="model directory to write")
@@ -72,7 +72,7 @@ def train_method(
         code=script_digest(script),
     )
     job = TrainingJob(
-        arguments.model, settings["training"], settings["seed"], state, arguments.checkpoint_minutes,
+        arguments.model, settings["training"], settings["seed"], state, arguments.checkpoint_seconds,
         settings["compute"]["gradient_checkpointing"], arguments.offload,
     )  # fmt: skip
 

@@ -3,7 +3,7 @@
 import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from tokenizers import Tokenizer, decoders, normalizers, pre_tokenizers, processors, trainers
@@ -23,12 +23,13 @@ from transformers import (
 from common.errors import UserError
 from common.files import sha256_of_file, sha256_of_text
 
+Loaded = tuple[PreTrainedModel, PreTrainedTokenizerFast]
 _FAMILIES: dict[str, tuple[Any, Any]] = {"llama": (LlamaConfig, LlamaForCausalLM), "opt": (OPTConfig, OPTForCausalLM)}
 
 
 def load_tokenizer(directory: Path) -> PreTrainedTokenizerFast:
     """The tokenizer of a prepared model."""
-    return AutoTokenizer.from_pretrained(directory, local_files_only=True)
+    return cast(PreTrainedTokenizerFast, AutoTokenizer.from_pretrained(directory, local_files_only=True))
 
 
 def load_model(directory: Path, dtype: torch.dtype, attention: str | None = None) -> PreTrainedModel:
@@ -38,9 +39,9 @@ def load_model(directory: Path, dtype: torch.dtype, attention: str | None = None
     )
 
 
-def default_dtype() -> torch.dtype:
+def default_dtype(gpu: bool) -> torch.dtype:
     """fp32 on a CPU (bf16 is slow there), bf16 on a GPU that has it, else fp16."""
-    if not torch.cuda.is_available():
+    if not gpu:
         return torch.float32
     return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
 
@@ -82,7 +83,7 @@ def separate_padding(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast)
     model.generation_config.eos_token_id = tokenizer.eos_token_id
 
 
-def from_wheel(wheel: Path, member: str, directory: Path) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
+def from_wheel(wheel: Path, member: str, directory: Path) -> Loaded:
     """De-quantise a GGUF file that lies in a Python wheel.
 
     Args:
@@ -105,10 +106,10 @@ def from_wheel(wheel: Path, member: str, directory: Path) -> tuple[PreTrainedMod
     )
     model = type(quantised)(config)
     model.load_state_dict(quantised.state_dict())
-    return model, tokenizer
+    return model, cast(PreTrainedTokenizerFast, tokenizer)
 
 
-def from_directory(directory: Path) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
+def from_directory(directory: Path) -> Loaded:
     """A model in Hugging Face layout, with weights as safetensors or as tensors-only `.bin` files.
 
     Raises:
@@ -120,13 +121,14 @@ def from_directory(directory: Path) -> tuple[PreTrainedModel, PreTrainedTokenize
     except (OSError, ValueError, KeyError) as error:
         raise UserError(f"no model can be loaded: {error}", str(directory), "give a directory with config.json, "
                         "weights and tokenizer in Hugging Face layout") from error  # fmt: skip
-    return model, tokenizer
+    return cast(Loaded, (model, tokenizer))
 
 
-def from_random(source: Mapping[str, Any], corpus: Sequence[str], seed: int) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
+def from_random(source: Mapping[str, Any], corpus: Sequence[str], seed: int) -> Loaded:
     """A randomly initialised model and a tokenizer like its family's, trained on `corpus`."""
     family = source["architecture"]
-    tokenizer = _llama_tokenizer(corpus, source["vocabulary"]) if family == "llama" else _opt_tokenizer(corpus, source["vocabulary"])
+    build = _llama_tokenizer if family == "llama" else _opt_tokenizer
+    tokenizer = build(corpus, source["vocabulary"])
     config_class, model_class = _FAMILIES[family]
     ids = {f"{name}_token_id": getattr(tokenizer, f"{name}_token_id") for name in ("bos", "eos", "pad")}
     set_seed(seed)
@@ -138,7 +140,9 @@ def from_random(source: Mapping[str, Any], corpus: Sequence[str], seed: int) -> 
 
 
 def _train(tokenizer: Tokenizer, corpus: Sequence[str], size: int, special: list[str], alphabet: list[str]) -> None:
-    trainer = trainers.BpeTrainer(vocab_size=size, special_tokens=special, initial_alphabet=alphabet, show_progress=False)
+    trainer = trainers.BpeTrainer(
+        vocab_size=size, special_tokens=special, initial_alphabet=alphabet, show_progress=False
+    )
     tokenizer.train_from_iterator(corpus, trainer)
 
 

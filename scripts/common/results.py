@@ -89,7 +89,9 @@ def best_cells(cells: Mapping[CellKey, Cell | None], level: float = 0.05) -> set
         best = max(keys, key=lambda key: _present(cells, key).mean)
         for other in keys:
             if other != best:
-                tests.append((best, paired_p_value(_present(cells, best).correct, _present(cells, other).correct, SEED)))
+                tests.append(
+                    (best, paired_p_value(_present(cells, best).correct, _present(cells, other).correct, SEED))
+                )
     adjusted = holm([p for _, p in tests])
     failed = {key for (key, _), p in zip(tests, adjusted, strict=True) if p > level}
     return {key for key, _ in tests} - failed

@@ -14,7 +14,7 @@ from common.errors import UserError
 from common.files import read_json, write_bytes
 
 
-class BadRow(Exception):
+class BadRow(Exception):  # noqa: N818 - counted, not raised to people
     """A row that cannot be used; `reason` is what it is counted under."""
 
     def __init__(self, reason: str, detail: str = ""):

@@ -4,7 +4,9 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-_NEGATION = re.compile(r"\b(?:not|isn't|is n't|aren't|wasn't|never|neither|nor)\s+(?:(?:a|an|the|very|really|at all)\s+)*$")
+_NEGATION = re.compile(
+    r"\b(?:not|isn't|is n't|aren't|wasn't|never|neither|nor)\s+(?:(?:a|an|the|very|really|at all)\s+)*$"
+)
 
 
 @dataclass(frozen=True)

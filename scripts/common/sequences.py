@@ -45,7 +45,11 @@ def _segment(tokenizer: PreTrainedTokenizerFast, response: Response, first: bool
     """
     text = response.before + response.text
     encoded = tokenizer(
-        text, add_special_tokens=first, return_offsets_mapping=True, split_special_tokens=True, return_attention_mask=False
+        text,
+        add_special_tokens=first,
+        return_offsets_mapping=True,
+        split_special_tokens=True,
+        return_attention_mask=False,
     )
     ids, offsets = encoded["input_ids"], encoded["offset_mapping"]
     begin = next((i for i, (start, end) in enumerate(offsets) if end > start >= len(response.before)), len(ids))

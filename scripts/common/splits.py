@@ -14,11 +14,27 @@ Row = dict[str, Any]
 PROMPT_COLUMNS = ("id", "instruction", "input")
 COLUMNS: dict[str, tuple[str, ...]] = {
     "sft": (*PROMPT_COLUMNS, "response"),
-    "coh": (*PROMPT_COLUMNS, "better", "worse", "better_source", "worse_source", "better_score", "worse_score", "tie",
-            "better_first"),
+    "coh": (
+        *PROMPT_COLUMNS,
+        "better",
+        "worse",
+        "better_source",
+        "worse_source",
+        "better_score",
+        "worse_score",
+        "tie",
+        "better_first",
+    ),
     "rl_sft": (*PROMPT_COLUMNS, "response"),
-    "rl_reward": (*PROMPT_COLUMNS, "chosen", "rejected", "chosen_source", "rejected_source", "chosen_score",
-                  "rejected_score"),
+    "rl_reward": (
+        *PROMPT_COLUMNS,
+        "chosen",
+        "rejected",
+        "chosen_source",
+        "rejected_source",
+        "chosen_score",
+        "rejected_score",
+    ),
     "rl_prompts": PROMPT_COLUMNS,
     "heldout": (*PROMPT_COLUMNS, "reference", "responses"),
 }

@@ -61,7 +61,10 @@ def _full_header(table: Table) -> list[str]:
 
 def to_markdown(table: Table) -> str:
     rows = [
-        [f"**{escape_markdown(cell)}**" if (i, j) in table.bold else escape_markdown(cell) for j, cell in enumerate(row)]
+        [
+            f"**{escape_markdown(cell)}**" if (i, j) in table.bold else escape_markdown(cell)
+            for j, cell in enumerate(row)
+        ]
         for i, row in enumerate(table.rows)
     ]
     header = [escape_markdown(title) for title in _full_header(table)]
@@ -75,7 +78,12 @@ def to_latex(table: Table) -> str:
         return " & ".join(cells) + r" \\"
 
     rows = [
-        line([rf"\textbf{{{escape_latex(cell)}}}" if (i, j) in table.bold else escape_latex(cell) for j, cell in enumerate(row)])
+        line(
+            [
+                rf"\textbf{{{escape_latex(cell)}}}" if (i, j) in table.bold else escape_latex(cell)
+                for j, cell in enumerate(row)
+            ]
+        )
         for i, row in enumerate(table.rows)
     ]
     spans = [rf"\multicolumn{{{count}}}{{c}}{{{escape_latex(title)}}}" for title, count in table.groups]
@@ -110,7 +118,9 @@ def to_html(table: Table) -> str:
         )
         return f"<tr>{inner}</tr>"
 
-    spans = "".join(f'<th colspan="{count}" scope="colgroup">{html.escape(title)}</th>' for title, count in table.groups)
+    spans = "".join(
+        f'<th colspan="{count}" scope="colgroup">{html.escape(title)}</th>' for title, count in table.groups
+    )
     heads = "".join(f'<th scope="col">{html.escape(title)}</th>' for title in table.header)
     body = "\n".join(row(cells, i) for i, cells in enumerate(table.rows))
     notes = "".join(f"<li>{html.escape(note)}</li>" for note in table.notes)

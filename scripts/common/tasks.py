@@ -105,7 +105,9 @@ def _choices(value: Any, name: str) -> dict[str, list[str]]:
         raise BadRow("wrong type", f"{name} has no lists `label` and `text`")
     labels, texts = value["label"], value["text"]
     if len(labels) != len(texts) or not all(isinstance(item, str) and item.strip() for item in [*labels, *texts]):
-        raise BadRow("wrong type", f"{name}: labels and texts must be non-empty texts, as many of the one as of the other")
+        raise BadRow(
+            "wrong type", f"{name}: labels and texts must be non-empty texts, as many of the one as of the other"
+        )
     return {"label": labels, "text": [text.strip() for text in texts]}
 
 
@@ -125,12 +127,14 @@ def load_task(path: Path) -> Task:
     if problem:
         raise UserError(f"a task definition is not valid: {problem}", str(path), "see docs/tasks.md")
     task = Task(**{"option": "{text}", **content})
-    known = {name: "x" for name in [*task.fields, "options"]}
+    known = dict.fromkeys([*task.fields, "options"], "x")
     for key, template, fields in (("prompt", task.prompt, known), ("option", task.option, {"text": "x"})):
         try:
             fill(template, fields)
         except ValueError as error:
-            raise UserError(f"a task definition is not valid: {key}: {error}", str(path), "see docs/tasks.md") from error
+            raise UserError(
+                f"a task definition is not valid: {key}: {error}", str(path), "see docs/tasks.md"
+            ) from error
     return task
 
 
@@ -149,7 +153,11 @@ def _definition_problem(content: Any) -> str | None:
         return "option: not a text"
     fields = content["fields"]
     kinds = ("string", "integer", "choices")
-    if not isinstance(fields, Mapping) or not fields or not all(isinstance(k, str) and v in kinds for k, v in fields.items()):
+    if (
+        not isinstance(fields, Mapping)
+        or not fields
+        or not all(isinstance(k, str) and v in kinds for k, v in fields.items())
+    ):
         return f"fields: each must be one of {', '.join(kinds)}"
     if content["id"] not in fields:
         return f"id: `{content['id']}` is not among the fields"

@@ -42,7 +42,7 @@ class TrainingJob:
         training: the hyper-parameter block of the configuration.
         seed: of the data order and of dropout.
         scratch: directory for resumable state, keyed by all the run depends on.
-        checkpoint_minutes: time between two checkpoints.
+        checkpoint_seconds: time between two checkpoints.
         gradient_checkpointing: recompute activations in the backward pass.
         offload: what DeepSpeed keeps in CPU memory.
     """
@@ -51,7 +51,7 @@ class TrainingJob:
     training: Mapping[str, Any]
     seed: int
     scratch: Path
-    checkpoint_minutes: float
+    checkpoint_seconds: float
     gradient_checkpointing: bool
     offload: str
 
@@ -70,8 +70,8 @@ class SortedBatchTrainer(SFTTrainer):
 class JobCallback(TrainerCallback):
     """Progress, checkpoints by time, and an orderly stop on SIGTERM."""
 
-    def __init__(self, engine: Engine, console: Console, minutes: float, on_begin: Callable[[], None]):
-        self._engine, self._console, self._minutes, self._on_begin = engine, console, minutes, on_begin
+    def __init__(self, engine: Engine, console: Console, seconds: float, on_begin: Callable[[], None]):
+        self._engine, self._console, self._seconds, self._on_begin = engine, console, seconds, on_begin
         self._saved = time.monotonic()
         self._progress: Progress | None = None
         self.stop_requested = False
@@ -80,7 +80,9 @@ class JobCallback(TrainerCallback):
     def _request_stop(self, signum: int, frame: Any) -> None:
         self.stop_requested = True
 
-    def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
         self._on_begin()
         if self._engine.is_main:
             self._progress = Progress(self._console, state.max_steps, "steps", state.global_step)
@@ -89,7 +91,7 @@ class JobCallback(TrainerCallback):
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         if agree(self.stop_requested, self._engine):
             self.stop_requested = control.should_save = control.should_training_stop = True
-        elif agree(time.monotonic() - self._saved > 60 * self._minutes, self._engine):
+        elif agree(time.monotonic() - self._saved > self._seconds, self._engine):
             control.should_save = state.global_step < state.max_steps
         if self._progress is not None:
             last = next((entry["loss"] for entry in reversed(state.log_history) if "loss" in entry), None)
@@ -252,7 +254,7 @@ def fine_tune(
             if engine.is_main:
                 write_json(before_file, losses)
 
-    callback = JobCallback(engine, console, job.checkpoint_minutes, before_training)
+    callback = JobCallback(engine, console, job.checkpoint_seconds, before_training)
     trainer = SortedBatchTrainer(
         model=model,
         args=arguments,
@@ -267,7 +269,8 @@ def fine_tune(
         console.say(f"resuming from {checkpoint.name}")
     trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     if callback.stop_requested and trainer.state.global_step < trainer.state.max_steps:
-        raise Resumable(f"stopped on request at step {trainer.state.global_step} of {trainer.state.max_steps}", str(job.scratch))
+        step, steps = trainer.state.global_step, trainer.state.max_steps
+        raise Resumable(f"stopped on request at step {step} of {steps}", str(job.scratch))
     facts: dict[str, Any] = {
         "steps": trainer.state.global_step,
         "resumed_from_step": int(checkpoint.name.split("-")[1]) if checkpoint else 0,
@@ -284,7 +287,7 @@ def fine_tune(
             facts["heldout_loss"] = compare_losses(read_json(before_file), after, job.seed)
     state = trainer.accelerator.get_state_dict(trainer.model_wrapped) if engine.deepspeed else None
     if engine.is_main:
-        save(lambda directory: trainer.model.save_pretrained(directory, state_dict=state))
+        save(lambda directory: model.save_pretrained(directory, state_dict=state))
         write_text(metrics, _metrics_csv(trainer.state.log_history))
     if engine.processes > 1:
         torch.distributed.barrier()

@@ -1,0 +1,44 @@
+# Two commands: `make run` and `make test`. PRESET=smoke|paper chooses a configuration, PROFILE= a profile directory.
+PRESET ?= demo
+PROFILE ?= profiles/default
+PYTHON ?= python3
+CORES ?= all
+VENV := .venv
+SNAKEMAKE = PATH="$(CURDIR)/$(VENV)/bin:$$PATH" snakemake --cores $(CORES) --workflow-profile $(PROFILE)
+CONFIG = $(if $(filter demo,$(PRESET)),,--configfile config/$(PRESET).yaml)
+
+.PHONY: help setup run test lint plan clean
+.DEFAULT_GOAL := help
+
+help:  ## this list
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
+	@echo "  PRESET=$(PRESET) (demo, smoke, paper), PROFILE=$(PROFILE)"
+
+setup: $(VENV)/installed  ## the environment and all downloads; after it no network is needed
+	@$(SNAKEMAKE) --quiet all downloads $(CONFIG)
+
+$(VENV)/installed: requirements.lock
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "error: Python 3.11 or newer is needed, this is $$($(PYTHON) --version)"; \
+	    echo "  what to do: make $(MAKECMDGOALS) PYTHON=/path/to/python3.11"; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
+	@touch $@
+
+run: setup  ## everything of the preset: data, models, scores, tables
+	@$(SNAKEMAKE) $(CONFIG)
+	@echo; cat results/$(PRESET)/tables/table3.md
+	@echo "All results: results/$(PRESET) (results/README.md explains them)"
+
+test: $(VENV)/installed  ## the tests, the whole smoke DAG among them
+	@PATH="$(CURDIR)/$(VENV)/bin:$$PATH" python -m pytest
+
+lint: $(VENV)/installed  ## formatting, types, workflow rules
+	@PATH="$(CURDIR)/$(VENV)/bin:$$PATH" sh -ec 'ruff check .; ruff format --check .; mypy; snakefmt --check Snakefile rules; snakemake --lint'
+
+plan: $(VENV)/installed  ## what would run, without running it
+	@$(SNAKEMAKE) --dry-run --quiet rules $(CONFIG)
+
+clean:  ## remove results except models, and all scratch state; ratings in resources/ stay
+	@cd results 2>/dev/null && for preset in */; do for part in "$$preset"*/; do \
+	  case "$$part" in */models/) echo "kept: results/$$part (remove it by hand)";; *) rm -rf "$$part";; esac; done; done; true
