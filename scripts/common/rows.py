@@ -1,5 +1,7 @@
-"""Rows in and out of files: JSON arrays, JSONL and parquet, with bad rows counted, never lost."""
+"""Rows in and out of files: JSON arrays, JSONL, CSV and parquet, with bad rows counted, never lost."""
 
+import csv
+import io
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,6 +22,12 @@ class BadRow(Exception):  # noqa: N818 - counted, not raised to people
     def __init__(self, reason: str, detail: str = ""):
         super().__init__(f"{reason}{': ' + detail if detail else ''}")
         self.reason = reason
+
+
+class CsvText(str):
+    """A value of a CSV file, where numbers are text as well."""
+
+    __slots__ = ()
 
 
 class Rejections:
@@ -50,15 +58,17 @@ class Rejections:
 
 
 def read_rows(path: Path) -> Iterator[tuple[int, Any]]:
-    """(row number, row) of a .json array, .jsonl or .parquet file; row numbers count from 1.
+    """(row number, row) of a .json array, .jsonl, .csv or .parquet file; row numbers count from 1.
 
-    A JSONL line that is not JSON is yielded as a `BadRow`, so that the caller counts it.
+    A line that cannot be parsed is yielded as a `BadRow`, so that the caller counts it.
 
     Raises:
         UserError: when the file as a whole cannot be read.
     """
     if path.suffix == ".jsonl":
         yield from _read_jsonl(path)
+    elif path.suffix == ".csv":
+        yield from _read_csv(path)
     elif path.suffix == ".parquet":
         yield from enumerate(_read_parquet_rows(path), start=1)
     elif path.suffix == ".json":
@@ -67,14 +77,37 @@ def read_rows(path: Path) -> Iterator[tuple[int, Any]]:
             raise UserError("a JSON file holds no array of rows", str(path), "give a file with a list at its top level")
         yield from enumerate(content, start=1)
     else:
-        raise UserError(f"unknown kind of file `{path.suffix}`", str(path), "give a .json, .jsonl or .parquet file")
+        raise UserError(
+            f"unknown kind of file `{path.suffix}`", str(path), "give a .json, .jsonl, .csv or .parquet file"
+        )
+
+
+def _read_bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError as error:
+        raise UserError("a file is missing", str(path), "check the path in the configuration") from error
+
+
+def _read_csv(path: Path) -> Iterator[tuple[int, Any]]:
+    try:
+        text = _read_bytes(path).decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise UserError("a file is not UTF-8", f"{path}, byte {error.start}", "convert it to UTF-8") from error
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    try:
+        header = next(reader, [])
+        for number, values in enumerate(reader, start=1):
+            if len(values) == len(header):
+                yield number, {name: CsvText(value) for name, value in zip(header, values, strict=True)}
+            elif values:
+                yield number, BadRow("wrong number of fields", f"{len(values)} instead of {len(header)}")
+    except csv.Error as error:
+        raise UserError(f"a file is not valid CSV: {error}", f"{path}, line {reader.line_num}", "mend it") from error
 
 
 def _read_jsonl(path: Path) -> Iterator[tuple[int, Any]]:
-    try:
-        content = path.read_bytes()
-    except FileNotFoundError as error:
-        raise UserError("a file is missing", str(path), "check the path in the configuration") from error
+    content = _read_bytes(path)
     for number, line in enumerate(content.split(b"\n"), start=1):
         if not line.strip():
             continue

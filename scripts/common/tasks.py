@@ -2,6 +2,7 @@
 
 import hashlib
 import random
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -11,7 +12,7 @@ import yaml
 
 from common.errors import UserError
 from common.prompts import fill
-from common.rows import BadRow, Rejections, read_rows, text_field
+from common.rows import BadRow, CsvText, Rejections, read_rows, text_field
 
 COLUMNS = ("id", "question", "answers", "accepted", "gold")
 _KEYS = {"name", "title", "version", "fields", "id", "prompt", "option", "answers"}
@@ -93,6 +94,8 @@ def _field(row: Mapping[str, Any], name: str, kind: str) -> Any:
             raise BadRow("empty field", name)
         return text
     if kind == "integer":
+        if isinstance(value, CsvText) and re.fullmatch(r"-?[0-9]{1,18}", value):
+            return int(value)
         if isinstance(value, bool) or not isinstance(value, int):
             raise BadRow("wrong type", f"{name} is {type(value).__name__}, not an integer")
         return value

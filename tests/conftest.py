@@ -1,0 +1,48 @@
+"""Fixtures: tiny random models with the tokenizers of their families."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from common.models import from_random, save_model, separate_padding
+
+ROOT = Path(__file__).resolve().parents[1]
+FAMILIES = {
+    "llama": {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4,
+              "num_key_value_heads": 2, "max_position_embeddings": 1024, "tie_word_embeddings": False},
+    "opt": {"hidden_size": 32, "ffn_dim": 64, "num_hidden_layers": 2, "num_attention_heads": 4, "dropout": 0.0,
+            "word_embed_proj_dim": 16, "do_layer_norm_before": False, "max_position_embeddings": 1024},
+}  # fmt: skip
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def corpus() -> list[str]:
+    """Texts of the demo instructions."""
+    rows = json.loads((ROOT / "resources/demo/instructions/alpaca_gpt4_data.json").read_text(encoding="utf-8"))
+    return [text for row in rows for text in (row["instruction"], row["input"], row["output"])]
+
+
+@pytest.fixture(scope="session")
+def model_folders(corpus: list[str], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """A saved tiny model of each family."""
+    folders = {}
+    for family, config in FAMILIES.items():
+        source = {"architecture": family, "vocabulary": 1000, "config": config}
+        model, tokenizer = from_random(source, corpus, seed=3)
+        separate_padding(model, tokenizer)
+        folders[family] = tmp_path_factory.mktemp("models") / family
+        save_model(model, tokenizer, folders[family])
+    return folders
+
+
+@pytest.fixture(params=sorted(FAMILIES))
+def model_folder(request: pytest.FixtureRequest, model_folders: dict[str, Path]) -> Path:
+    """Each family's model in turn."""
+    return model_folders[request.param]
