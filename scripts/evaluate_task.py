@@ -46,7 +46,7 @@ def work(arguments: argparse.Namespace, console: Console) -> None:
     )
     draws = [build_draw(evaluation, pool, questions, k, seed) for k, seed in arguments.draws]
     key = fingerprint(
-        settings={name: value for name, value in settings.items() if name not in ("items", "shots", "seeds")},
+        settings={name: value for name, value in settings.items() if name != "items"},
         inputs={name: sha256_of_file(path) for name, path in inputs.items()},
         weights=run_record["weights_sha256"],
         code=script_digest("evaluate_task.py"),

@@ -81,7 +81,7 @@ def command(script: str, arguments: list[str], gpus: int, processes: int) -> lis
     if gpus == 0 and processes == 1:
         return [sys.executable, script, *arguments]
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={count}"]
-    return [*torchrun, script, *arguments]
+    return [*torchrun, "--", script, *arguments]  # without "--" it takes `--log` for an option of its own
 
 
 def main(argv: list[str] | None = None) -> int:  # noqa: RET503 - execv does not return

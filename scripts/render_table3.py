@@ -2,35 +2,16 @@
 
 import argparse
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from common.console import Console, argument_parser, run_entry_point
 from common.files import read_json, write_text
-from common.results import Cell, best_cells, load_cell
+from common.results import METHOD_LABELS, Grid, best_cells, cell_row, cell_text, load_grid, task_titles
 from common.tables import CELL_COLUMNS, Table, to_csv, write_table
 
-LABELS = {"pretrained": "Pretrained", "sft": "SFT", "coh": "CoH"}
 
-
-def load_cells(settings: dict[str, Any], folder: Path) -> dict[tuple[str, str, str, int], Cell | None]:
-    """Every cell by (model, method, task, k); None where a score file is missing."""
-    cells = {}
-    for model, method, task, k in _grid(settings):
-        cells[model, method, task, k] = load_cell(folder / model / method / task, k, settings["seeds"] if k else [0])
-    return cells
-
-
-def _grid(settings: dict[str, Any]) -> Iterator[tuple[str, str, str, int]]:
-    for model in settings["models"]:
-        for method in settings["methods"]:
-            for task in settings["tasks"]:
-                for k in settings["shots"]:
-                    yield model, method, task, k
-
-
-def csv_text(settings: dict[str, Any], cells: dict[tuple[str, str, str, int], Cell | None]) -> str:
+def csv_text(settings: dict[str, Any], cells: Grid) -> str:
     """One line a model and method; per cell the mean, the interval's ends and n, empty when missing."""
     header = ["model", "method"]
     for task in settings["tasks"]:
@@ -51,35 +32,23 @@ def csv_text(settings: dict[str, Any], cells: dict[tuple[str, str, str, int], Ce
     return to_csv(header, rows)
 
 
-def cells_csv(settings: dict[str, Any], cells: dict[tuple[str, str, str, int], Cell | None]) -> str:
+def cells_csv(cells: Grid) -> str:
     """One line a cell, with its id."""
-    rows = []
-    for (model, method, task, k), cell in cells.items():
-        source = f"eval/{model}/{method}/{task}/k{k}_seed*"
-        values: list[object] = ["missing", None, None]
-        if cell is not None:
-            values = [f"{100 * cell.mean:.4f}", f"{100 * cell.stderr:.4f}", cell.n]
-        row, column = f"{model}/{method}", f"{task}/k{k}"
-        rows.append([f"table3/{row}/{column}", "table3", row, column, *values, source])
+    rows = [
+        cell_row("table3", f"{model}/{method}", f"{task}/k{k}", cell, f"eval/{model}/{method}/{task}/k{k}_seed*")
+        for (model, method, task, k), cell in cells.items()
+    ]
     return to_csv(CELL_COLUMNS, rows)
 
 
-def cell_text(cell: Cell | None) -> str:
-    """Mean and interval; a missing cell says so."""
-    if cell is None:
-        return "missing"
-    low, high = cell.interval
-    return f"{100 * cell.mean:.1f}\n{100 * low:.0f}\u2013{100 * high:.0f}"
-
-
-def as_table(settings: dict[str, Any], cells: dict[tuple[str, str, str, int], Cell | None], models: Path) -> Table:
+def as_table(settings: dict[str, Any], cells: Grid, models: Path) -> Table:
     """The table as people read it."""
     rows: list[list[str]] = []
     bold: set[tuple[int, int]] = set()
     for model in settings["models"]:
         best = best_cells({key: cell for key, cell in cells.items() if key[0] == model})
         for method in settings["methods"]:
-            row = [settings["models"][model]["label"], LABELS.get(method, method)]
+            row = [settings["models"][model]["label"], METHOD_LABELS[method]]
             for task in settings["tasks"]:
                 for k in settings["shots"]:
                     cell = cells[model, method, task, k]
@@ -87,21 +56,21 @@ def as_table(settings: dict[str, Any], cells: dict[tuple[str, str, str, int], Ce
                         bold.add((len(rows), len(row)))
                     row.append(cell_text(cell))
             rows.append(row)
-    titles = {key[2]: cell.title for key, cell in cells.items() if cell}
-    groups = [("", 2)] + [(titles.get(task, task), len(settings["shots"])) for task in settings["tasks"]]
+    titles = task_titles(cells)
+    groups = [("", 2)] + [(titles[task], len(settings["shots"])) for task in settings["tasks"]]
     header = ["Model", "Method"] + [f"k={k}" for _ in settings["tasks"] for k in settings["shots"]]
     caption = "Table 3. Accuracy in % (95 % interval below) by number k of in-context examples"
     return Table(caption, header, rows, groups, frozenset(bold), notes(settings, cells, models))
 
 
-def notes(settings: dict[str, Any], cells: dict[tuple[str, str, str, int], Cell | None], models: Path) -> list[str]:
+def notes(settings: dict[str, Any], cells: Grid, models: Path) -> list[str]:
     """What a reader must know beside the numbers."""
     items = {key[2]: cell.n for key, cell in cells.items() if cell}
     counts = ", ".join(f"{task} {items.get(task, 'missing')}" for task in settings["tasks"])
     seeds = len(settings["seeds"])
     lines = [
         f"Items: {counts}. k = 0 is one run; k > 0 is the mean of {seeds} draws of examples over the same items.",
-        "Intervals: Wilson for one run, bootstrap over items for means. Bold: better than both other methods at the "
+        "Intervals: Wilson for one run, bootstrap over items for means. Bold: better than every other method at the "
         "5 % level (McNemar or paired permutation test, Holm-corrected within a model).",
     ]
     for model in settings["models"]:
@@ -111,7 +80,7 @@ def notes(settings: dict[str, Any], cells: dict[tuple[str, str, str, int], Cell 
             if method != "pretrained" and record.exists():
                 tokens = read_json(record)["tokens_seen"]
                 seen = f"{tokens['total']:,} tokens seen in training, {tokens['target']:,} of them with loss"
-                lines.append(f"{label}, {LABELS.get(method, method)}: {seen}.")
+                lines.append(f"{label}, {METHOD_LABELS[method]}: {seen}.")
         if note := settings["models"][model].get("note"):
             lines.append(f"{label} is {note}.")
     return lines + list(settings["notes"])
@@ -119,9 +88,9 @@ def notes(settings: dict[str, Any], cells: dict[tuple[str, str, str, int], Cell 
 
 def work(arguments: argparse.Namespace, console: Console) -> None:
     settings = arguments.settings
-    cells = load_cells(settings, arguments.eval)
+    cells = load_grid(settings, arguments.eval)
     write_text(arguments.output / "table3.csv", csv_text(settings, cells))
-    write_text(arguments.output / "table3_cells.csv", cells_csv(settings, cells))
+    write_text(arguments.output / "table3_cells.csv", cells_csv(cells))
     write_table(as_table(settings, cells, arguments.models), arguments.output, "table3")
     missing = sum(cell is None for cell in cells.values())
     console.say(f"{len(cells)} cells, {missing} missing: {arguments.output}/table3.md")

@@ -2,20 +2,13 @@
 
 import argparse
 import sys
-from collections.abc import Mapping
 from typing import Any
 
 from common.console import Console, run_entry_point
 from common.method import Examples, train_method, training_parser
-from common.prompts import PromptFormat, respond
-from common.sequences import Response
+from common.prompts import PromptFormat
+from common.sequences import sft_responses
 from common.splits import sft_rows
-
-
-def sft_responses(row: Mapping[str, Any], prompt: PromptFormat) -> list[Response]:
-    """The one response of supervised fine-tuning (paper section 3.2); the row has `response`."""
-    before = prompt.prompt(row["instruction"], row["input"]) + prompt.markers["response"]
-    return [Response(before, respond("", row["response"]), "response")]
 
 
 def train_examples(rows: list[dict[str, Any]], prompt: PromptFormat) -> Examples:

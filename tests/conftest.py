@@ -11,9 +11,10 @@ from common.models import from_random, save_model, separate_padding
 ROOT = Path(__file__).resolve().parents[1]
 FAMILIES = {
     "llama": {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4,
-              "num_key_value_heads": 2, "max_position_embeddings": 1024, "tie_word_embeddings": False},
+              "num_key_value_heads": 2, "max_position_embeddings": 1024, "tie_word_embeddings": False,
+              "initializer_range": 0.1},
     "opt": {"hidden_size": 32, "ffn_dim": 64, "num_hidden_layers": 2, "num_attention_heads": 4, "dropout": 0.0,
-            "word_embed_proj_dim": 16, "do_layer_norm_before": False, "max_position_embeddings": 1024},
+            "word_embed_proj_dim": 16, "do_layer_norm_before": False, "max_position_embeddings": 1024, "init_std": 0.2},
 }  # fmt: skip
 
 

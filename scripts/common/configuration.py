@@ -105,6 +105,9 @@ def _check_selections(config: Mapping[str, Any]) -> list[str]:
                 near = difflib.get_close_matches(name, list(config[registry]), n=1)
                 hint = f"; did you mean `{near[0]}`?" if near else ""
                 problems.append(f"table3.{registry}: `{name}` is not in `{registry}`{hint}")
+    for method in {*config["table3"]["methods"], *config["marker_table"]["methods"]} - {"pretrained"}:
+        if method not in config["methods"]:
+            problems.append(f"methods.{method}: missing, though a table selects it")
     splits = config["splits"]
     needed = sum(splits[key] for key in ("heldout", "rl_sft", "rl_reward", "rl_prompts"))
     if needed > splits["prompts"]:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -12,7 +13,9 @@ from common.rows import read_frame
 from common.statistics import holm, mean_interval, paired_p_value
 
 SEED = 0
+METHOD_LABELS = {"pretrained": "Pretrained", "sft": "SFT", "sft_best": "SFT (best-scored)", "coh": "CoH"}
 CellKey = tuple[str, str, str, int]
+Grid = dict[CellKey, "Cell | None"]
 
 
 @dataclass(frozen=True)
@@ -41,7 +44,7 @@ class Cell:
     def stderr(self) -> float:
         """Standard error of the mean over items."""
         items = self.correct.mean(axis=0)
-        return float(items.std(ddof=1) / np.sqrt(len(items))) if len(items) > 1 else float("nan")
+        return float(items.std(ddof=1) / np.sqrt(len(items))) if len(items) > 1 else 0.0
 
     @property
     def interval(self) -> tuple[float, float]:
@@ -67,9 +70,49 @@ def load_cell(folder: Path, k: int, seeds: Sequence[int], column: str = "correct
     return Cell(np.stack([frame[column].to_numpy(dtype=bool) for frame in frames]), ids, _title(folder))
 
 
+def load_grid(settings: Mapping[str, Any], folder: Path, column: str = "correct") -> Grid:
+    """Every cell of Table 3 by (model, method, task, k); None where a score file is missing.
+
+    Args:
+        settings: with models, methods, tasks, shots, seeds.
+        folder: of the score files, eval/.
+        column: correct, correct_strict or correct_likelihood.
+    """
+    return {
+        (model, method, task, k): load_cell(folder / model / method / task, k, settings["seeds"] if k else [0], column)
+        for model in settings["models"]
+        for method in settings["methods"]
+        for task in settings["tasks"]
+        for k in settings["shots"]
+    }
+
+
+def task_titles(grid: Mapping[CellKey, Cell | None]) -> dict[str, str]:
+    """Titles of the tasks of a grid; a task all of whose cells are missing goes by its name."""
+    return {
+        key[2]: cell.title if cell else key[2] for key, cell in sorted(grid.items(), key=lambda e: e[1] is not None)
+    }
+
+
+def cell_text(cell: Cell | None) -> str:
+    """Mean and interval in percent; a missing cell says so."""
+    if cell is None:
+        return "missing"
+    low, high = cell.interval
+    return f"{100 * cell.mean:.1f}\n{100 * low:.0f}\u2013{100 * high:.0f}"
+
+
+def cell_row(table: str, row: str, column: str, cell: Cell | None, source: str) -> list[object]:
+    """A line of cells.csv, value and standard error in percent."""
+    values: list[object] = ["missing", None, None]
+    if cell is not None:
+        values = [f"{100 * cell.mean:.4f}", f"{100 * cell.stderr:.4f}", cell.n]
+    return [f"{table}/{row}/{column}", table, row, column, *values, source]
+
+
 def _title(folder: Path) -> str:
-    """The task's title, from the summary prepare_task left."""
-    results = folder.parents[3]
+    """The task's title, from the summary prepare_task left in the same results folder."""
+    results = next(parent.parent for parent in folder.parents if parent.name in ("eval", "markers"))
     summary = results / "data" / "tasks" / folder.name / "summary.json"
     return str(read_json(summary)["title"]) if summary.exists() else folder.name
 

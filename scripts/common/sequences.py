@@ -1,11 +1,13 @@
 """From prompts and responses to token sequences with loss masks (paper equations 1 and 3)."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from transformers import PreTrainedTokenizerFast
+
+from common.prompts import PromptFormat, respond
 
 IGNORED = -100
 
@@ -98,6 +100,12 @@ def encode(
         labels += [*before, *response, tokenizer.eos_token_id if whole else IGNORED]
     cut = tuple(r.name for r, length, keep in zip(responses, lengths, kept, strict=True) if keep < length)
     return TokenSequence(ids, labels, cut)
+
+
+def sft_responses(row: Mapping[str, Any], prompt: PromptFormat) -> list[Response]:
+    """The one response of supervised fine-tuning (paper section 3.2); the row has `response`."""
+    before = prompt.prompt(row["instruction"], row["input"]) + prompt.markers["response"]
+    return [Response(before, respond("", row["response"]), "response")]
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,8 @@ A job reruns when its settings change and only then, so each function takes what
 Loaded while the DAG is planned: nothing heavy here.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import PurePath
 from typing import Any
 
 
@@ -20,6 +21,14 @@ def split_settings(config: Mapping[str, Any]) -> dict[str, Any]:
     return {"seed": config["seed"], "splits": config["splits"]}
 
 
+def task_files(config: Mapping[str, Any], task: str, downloads: str = "") -> dict[str, str]:
+    """The two files of a task: local ones, or where `download_task` puts those of the hub under `downloads`."""
+    source = config["tasks"][task]["source"]
+    if source["kind"] == "files":
+        return {"train": source["train"], "eval": source["eval"]}
+    return {part: f"{downloads}/tasks/{task}/{part}{PurePath(source[part]).suffix}" for part in ("train", "eval")}
+
+
 def task_settings(config: Mapping[str, Any], task: str) -> dict[str, Any]:
     block = config["tasks"][task]
     return {"task": task, "source": block["source"], "max_rejected_share": block["max_rejected_share"]}
@@ -33,7 +42,7 @@ def task_download_settings(config: Mapping[str, Any], task: str, part: str) -> d
 def training_settings(config: Mapping[str, Any], method: str, model: str) -> dict[str, Any]:
     """Everything a checkpoint depends on; devices and checkpoint intervals are not among it."""
     markers = config["prompt"]["markers"]
-    used = {"sft": ("response",), "coh": ("better", "worse", "tie")}[method]
+    used = ("better", "worse", "tie") if method == "coh" else ("response",)
     prompt = {**config["prompt"], "markers": {name: markers[name] for name in used}}
     engine = {key: config["compute"][key] for key in ("device", "engine", "gradient_checkpointing")}
     return {
@@ -43,14 +52,22 @@ def training_settings(config: Mapping[str, Any], method: str, model: str) -> dic
         "prompt": prompt,
         "heldout_loss": not config["splits"]["fine_tune_on_heldout"],
         **config["methods"][method],
-        **({"ties": config["splits"]["ties"]} if method == "coh" else {}),
+        **({} if method == "sft" else {"ties": config["splits"]["ties"]}),
         "compute": engine,
     }
 
 
-def evaluation_settings(config: Mapping[str, Any], model: str, method: str, task: str) -> dict[str, Any]:
-    block = {key: value for key, value in config["evaluation"].items() if key != "markers"}
-    marker = config["evaluation"]["markers"].get(method, "response")
+def usual_marker(config: Mapping[str, Any], method: str) -> str:
+    """The marker a method is asked with, a key of `prompt.markers`."""
+    return str(config["evaluation"]["markers"].get(method, "response"))
+
+
+def evaluation_settings(
+    config: Mapping[str, Any], model: str, method: str, task: str, marker: str | None = None
+) -> dict[str, Any]:
+    """Everything scores depend on; without `marker` the method's usual one is taken."""
+    block = {key: value for key, value in config["evaluation"].items() if key not in ("markers", "shots", "seeds")}
+    marker = marker or usual_marker(config, method)
     return {
         "model": model,
         "method": method,
@@ -62,10 +79,11 @@ def evaluation_settings(config: Mapping[str, Any], model: str, method: str, task
     }
 
 
-def draws(config: Mapping[str, Any]) -> list[tuple[int, int]]:
+def draws(config: Mapping[str, Any], shots: Sequence[int] | None = None) -> list[tuple[int, int]]:
     """(k, seed) of every run: zero-shot once as seed 0, the others once a seed."""
     evaluation = config["evaluation"]
-    return [(k, seed) for k in evaluation["shots"] for seed in (evaluation["seeds"] if k else [0])]
+    shots = evaluation["shots"] if shots is None else shots
+    return [(k, seed) for k in shots for seed in (evaluation["seeds"] if k else [0])]
 
 
 def table3_settings(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -75,3 +93,18 @@ def table3_settings(config: Mapping[str, Any]) -> dict[str, Any]:
     }
     evaluation = config["evaluation"]
     return {**config["table3"], "models": models, "shots": evaluation["shots"], "seeds": evaluation["seeds"]}
+
+
+def sensitivity_settings(config: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in table3_settings(config).items() if key != "notes"}
+
+
+def marker_settings(config: Mapping[str, Any]) -> dict[str, Any]:
+    block = config["marker_table"]
+    return {
+        **sensitivity_settings(config),
+        "methods": block["methods"],
+        "shots": block["shots"],
+        "markers": {name: config["prompt"]["markers"][name] for name in block["markers"]},
+        "usual": {method: usual_marker(config, method) for method in block["methods"]},
+    }

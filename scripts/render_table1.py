@@ -1,0 +1,65 @@
+"""Table 1: hyper-parameters of SFT and CoH, read from the runs that were made."""
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+from common.console import Console, argument_parser, run_entry_point
+from common.files import read_json, write_text
+from common.results import METHOD_LABELS
+from common.tables import CELL_COLUMNS, Table, to_csv, write_table
+
+ROWS = {
+    "Epochs": "epochs",
+    "Learning rate": "learning_rate",
+    "Total batch size": "global_batch_size",
+    "Schedule": "schedule",
+    "Warm-up ratio": "warmup_ratio",
+    "Gradient clipping": "max_grad_norm",
+    "Longest sequence (tokens)": "max_length",
+    "Weight decay": "weight_decay",
+    "AdamW betas": "betas",
+}
+
+
+def text(value: Any) -> str:
+    if isinstance(value, list):
+        return ", ".join(map(text, value))
+    return f"{value:g}" if isinstance(value, int | float) else str(value)
+
+
+def work(arguments: argparse.Namespace, console: Console) -> None:
+    settings = arguments.settings
+    runs = [(model, method) for model in settings["models"] for method in settings["methods"] if method != "pretrained"]
+    records = {run: read_json(arguments.models / run[0] / run[1] / "run.json") for run in runs}
+    rows, cells = [], []
+    for label, key in ROWS.items():
+        values = {run: text(record["provenance"]["settings"]["training"][key]) for run, record in records.items()}
+        rows.append([label, *values.values()])
+        for (model, method), value in values.items():
+            source = f"models/{model}/{method}/run.json"
+            cells.append(
+                [f"table1/{key}/{model}/{method}", "table1", key, f"{model}/{method}", value, None, None, source]
+            )
+    header = ["Hyper-parameter", *(METHOD_LABELS[method] for _, method in runs)]
+    trained = [method for method in settings["methods"] if method != "pretrained"]
+    groups = [("", 1), *((settings["models"][model]["label"], len(trained)) for model in settings["models"])]
+    facts = [f"{record['engine']}, {record['dtype']}, {record['processes']} process(es)" for record in records.values()]
+    notes = [f"Optimizer AdamW; {'; '.join(dict.fromkeys(facts))}."] if trained else []
+    write_table(
+        Table("Table 1. Hyper-parameters of SFT and CoH", header, rows, groups, notes=notes), arguments.output, "table1"
+    )
+    write_text(arguments.output / "table1.csv", to_csv(["hyper_parameter", *("/".join(run) for run in runs)], rows))
+    write_text(arguments.output / "table1_cells.csv", to_csv(CELL_COLUMNS, cells))
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argument_parser(__doc__ or "")
+    parser.add_argument("--models", type=Path, required=True, help="directory of the models")
+    parser.add_argument("--output", type=Path, required=True, help="directory for the renderings")
+    return run_entry_point(parser, work, argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,36 @@
+"""Supervised fine-tuning on the best-scored response instead of the reference.
+
+Not an arm of the paper: it parts what CoH learns from the scores from what it learns from the second response, since
+its targets are exactly CoH's preferred ones.
+"""
+
+import argparse
+import sys
+from typing import Any
+
+from common.console import Console, run_entry_point
+from common.method import Examples, train_method, training_parser
+from common.prompts import PromptFormat
+from common.sequences import sft_responses
+from common.splits import coh_rows
+
+
+def train_examples(rows: list[dict[str, Any]], prompt: PromptFormat) -> Examples:
+    return [(row["id"], sft_responses({**row, "response": row["better"]}, prompt)) for row in rows]
+
+
+def work(arguments: argparse.Namespace, console: Console) -> None:
+    settings = arguments.settings
+
+    def heldout_examples(rows: list[dict[str, Any]], prompt: PromptFormat) -> Examples:
+        return train_examples(coh_rows(rows, settings["seed"], settings["ties"]), prompt)
+
+    train_method("train_sft_best.py", arguments, console, train_examples, heldout_examples)
+
+
+def main(argv: list[str] | None = None) -> int:
+    return run_entry_point(training_parser(__doc__ or ""), work, argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,411 @@
+"""The configuration: presets, the closed schema, overlays, and the settings cut from it for each job."""
+
+import copy
+import inspect
+import itertools
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from common import settings
+from common.configuration import check_configuration, load_configuration, merge
+from common.errors import UserError
+from common.files import canonical_json
+from conftest import ROOT
+
+BASE, SMOKE, PAPER = ROOT / "config.yaml", ROOT / "config/smoke.yaml", ROOT / "config/paper.yaml"
+PRESETS = {"demo": [], "smoke": [SMOKE], "paper": [PAPER]}
+SCHEMA = yaml.safe_load((ROOT / "config/schema.yaml").read_text(encoding="utf-8"))
+MODEL = "smollm2-135m"
+
+
+@pytest.fixture(scope="module")
+def demo() -> dict[str, Any]:
+    return load_configuration(BASE, [], {})
+
+
+def overlaid(config: dict[str, Any], path: tuple[str, ...], value: Any) -> dict[str, Any]:
+    """`config` with the key at `path` given on the command line."""
+    for key in reversed(path):
+        value = {key: value}
+    return merge(config, value)
+
+
+def refusal(config: dict[str, Any]) -> str:
+    """What people are told about a configuration that is not valid."""
+    with pytest.raises(UserError) as caught:
+        check_configuration(config)
+    return str(caught.value)
+
+
+def job_settings(config: dict[str, Any]) -> dict[tuple[str, ...], str]:
+    """Canonical settings of every selected job, by function and its arguments."""
+    selected = config["table3"]
+    jobs = {}
+    for name, function in inspect.getmembers(settings, inspect.isfunction):
+        trained = [method for method in selected["methods"] if method in config["methods"]]
+        domains = {
+            "model": selected["models"],
+            "method": trained if name == "training_settings" else selected["methods"],
+            "task": selected["tasks"],
+            "part": ["train", "eval"],
+        }
+        names = [parameter for parameter in inspect.signature(function).parameters if parameter != "config"]
+        for values in itertools.product(*(domains[parameter] for parameter in names)):
+            arguments = dict(zip(names, values, strict=True))
+            job = (name, *(f"{parameter}={value}" for parameter, value in arguments.items()))
+            jobs[job] = canonical_json(function(config, **arguments))
+    return jobs
+
+
+def changed_jobs(before: dict[str, Any], after: dict[str, Any]) -> set[tuple[str, ...]]:
+    old, new = job_settings(before), job_settings(after)
+    return {job for job in old.keys() | new.keys() if old.get(job) != new.get(job)}
+
+
+def leaves(value: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    if not isinstance(value, dict):
+        yield path
+        return
+    for key, inner in value.items():
+        yield from leaves(inner, (*path, key))
+
+
+def closed_mappings(value: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """Paths of all mappings but free-form `source.config`."""
+    if not isinstance(value, dict) or path[-2:] == ("source", "config"):
+        return
+    yield path
+    for key, inner in value.items():
+        yield from closed_mappings(inner, (*path, key))
+
+
+def resolved(schema: dict[str, Any]) -> dict[str, Any]:
+    if "$ref" not in schema:
+        return schema
+    return {**SCHEMA["$defs"][schema["$ref"].rsplit("/", 1)[1]], **schema}
+
+
+def described_properties(schema: dict[str, Any], path: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
+    """Every property the schema knows, through references, alternatives and registries."""
+    schema = resolved(schema)
+    for name, inner in schema.get("properties", {}).items():
+        yield f"{path}.{name}", resolved(inner)
+        yield from described_properties(inner, f"{path}.{name}")
+    for branch in schema.get("oneOf", []):
+        yield from described_properties(branch, path)
+    if isinstance(schema.get("additionalProperties"), dict):
+        yield from described_properties(schema["additionalProperties"], f"{path}.*")
+
+
+# --- presets --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_preset_is_valid_under_its_own_name(preset: str) -> None:
+    assert load_configuration(BASE, PRESETS[preset], {})["preset"] == preset
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_filled_configuration_is_valid_and_complete(preset: str) -> None:
+    filled = load_configuration(BASE, PRESETS[preset], {})
+    assert check_configuration(filled) == filled
+
+
+def test_paper_alone_gives_the_same_settings_as_over_the_demo() -> None:
+    alone = job_settings(check_configuration(yaml.safe_load(PAPER.read_text(encoding="utf-8"))))
+    over_demo = job_settings(load_configuration(BASE, [PAPER], {}))
+    assert alone == over_demo
+    assert len({job[0] for job in alone}) >= 6
+
+
+def test_paper_inherits_no_block_from_the_demo() -> None:
+    alone, over_demo = load_configuration(PAPER, [], {}), load_configuration(BASE, [PAPER], {})
+    registries = {"models", "tasks"}
+    assert {key: alone[key] for key in alone.keys() - registries} == {
+        key: over_demo[key] for key in over_demo.keys() - registries
+    }
+    for registry in registries:
+        for name in alone["table3"][registry]:
+            assert alone[registry][name] == over_demo[registry][name]
+
+
+# --- the schema -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_unknown_key_is_refused_in_every_mapping_by_its_path(preset: str) -> None:
+    config = load_configuration(BASE, PRESETS[preset], {})
+    paths = list(closed_mappings(config))
+    assert len(paths) > 20
+    for path in paths:
+        told = refusal(overlaid(config, (*path, "zzz"), 1))
+        in_order = r"[^\n]*".join(map(re.escape, (*path, "zzz")))
+        assert re.search(rf"^ +{in_order}\b", told, re.MULTILINE), (path, told)
+
+
+def test_every_object_of_the_schema_is_closed() -> None:
+    objects = [(path, inner) for path, inner in described_properties(SCHEMA) if inner.get("type") == "object"]
+    open_ones = {path for path, inner in objects if "additionalProperties" not in inner}
+    assert open_ones == {".models.*.source.config"}
+    branches = [branch for _, inner in described_properties(SCHEMA) for branch in resolved(inner).get("oneOf", [])]
+    for branch in map(resolved, branches):
+        assert branch.get("type") != "object" or branch["additionalProperties"] is False
+
+
+def test_every_property_of_the_schema_has_a_description() -> None:
+    found = list(described_properties(SCHEMA))
+    assert len(found) > 80
+    assert [path for path, inner in found if not inner.get("description", "").strip()] == []
+
+
+@pytest.mark.parametrize(
+    ("path", "meant"),
+    [
+        (("sede",), "seed"),
+        (("compute", "gpu"), "gpus"),
+        (("methods", "coh", "training", "learnig_rate"), "learning_rate"),
+        (("models", MODEL, "lable"), "label"),
+        (("models", MODEL, "source", "file_sha265"), "file_sha256"),
+        (("tasks", "sst2", "source", "evla"), "eval"),
+        (("prompt", "markers", "beter"), "better"),
+    ],
+)
+def test_typo_names_the_nearest_key(demo: dict[str, Any], path: tuple[str, ...], meant: str) -> None:
+    told = refusal(overlaid(demo, path, 1))
+    assert f"{path[-1]}: unknown key; did you mean `{meant}`?" in told
+
+
+def test_number_read_as_text_gets_the_hint(demo: dict[str, Any]) -> None:
+    rate = yaml.safe_load("1e-5")
+    assert rate == "1e-5"
+    told = refusal(overlaid(demo, ("methods", "sft", "training", "learning_rate"), rate))
+    assert "methods.sft.training.learning_rate: '1e-5' is not of type 'number'" in told
+    assert "YAML reads 1e-5 as text: write 1.0e-5" in told
+
+
+@pytest.mark.parametrize(("key", "value"), [("seed", "three"), ("compute", "none")])
+def test_other_text_does_not_get_the_hint_about_numbers(demo: dict[str, Any], key: str, value: str) -> None:
+    told = refusal({**demo, key: value})
+    assert f"{key}: '{value}' is not of type" in told
+    assert "1e-5" not in told
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_learning_rate_that_is_no_finite_number_is_refused(demo: dict[str, Any], value: float) -> None:
+    told = refusal(overlaid(demo, ("methods", "sft", "training", "learning_rate"), value))
+    assert "methods.sft.training.learning_rate" in told
+
+
+def test_unknown_kind_names_the_known_ones(demo: dict[str, Any]) -> None:
+    told = refusal(overlaid(demo, ("models", MODEL, "source"), {"kind": "hug"}))
+    assert "kind: 'hug' is not one of hub, local, random, wheel" in told
+
+
+def test_missing_kind_names_the_known_ones(demo: dict[str, Any]) -> None:
+    config = copy.deepcopy(demo)
+    del config["models"][MODEL]["source"]["kind"]
+    told = refusal(config)
+    assert all(kind in told for kind in ("hub", "local", "random", "wheel"))
+
+
+def test_marker_of_an_unknown_method_is_refused(demo: dict[str, Any]) -> None:
+    assert "cho" in refusal(overlaid(demo, ("evaluation", "markers"), {"cho": "better"}))
+
+
+def test_several_mistakes_are_told_at_once(demo: dict[str, Any]) -> None:
+    told = refusal({**overlaid(demo, ("compute", "threads"), 0), "sede": 1})
+    assert "compute.threads: 0 is less than the minimum of 1" in told
+    assert "sede: unknown key" in told
+
+
+def test_missing_key_is_named(demo: dict[str, Any]) -> None:
+    assert "'seed' is a required property" in refusal({key: demo[key] for key in demo.keys() - {"seed"}})
+
+
+def test_counts_must_add_up(demo: dict[str, Any]) -> None:
+    assert check_configuration(demo)["splits"]["prompts"] == 336
+    told = refusal(overlaid(demo, ("splits", "heldout"), 37))
+    assert "splits: heldout + rl_sft + rl_reward + rl_prompts = 337 exceeds prompts = 336" in told
+
+
+@pytest.mark.parametrize(("registry", "wrong", "meant"), [("models", "smolm2-135m", MODEL), ("tasks", "sst", "sst2")])
+def test_unknown_name_in_table3_is_refused(demo: dict[str, Any], registry: str, wrong: str, meant: str) -> None:
+    told = refusal(overlaid(demo, ("table3", registry), [wrong]))
+    assert f"table3.{registry}: `{wrong}` is not in `{registry}`; did you mean `{meant}`?" in told
+
+
+def test_unknown_method_in_table3_is_refused(demo: dict[str, Any]) -> None:
+    told = refusal(overlaid(demo, ("table3", "methods"), ["sftt"]))
+    assert "table3.methods" in told
+    assert "'sftt'" in told
+
+
+# --- defaults -------------------------------------------------------------------------------------------------
+
+
+def test_defaults_are_filled_at_every_depth(demo: dict[str, Any]) -> None:
+    assert demo["compute"]["offload"] == "none"
+    assert demo["compute"]["processes"] == 1
+    assert demo["methods"]["sft"]["training"]["betas"] == [0.9, 0.999]
+    assert demo["methods"]["coh"]["loss_on"] == "responses"
+    assert demo["tasks"]["sst2"]["max_rejected_share"] == 0.0
+    assert demo["evaluation"]["markers"] == {"coh": "better"}
+
+
+def test_default_of_the_chosen_kind_is_filled(demo: dict[str, Any]) -> None:
+    source = {"kind": "random", "architecture": "llama", "config": {}}
+    filled = check_configuration(overlaid(demo, ("models", MODEL, "source"), source))
+    assert filled["models"][MODEL]["source"] == {**source, "vocabulary": 1000}
+
+
+def test_given_values_win_over_defaults_and_the_argument_is_left_alone() -> None:
+    raw = overlaid(yaml.safe_load(BASE.read_text(encoding="utf-8")), ("compute", "offload"), "optimizer")
+    before = copy.deepcopy(raw)
+    assert check_configuration(raw)["compute"]["offload"] == "optimizer"
+    assert raw == before
+
+
+# --- overlays -------------------------------------------------------------------------------------------------
+
+
+def written(folder: Path, content: str) -> Path:
+    path = folder / "overlay.yaml"
+    path.write_text(content, encoding="utf-8")
+    return path
+
+
+def test_overlays_merge_key_by_key_and_replace_lists(tmp_path: Path, demo: dict[str, Any]) -> None:
+    overlay = written(tmp_path, "preset: mine\nevaluation: {shots: [5]}\n")
+    config = load_configuration(BASE, [overlay], {"evaluation": {"items": 3}})
+    assert config["preset"] == "mine"
+    assert config["evaluation"] == {**demo["evaluation"], "shots": [5], "items": 3}
+
+
+def test_kind_blocks_are_replaced_whole(tmp_path: Path) -> None:
+    revision = "0" * 40
+    overlay = written(
+        tmp_path,
+        f"preset: mine\nmodels:\n  {MODEL}:\n    source: {{kind: hub, repository: a/b, revision: '{revision}'}}\n"
+        "instructions:\n  references: {kind: url, url: 'https://example.org/x.json'}\n",
+    )
+    config = load_configuration(BASE, [overlay], {})
+    assert config["models"][MODEL]["source"] == {"kind": "hub", "repository": "a/b", "revision": revision}
+    assert config["models"][MODEL]["label"] == "SmolLM2-135M-Instruct"
+    assert config["instructions"]["references"] == {"kind": "url", "url": "https://example.org/x.json"}
+
+
+def test_block_without_kind_merges_into_the_block_under_it(tmp_path: Path, demo: dict[str, Any]) -> None:
+    overlay = written(tmp_path, f"preset: mine\nmodels: {{{MODEL}: {{source: {{version: 0.1.3}}}}}}\n")
+    source = load_configuration(BASE, [overlay], {})["models"][MODEL]["source"]
+    assert source == {**demo["models"][MODEL]["source"], "version": "0.1.3"}
+
+
+def test_overlay_without_preset_is_refused(tmp_path: Path) -> None:
+    overlay = written(tmp_path, "seed: 5\n")
+    with pytest.raises(UserError) as caught:
+        load_configuration(BASE, [overlay], {})
+    assert caught.value.where == str(overlay)
+    assert "preset" in caught.value.remedy
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"preset: [\n",
+        b"preset: caf\xe9\n",
+        b"preset: a\x00b\n",
+        b"",
+        b"- preset\n",
+        b"just text\n",
+        b"preset: mine\nseed: 2024-02-31\n",
+    ],
+    ids=["cut off", "latin-1", "nul byte", "empty", "list", "text", "impossible date"],
+)
+def test_overlay_that_cannot_be_used_is_a_user_error(tmp_path: Path, content: bytes) -> None:
+    overlay = tmp_path / "overlay.yaml"
+    overlay.write_bytes(content)
+    with pytest.raises(UserError) as caught:
+        load_configuration(BASE, [overlay], {})
+    assert str(overlay) in caught.value.where
+
+
+def test_overlay_that_cannot_be_opened_is_a_user_error(tmp_path: Path) -> None:
+    for overlay in (tmp_path / "absent.yaml", tmp_path):
+        with pytest.raises(UserError) as caught:
+            load_configuration(BASE, [overlay], {})
+        assert caught.value.where == str(overlay)
+
+
+# --- settings of jobs -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("block", "first", "second"),
+    [
+        (("methods", "sft", "training"), "learning_rate", "warmup_ratio"),
+        (("prompt", "markers"), "better", "worse"),
+        (("splits",), "heldout", "rl_sft"),
+        (("tasks", "sst2", "source"), "train", "eval"),
+        (("evaluation",), "shots", "seeds"),
+    ],
+)
+def test_swapped_values_change_settings(demo: dict[str, Any], block: tuple[str, ...], first: str, second: str) -> None:
+    values = demo
+    for key in block:
+        values = values[key]
+    assert values[first] != values[second]
+    swapped = overlaid(overlaid(demo, (*block, first), values[second]), (*block, second), values[first])
+    assert changed_jobs(demo, swapped) != set()
+
+
+@pytest.mark.parametrize("registry", ["models", "methods", "tasks"])
+def test_order_of_rows_and_columns_is_part_of_the_settings(registry: str) -> None:
+    config = load_configuration(BASE, [PAPER], {})
+    turned = overlaid(config, ("table3", registry), config["table3"][registry][::-1])
+    assert canonical_json(settings.table3_settings(config)) != canonical_json(settings.table3_settings(turned))
+
+
+def turned_over(value: Any) -> Any:
+    return {key: turned_over(value[key]) for key in reversed(value)} if isinstance(value, dict) else value
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_reordered_keys_change_no_settings(tmp_path: Path, preset: str) -> None:
+    config = load_configuration(BASE, PRESETS[preset], {})
+    reordered = written(tmp_path, yaml.safe_dump(turned_over(config), sort_keys=False))
+    assert changed_jobs(config, load_configuration(reordered, [], {})) == set()
+
+
+@pytest.mark.parametrize("method", ["sft", "coh"])
+def test_keys_of_a_method_change_that_methods_training_alone(demo: dict[str, Any], method: str) -> None:
+    paths = list(leaves(demo["methods"][method]))
+    assert len(paths) >= 11
+    for path in paths:
+        changed = overlaid(demo, ("methods", method, *path), "something else")
+        training = ("training_settings", f"method={method}", f"model={MODEL}")
+        assert changed_jobs(demo, changed) == {training}, path
+
+
+@pytest.mark.parametrize("marker", ["response", "better", "worse", "tie"])
+def test_marker_changes_only_the_methods_that_use_it(demo: dict[str, Any], marker: str) -> None:
+    changed = changed_jobs(demo, overlaid(demo, ("prompt", "markers", marker), "another:"))
+    users = {"response": {"sft", "pretrained"}, "better": {"coh"}, "worse": {"coh"}, "tie": {"coh"}}[marker]
+    assert {part for job in changed for part in job if "method=" in part} == {f"method={name}" for name in users}
+
+
+def test_devices_and_checkpoint_intervals_change_no_settings(demo: dict[str, Any]) -> None:
+    values = {"gpus": 4, "processes": 2, "evaluation_gpus": 1, "threads": 9, "offload": "optimizer"}
+    for key, value in {**values, "checkpoint_seconds": 5}.items():
+        changed = check_configuration(overlaid(demo, ("compute", key), value))
+        assert changed != demo
+        assert changed_jobs(demo, changed) == set(), key
+
+
+def test_unselected_model_changes_no_settings(demo: dict[str, Any]) -> None:
+    other = {"label": "Other", "source": {"kind": "local", "path": "/models/other"}}
+    assert changed_jobs(demo, check_configuration(overlaid(demo, ("models", "other"), other))) == set()

@@ -1,0 +1,201 @@
+"""The whole DAG on the smoke preset, and what a change makes it run again."""
+
+import csv
+import json
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from conftest import ROOT
+
+SMOKE = "config/smoke.yaml"
+RULE = re.compile(r"^(?:local)?rule (\w+):$", re.MULTILINE)
+
+
+def copy_project(target: Path) -> Path:
+    """The project's own files, as a fresh clone would have them."""
+    listed = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT, capture_output=True, text=True, check=True,
+    ).stdout.splitlines()  # fmt: skip
+    for name in listed:
+        if (ROOT / name).exists():
+            (target / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / name, target / name)
+    return target
+
+
+def snakemake(project: Path, *arguments: str, check: bool = True) -> str:
+    command = [sys.executable, "-m", "snakemake", "--cores", "2", *arguments]
+    done = subprocess.run(command, cwd=project, capture_output=True, text=True, timeout=850, check=False)
+    output = done.stdout + done.stderr
+    assert not check or done.returncode == 0, output[-6000:]
+    return output
+
+
+def planned(project: Path, configfile: str = SMOKE) -> dict[str, list[str]]:
+    """Jobs a dry run plans: the outputs of each rule."""
+    output = snakemake(project, "--dry-run", "--configfile", configfile)
+    jobs: dict[str, list[str]] = {}
+    for block in output.split("\n["):
+        if match := RULE.search(block):
+            outputs = re.search(r"^    output: (.*)$", block, re.MULTILINE)
+            jobs.setdefault(match[1], []).append(outputs[1] if outputs else "")
+    return jobs
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the project in which the smoke preset has run."""
+    project = copy_project(tmp_path_factory.mktemp("run") / "project")
+    snakemake(project, "--configfile", SMOKE)
+    return project
+
+
+@pytest.fixture
+def project(finished: Path, tmp_path: Path) -> Path:
+    """A copy of the finished run that a test may change."""
+    return Path(shutil.copytree(finished, tmp_path / "project", symlinks=True))
+
+
+def test_every_cell_is_filled_and_follows_from_its_answers(finished: Path):
+    results = finished / "results/smoke"
+    with open(results / "tables/table3.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 6
+    for row in rows:
+        for task in ("sst2", "csqa", "mnli", "copa"):
+            for k, seeds in ((0, [0]), (1, [1, 2, 3]), (3, [1, 2, 3])):
+                folder = results / "eval" / row["model"] / row["method"] / task
+                scores = [json.loads((folder / f"k{k}_seed{seed}.json").read_text()) for seed in seeds]
+                mean = sum(score["correct"] for score in scores) / sum(score["n"] for score in scores)
+                assert float(row[f"{task}_k{k}"]) == pytest.approx(100 * mean, abs=0.005)
+                assert int(row[f"{task}_k{k}_n"]) == scores[0]["n"] == 6
+
+
+def test_every_result_says_where_it_came_from(finished: Path):
+    results = finished / "results/smoke"
+    records = [*results.glob("eval/*/*/*/*.json"), *results.glob("models/*/*/run.json")]
+    assert len(records) == 2 * 3 * 4 * 7 + 2 * 3
+    keys = {"rule", "script", "script_digest", "commit", "dirty", "settings", "settings_hash", "inputs", "versions",
+            "hardware", "started", "seconds"}  # fmt: skip
+    for path in records:
+        assert keys <= json.loads(path.read_text())["provenance"].keys(), path
+
+
+def test_nothing_is_left_in_scratch_but_answered_items(finished: Path):
+    scratch = finished / "results/smoke/scratch"
+    kept = {path.suffix for path in scratch.rglob("*") if path.is_file()}
+    assert kept <= {".jsonl", ".lock"}
+
+
+def test_a_second_run_has_nothing_to_do(finished: Path):
+    assert "Nothing to be done" in snakemake(finished, "--configfile", SMOKE)
+
+
+def test_two_runs_from_scratch_give_the_same_bytes(finished: Path, tmp_path: Path):
+    again = copy_project(tmp_path / "again")
+    snakemake(again, "--configfile", SMOKE)
+    for name in ("table3.csv", "table3.md", "table3.tex", "table3.html", "cells.csv"):
+        first, second = (folder / "results/smoke/tables" / name for folder in (finished, again))
+        assert first.read_bytes() == second.read_bytes(), name
+
+
+def only_coh(jobs: dict[str, list[str]]) -> bool:
+    """Whether the plan is CoH's training, its evaluation and what is rendered from it."""
+    rules = {"train_coh", "plot_training", "evaluate_task", "render_table3", "collect_cells", "all"}
+    return (
+        jobs.keys() == rules
+        and len(jobs["train_coh"]) == 2
+        and len(jobs["evaluate_task"]) == 8
+        and all("/coh/" in outputs for rule in ("plot_training", "evaluate_task") for outputs in jobs[rule])
+    )
+
+
+def edit_smoke(project: Path, edit) -> None:
+    path = project / SMOKE
+    content = yaml.safe_load(path.read_text())
+    edit(content)
+    path.write_text(yaml.safe_dump(content))
+
+
+def test_editing_the_configuration_of_coh_reruns_coh_alone(project: Path):
+    edit_smoke(project, lambda config: config["methods"]["coh"]["training"].update(learning_rate=2.0e-3))
+    assert only_coh(planned(project))
+
+
+def test_swapping_two_values_is_noticed(project: Path):
+    def swap(config):
+        training = config["methods"]["coh"]["training"]
+        one, other = "global_batch_size", "per_device_batch_size"
+        training[one], training[other] = training[other], training[one]
+
+    edit_smoke(project, swap)
+    assert only_coh(planned(project))
+
+
+def test_reordering_keys_reruns_nothing(project: Path):
+    def reorder(config):
+        training = config["methods"]["coh"]["training"]
+        config["methods"]["coh"]["training"] = dict(reversed(training.items()))
+
+    edit_smoke(project, reorder)
+    assert planned(project) == {}
+
+
+def test_editing_the_script_of_coh_reruns_coh_alone(project: Path):
+    script = project / "scripts/train_coh.py"
+    script.write_text(script.read_text().replace('"\\n" + second[0]', '"\\n\\n" + second[0]'))
+    assert only_coh(planned(project))
+
+
+def test_editing_a_comment_reruns_nothing(project: Path):
+    script = project / "scripts/common/training.py"
+    script.write_text("# a comment\n" + script.read_text())
+    assert planned(project) == {}
+
+
+def test_results_copied_into_a_fresh_clone_rerun_nothing(finished: Path, tmp_path: Path):
+    clone = copy_project(tmp_path / "clone")
+    shutil.copytree(finished / "results/smoke", clone / "results/smoke")
+    snakemake(clone, "--touch", "--configfile", SMOKE)
+    assert planned(clone) == {}
+
+
+def test_a_deleted_score_is_evaluated_again_from_the_kept_answers(project: Path):
+    score = project / "results/smoke/eval/tiny-opt/coh/mnli/k1_seed2.json"
+    before = json.loads(score.read_text())
+    score.unlink()
+    output = snakemake(project, "--configfile", SMOKE)
+    assert "42 items were answered before and are kept" in output
+    after = json.loads(score.read_text())
+    assert {**after, "provenance": 0} == {**before, "provenance": 0}
+
+
+def test_a_typo_in_the_configuration_is_told_without_a_traceback(finished: Path):
+    output = snakemake(finished, "--dry-run", "--config", "sead=1", check=False)
+    assert "sead: unknown key; did you mean `seed`?" in output
+    assert "Traceback" not in output
+
+
+def test_an_overlay_that_names_no_preset_is_refused(finished: Path, tmp_path: Path):
+    overlay = tmp_path / "overlay.yaml"
+    overlay.write_text("seed: 3\n")
+    output = snakemake(finished, "--dry-run", "--configfile", str(overlay), check=False)
+    assert "names no preset" in output
+
+
+def test_a_bad_row_ends_the_run_with_file_and_row(project: Path):
+    path = project / "resources/demo/sst2/train.jsonl"
+    lines = path.read_text().splitlines()
+    lines[4] = lines[4].replace('"label"', '"lable"')
+    path.write_text("\n".join(lines) + "\n")
+    output = snakemake(project, "--configfile", SMOKE, check=False)
+    assert "1 of 46 rows cannot be used (1 x missing field)" in output
+    assert "resources/demo/sst2/train.jsonl, row 5: missing field: label" in output
+    assert "Traceback" not in output
