@@ -13,12 +13,11 @@ from common.digest import script_digest
 from common.evaluation import Draw, Evaluation, build_draw, summarise
 from common.files import read_json, sha256_of_file, write_json
 from common.generation import Generator
-from common.models import default_dtype, load_model, load_tokenizer
+from common.models import default_dtype, limit_threads, load_model, load_tokenizer
 from common.provenance import Provenance
 from common.rows import read_parquet, write_parquet
 from common.scratch import ItemCache, fingerprint, writer_lock
 from common.tasks import Question, draw_items
-from common.training import limit_threads
 
 
 def evaluate(

@@ -43,10 +43,11 @@ def refusal(config: dict[str, Any]) -> str:
 
 
 def job_settings(config: dict[str, Any]) -> dict[tuple[str, ...], str]:
-    """Canonical settings of every selected job, by function and its arguments."""
+    """Canonical settings of every selected job, by function and its required arguments."""
     selected = config["table3"]
     jobs = {}
-    for name, function in inspect.getmembers(settings, inspect.isfunction):
+    functions = {name: value for name, value in vars(settings).items() if name.endswith("_settings")}
+    for name, function in functions.items():
         trained = [method for method in selected["methods"] if method in config["methods"]]
         domains = {
             "model": selected["models"],
@@ -54,7 +55,8 @@ def job_settings(config: dict[str, Any]) -> dict[tuple[str, ...], str]:
             "task": selected["tasks"],
             "part": ["train", "eval"],
         }
-        names = [parameter for parameter in inspect.signature(function).parameters if parameter != "config"]
+        parameters = inspect.signature(function).parameters.items()
+        names = [key for key, parameter in parameters if key != "config" and parameter.default is parameter.empty]
         for values in itertools.product(*(domains[parameter] for parameter in names)):
             arguments = dict(zip(names, values, strict=True))
             job = (name, *(f"{parameter}={value}" for parameter, value in arguments.items()))
@@ -245,6 +247,12 @@ def test_unknown_method_in_table3_is_refused(demo: dict[str, Any]) -> None:
     assert "'sftt'" in told
 
 
+@pytest.mark.parametrize("table", ["table3", "marker_table"])
+def test_selected_method_without_a_block_is_refused(demo: dict[str, Any], table: str) -> None:
+    told = refusal(overlaid(demo, (table, "methods"), ["pretrained", "sft_best"]))
+    assert "methods.sft_best: missing, though a table selects it" in told
+
+
 # --- defaults -------------------------------------------------------------------------------------------------
 
 
@@ -363,11 +371,15 @@ def test_swapped_values_change_settings(demo: dict[str, Any], block: tuple[str, 
     assert changed_jobs(demo, swapped) != set()
 
 
-@pytest.mark.parametrize("registry", ["models", "methods", "tasks"])
-def test_order_of_rows_and_columns_is_part_of_the_settings(registry: str) -> None:
+@pytest.mark.parametrize(
+    ("table", "selection"),
+    [("table3", "models"), ("table3", "methods"), ("table3", "tasks"), ("marker_table", "markers")],
+)
+def test_order_of_rows_and_columns_is_part_of_the_settings(table: str, selection: str) -> None:
     config = load_configuration(BASE, [PAPER], {})
-    turned = overlaid(config, ("table3", registry), config["table3"][registry][::-1])
-    assert canonical_json(settings.table3_settings(config)) != canonical_json(settings.table3_settings(turned))
+    turned = overlaid(config, (table, selection), config[table][selection][::-1])
+    rendering = {"table3": ("table3_settings",), "marker_table": ("marker_settings",)}[table]
+    assert rendering in changed_jobs(config, turned)
 
 
 def turned_over(value: Any) -> Any:

@@ -65,6 +65,12 @@ def test_fill_refuses_all_but_plain_names(template):
         fill(template, {"a": "x", "b": "y"})
 
 
+@pytest.mark.parametrize("name", ["a.b", "a[0]", "a b", "", "0"])
+def test_fill_refuses_other_names_even_when_a_field_has_them(name):
+    with pytest.raises(ValueError, match="is not a plain field name"):
+        fill(f"{{{name}}}", {name: "x"})
+
+
 def test_fill_names_an_unknown_field_and_the_known_ones():
     with pytest.raises(ValueError, match=r"unknown field `\{c\}`; known are a, b"):
         fill("{c}", {"b": 1, "a": 2})

@@ -10,13 +10,13 @@ from common.console import Console, argument_parser
 from common.digest import script_digest
 from common.engine import start_engine
 from common.files import new_directory, sha256_of_file, write_json
-from common.models import load_tokenizer, weights_hash
+from common.models import limit_threads, load_tokenizer, weights_hash
 from common.prompts import PromptFormat
 from common.provenance import Provenance
 from common.rows import read_parquet
 from common.scratch import fingerprint, writer_lock
 from common.sequences import Response, encode_all
-from common.training import TrainingJob, fine_tune, limit_threads
+from common.training import TrainingJob, fine_tune
 
 Examples = list[tuple[str, list[Response]]]
 

@@ -1,5 +1,6 @@
 """Models and tokenizers: where they come from, how they are loaded and stored (safetensors, never pickled code)."""
 
+import os
 import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -25,6 +26,12 @@ from common.files import sha256_of_file, sha256_of_text
 
 Loaded = tuple[PreTrainedModel, PreTrainedTokenizerFast]
 _FAMILIES: dict[str, tuple[Any, Any]] = {"llama": (LlamaConfig, LlamaForCausalLM), "opt": (OPTConfig, OPTForCausalLM)}
+
+
+def limit_threads() -> None:
+    """Use the threads the launcher granted; the number is part of what makes a CPU result reproducible."""
+    if "OMP_NUM_THREADS" in os.environ:
+        torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
 
 
 def load_tokenizer(directory: Path) -> PreTrainedTokenizerFast:

@@ -5,7 +5,6 @@ TRL's SFTTrainer does the steps; here are the order of the data, held-out loss, 
 
 import csv
 import io
-import os
 import signal
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -292,9 +291,3 @@ def fine_tune(
     if engine.processes > 1:
         torch.distributed.barrier()
     return facts
-
-
-def limit_threads() -> None:
-    """Use the threads the launcher granted; the number is part of what makes a CPU result reproducible."""
-    if "OMP_NUM_THREADS" in os.environ:
-        torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
