@@ -327,23 +327,41 @@ def test_import_closure_stays_small_for_light_scripts() -> None:
     assert "tables.py" in closure
 
 
+PROBE = '''"""What the module is for."""
+
+import math
+
+LIMIT = 3  # a comment
+
+
+class Probe:
+    """A class."""
+
+    def area(self, radius: float) -> float:
+        """Of a circle."""
+        return math.pi * radius**2 if radius < LIMIT else 0.0
+'''
+
+
 @pytest.fixture
 def copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A copy of scripts/ that digests are taken of."""
-    cached = (digest._imports, digest.import_closure, digest.script_digest)
+    """A copy of scripts/ with a module `common.probe` and a script `ask.py` that imports it."""
     folder = tmp_path / "scripts"
     shutil.copytree(SCRIPTS, folder, ignore=shutil.ignore_patterns("__pycache__"))
+    (folder / "common" / "probe.py").write_text(PROBE, encoding="utf-8")
+    (folder / "ask.py").write_text("def main():\n    from common import probe\n", encoding="utf-8")
     monkeypatch.setattr(digest, "SCRIPTS", folder)
-    for function in cached:
-        function.cache_clear()
     yield folder
-    for function in cached:
+    clear_digests()
+
+
+def clear_digests() -> None:
+    for function in (digest._imports, digest.import_closure, digest.script_digest):
         function.cache_clear()
 
 
 def fresh_digest(script: str) -> str:
-    for function in (digest._imports, digest.import_closure, digest.script_digest):
-        function.cache_clear()
+    clear_digests()
     return digest.script_digest(script)
 
 
@@ -353,39 +371,52 @@ def rewrite(path: Path, old: str, new: str) -> None:
     path.write_text(text.replace(old, new, 1), encoding="utf-8")
 
 
-def test_digest_of_a_copy_is_that_of_the_original(copied: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_digest_does_not_depend_on_where_the_code_lies(copied: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     of_copy = fresh_digest("evaluate_task.py")
     monkeypatch.setattr(digest, "SCRIPTS", SCRIPTS)
     assert fresh_digest("evaluate_task.py") == of_copy
     assert len(of_copy) == 16
 
 
-def test_digest_ignores_comments_docstrings_and_layout(copied: Path) -> None:
-    before = fresh_digest("evaluate_task.py")
-    scoring = copied / "common" / "scoring.py"
-    rewrite(scoring, '"""From generated text to a verdict', '"""Another docstring')
-    rewrite(scoring, '"""The first line with visible text', '"""Some line')
-    rewrite(
-        scoring, "line = _normal(first_line(text))\n", "line = _normal(\n        first_line(text)  # why\n    )\n\n"
-    )
-    rewrite(scoring, '    """Case folded', '    """Folded')
-    assert fresh_digest("evaluate_task.py") == before
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("# a comment", "# another comment"),
+        ('"""What the module is for."""', '"""Something else."""'),
+        ('    """A class."""\n', ""),
+        ("Of a circle", "Of a disc"),
+        ("math.pi * radius**2", "(\n            math.pi\n            * radius ** 2)"),
+        ("LIMIT = 3", "\n\nLIMIT = (3)"),
+    ],
+)
+def test_digest_ignores_comments_docstrings_and_layout(copied: Path, old: str, new: str) -> None:
+    before = fresh_digest("ask.py")
+    rewrite(copied / "common" / "probe.py", old, new)
+    assert fresh_digest("ask.py") == before
 
 
 @pytest.mark.parametrize(
     ("old", "new"),
-    [('"none"', '"nothing"'), ("[False]", "[True]"), ("casefold", "lower"), ("pair[1]), pair)", "pair[1]),)")],
+    [
+        ("LIMIT = 3", "LIMIT = 4"),
+        ("else 0.0", "else 0"),
+        ("<", "<="),
+        ("radius**2", "radius**2.0"),
+        ("LIMIT = 3", 'LIMIT = 3\n"""Not a docstring of anything that has one."""'),
+    ],
 )
 def test_digest_notices_changed_code(copied: Path, old: str, new: str) -> None:
-    before = fresh_digest("evaluate_task.py")
-    rewrite(copied / "common" / "scoring.py", old, new)
-    assert fresh_digest("evaluate_task.py") != before
+    before = fresh_digest("ask.py")
+    rewrite(copied / "common" / "probe.py", old, new)
+    assert fresh_digest("ask.py") != before
 
 
 def test_digest_concerns_only_reachable_code(copied: Path) -> None:
-    before = {script: fresh_digest(script) for script in ("train_sft.py", "evaluate_task.py", "collect_cells.py")}
-    rewrite(copied / "common" / "scoring.py", '"none"', '"nothing"')
-    assert {script for script, old in before.items() if fresh_digest(script) != old} == {"evaluate_task.py"}
+    rewrite(copied / "common" / "scoring.py", "import re\n", "import re\n\nimport common.probe\n")
+    before = {script: fresh_digest(script) for script in ("train_sft.py", "evaluate_task.py", "ask.py")}
+    rewrite(copied / "common" / "probe.py", "LIMIT = 3", "LIMIT = 4")
+    changed = {script for script, old in before.items() if fresh_digest(script) != old}
+    assert changed == {"evaluate_task.py", "ask.py"}
 
 
 def test_digest_notices_every_module_of_the_closure(copied: Path) -> None:

@@ -18,11 +18,14 @@ from common.rows import BadRow, Rejections, read_rows, text_field
 
 COLUMNS = ("id", "instruction", "input", "reference", "responses")
 
-_RENDERED = re.compile(
-    r"\s*Below is an instruction that describes a task.*?"
-    r"### Instruction:[ ]*\n(?P<instruction>.*?)"
-    r"(?:\n\s*### Input:[ ]*\n(?P<input>.*?))?"
-    r"(?:\n\s*### Response:\s*)?\s*",
+_END = r"(?:\n\s*### Response:\s*)?\s*"
+_WITHOUT_INPUT = re.compile(
+    r"\s*Below is an instruction that describes a task\. .*?### Instruction:[ ]*\n(?P<instruction>.*?)" + _END,
+    re.DOTALL,
+)
+_WITH_INPUT = re.compile(
+    r"\s*Below is an instruction that describes a task, paired with an input .*?"
+    r"### Instruction:[ ]*\n(?P<instruction>.*?)\n\s*### Input:[ ]*\n(?P<input>.*?)" + _END,
     re.DOTALL,
 )
 
@@ -46,10 +49,10 @@ def parse_rendered_prompt(text: str) -> tuple[str, str]:
     Raises:
         BadRow: when the text is not such a rendering.
     """
-    match = _RENDERED.fullmatch(text)
-    if match is None:
-        raise BadRow("unknown prompt format", f"user_input begins {text[:40]!r}")
-    return match["instruction"].strip(), (match["input"] or "").strip()
+    for form in (_WITHOUT_INPUT, _WITH_INPUT):
+        if match := form.fullmatch(text):
+            return match["instruction"].strip(), match.groupdict().get("input", "").strip()
+    raise BadRow("unknown prompt format", f"user_input begins {text[:40]!r}")
 
 
 def _parse_reference(row: Any) -> tuple[str, str, str]:
@@ -71,9 +74,13 @@ def _parse_response(entry: Any) -> dict[str, Any]:
         raise BadRow("missing field", "score")
     if isinstance(score, bool) or not isinstance(score, int | float):
         raise BadRow("wrong type", f"score is {type(score).__name__}, not a number")
-    if not math.isfinite(score):
+    try:
+        number = float(score)
+    except OverflowError:
+        number = math.inf
+    if not math.isfinite(number):
         raise BadRow("wrong type", "score is not finite")
-    return {"source": text_field(entry, "source"), "text": text_field(entry, "response").strip(), "score": float(score)}
+    return {"source": text_field(entry, "source"), "text": text_field(entry, "response").strip(), "score": number}
 
 
 def _parse_comparison(row: Any, empty: Counter[str]) -> tuple[str, str, list[dict[str, Any]]]:
@@ -112,11 +119,12 @@ def load_instructions(references: Path, comparisons: Path, max_rejected_share: f
     scored, comparison_counts = _load_comparisons(comparisons, max_rejected_share, key)
     rejected = Rejections(references)
     rows, seen, total = [], Counter[str](), 0
-    for total, raw in read_rows(references):
+    for number, raw in read_rows(references):
+        total += 1
         try:
             instruction, input_text, output = _parse_reference(raw)
         except BadRow as error:
-            rejected.add(total, error)
+            rejected.add(number, error)
             continue
         identity = prompt_id(instruction, input_text)
         seen[identity] += 1
@@ -151,11 +159,12 @@ def _load_comparisons(path: Path, max_share: float, key: str) -> tuple[dict[str,
     rejected, empty, repeated = Rejections(path), Counter[str](), 0
     scored: dict[str, list[dict[str, Any]]] = {}
     total = 0
-    for total, raw in read_rows(path):
+    for number, raw in read_rows(path):
+        total += 1
         try:
             instruction, input_text, responses = _parse_comparison(raw, empty)
         except BadRow as error:
-            rejected.add(total, error)
+            rejected.add(number, error)
             continue
         identity = prompt_id(instruction, input_text)
         repeated += identity in scored

@@ -49,7 +49,7 @@ class Rejections:
             UserError: with the first bad row of each reason.
         """
         rejected = sum(self.reasons.values())
-        if rejected > max_share * rows:
+        if rejected / rows > max_share:
             counts = ", ".join(f"{count} x {reason}" for reason, count in sorted(self.reasons.items()))
             remedy = f"mend these rows, or allow a larger share of bad rows with `{key}`"
             raise UserError(
@@ -85,6 +85,8 @@ def read_rows(path: Path) -> Iterator[tuple[int, Any]]:
 def _read_bytes(path: Path) -> bytes:
     try:
         return path.read_bytes()
+    except IsADirectoryError as error:
+        raise UserError("a directory stands in place of a file", str(path), "name the file in it") from error
     except FileNotFoundError as error:
         raise UserError("a file is missing", str(path), "check the path in the configuration") from error
 
@@ -97,6 +99,8 @@ def _read_csv(path: Path) -> Iterator[tuple[int, Any]]:
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     try:
         header = next(reader, [])
+        if len(set(header)) < len(header):
+            raise UserError("a column stands twice in the header", str(path), "give each column a name of its own")
         for number, values in enumerate(reader, start=1):
             if len(values) == len(header):
                 yield number, {name: CsvText(value) for name, value in zip(header, values, strict=True)}
@@ -115,15 +119,13 @@ def _read_jsonl(path: Path) -> Iterator[tuple[int, Any]]:
             yield number, json.loads(line.decode("utf-8"))
         except UnicodeDecodeError:
             yield number, BadRow("not UTF-8")
-        except (json.JSONDecodeError, RecursionError) as error:
+        except (ValueError, RecursionError) as error:
             yield number, BadRow("not JSON", str(error))
 
 
 def _read_parquet_rows(path: Path) -> list[dict[str, Any]]:
     try:
-        return pyarrow.parquet.read_table(path).to_pylist()
-    except FileNotFoundError as error:
-        raise UserError("a file is missing", str(path), "check the path in the configuration") from error
+        return pyarrow.parquet.read_table(pyarrow.BufferReader(_read_bytes(path))).to_pylist()
     except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as error:
         raise UserError(f"not a readable parquet file: {error}", str(path), "fetch or make it again") from error
 

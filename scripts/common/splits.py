@@ -1,6 +1,7 @@
 """Who trains on what (paper section 3.1; readings in docs/decisions.md)."""
 
 import itertools
+import statistics
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -121,7 +122,7 @@ def split(rows: Sequence[Row], settings: Mapping[str, Any], seed: int) -> dict[s
     for name in ("heldout", "rl_sft", "rl_reward", "rl_prompts"):
         parts[name] = ordered[start : start + settings[name]]
         start += settings[name]
-    fine_tuning = ordered if settings["fine_tune_on_heldout"] else ordered[settings["heldout"] :]
+    fine_tuning = _fine_tuning(ordered, settings)
     splits = {
         "sft": sft_rows(fine_tuning),
         "coh": coh_rows(fine_tuning, seed, settings["ties"]),
@@ -132,6 +133,11 @@ def split(rows: Sequence[Row], settings: Mapping[str, Any], seed: int) -> dict[s
     }
     check_heldout(splits, settings["fine_tune_on_heldout"])
     return splits
+
+
+def _fine_tuning(ordered: Sequence[Row], settings: Mapping[str, Any]) -> Sequence[Row]:
+    """The prompts SFT and CoH train on; the held-out ones stand first."""
+    return ordered if settings["fine_tune_on_heldout"] else ordered[settings["heldout"] :]
 
 
 def check_heldout(splits: Mapping[str, Sequence[Row]], fine_tune_on_heldout: bool) -> None:
@@ -155,7 +161,8 @@ def manifest(splits: Mapping[str, Sequence[Row]], rows: Sequence[Row], settings:
     """Counts, ties by source and lengths, for people and for the report."""
     pairs = splits["coh"]
     ties = Counter(" = ".join(sorted((p["better_source"], p["worse_source"]))) for p in pairs if p["tie"])
-    fine_tuned = settings["prompts"] - (0 if settings["fine_tune_on_heldout"] else settings["heldout"])
+    fine_tuning = _fine_tuning(shuffled(rows, seed)[: settings["prompts"]], settings)
+    unpaired = sum(len(row["responses"]) < 2 for row in fine_tuning)
     return {
         "seed": seed,
         "prompts_found": len(rows),
@@ -164,8 +171,11 @@ def manifest(splits: Mapping[str, Sequence[Row]], rows: Sequence[Row], settings:
         "reward_prompts": settings["rl_reward"],
         "reward_pairs": len(splits["rl_reward"]),
         "left_out": {
-            "sft_without_reference": fine_tuned - len(splits["sft"]),
-            "coh_without_pair_or_tie_dropped": fine_tuned - len(pairs),
+            "sft_without_reference": len(fine_tuning) - len(splits["sft"]),
+            "coh_without_pair": unpaired,
+            "coh_tie_dropped": len(fine_tuning) - len(pairs) - unpaired,
+            "rl_sft_without_reference": settings["rl_sft"] - len(splits["rl_sft"]),
+            "rl_reward_without_pair": settings["rl_reward"] - len({r["id"] for r in splits["rl_reward"]}),
         },
         "ties": {
             "rule": settings["ties"],
@@ -188,4 +198,4 @@ def _spread(texts: Iterable[str]) -> Row:
     lengths = sorted(len(text.split()) for text in texts)
     if not lengths:
         return {"mean": None, "median": None, "max": None}
-    return {"mean": round(sum(lengths) / len(lengths), 1), "median": lengths[len(lengths) // 2], "max": lengths[-1]}
+    return {"mean": round(sum(lengths) / len(lengths), 1), "median": statistics.median(lengths), "max": lengths[-1]}

@@ -3,6 +3,7 @@
 import hashlib
 import random
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -111,6 +112,10 @@ def _choices(value: Any, name: str) -> dict[str, list[str]]:
         raise BadRow(
             "wrong type", f"{name}: labels and texts must be non-empty texts, as many of the one as of the other"
         )
+    if len(set(labels)) < len(labels):
+        raise BadRow("wrong type", f"{name}: a label stands twice")
+    for item in (*labels, *texts):
+        text_field({name: item}, name)
     return {"label": labels, "text": [text.strip() for text in texts]}
 
 
@@ -124,7 +129,7 @@ def load_task(path: Path) -> Task:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise UserError("a task definition is missing", str(path), "check `definition` in the configuration") from error
-    except (UnicodeDecodeError, yaml.YAMLError) as error:
+    except (ValueError, yaml.YAMLError) as error:
         raise UserError(f"a task definition cannot be read: {error}", str(path), "mend the file") from error
     problem = _definition_problem(content)
     if problem:
@@ -149,6 +154,8 @@ def _definition_problem(content: Any) -> str | None:
         return f"unknown key `{sorted(map(str, unknown))[0]}`"
     if missing := _KEYS - {"option"} - set(content):
         return f"missing key `{sorted(missing)[0]}`"
+    if isinstance(content["version"], bool) or not isinstance(content["version"], int):
+        return "version: not an integer"
     for key in ("name", "title", "id", "prompt"):
         if not isinstance(content[key], str) or not content[key]:
             return f"{key}: not a text"
@@ -162,9 +169,15 @@ def _definition_problem(content: Any) -> str | None:
         or not all(isinstance(k, str) and v in kinds for k, v in fields.items())
     ):
         return f"fields: each must be one of {', '.join(kinds)}"
+    if "options" in fields:
+        return "fields: `options` is the name of the rendered choices"
     if content["id"] not in fields:
         return f"id: `{content['id']}` is not among the fields"
     return _answers_problem(content["answers"], fields)
+
+
+def _is_label_field(name: Any, fields: Mapping[str, str]) -> bool:
+    return isinstance(name, str) and fields.get(name) in ("string", "integer")
 
 
 def _answers_problem(answers: Any, fields: Mapping[str, str]) -> str | None:
@@ -173,13 +186,14 @@ def _answers_problem(answers: Any, fields: Mapping[str, str]) -> str | None:
     if answers["kind"] == "choices":
         texts = answers.get("texts")
         names = [texts] if isinstance(texts, str) else texts
-        if not isinstance(names, list) or not names or any(name not in fields for name in names):
+        if not isinstance(names, list) or not names or any(not isinstance(n, str) or n not in fields for n in names):
             return "answers.texts: must name fields"
-        if isinstance(texts, str) != (fields[names[0]] == "choices"):
+        wanted = "choices" if isinstance(texts, str) else "string"
+        if any(fields[n] != wanted for n in names) or (wanted == "string" and len(names) < 2):
             return "answers.texts: one field of kind choices, or a list of text fields"
-        return None if answers.get("gold") in fields else "answers.gold: must name a field"
+        return None if _is_label_field(answers.get("gold"), fields) else "answers.gold: must name a field"
     labels = answers.get("labels")
-    if answers.get("field") not in fields:
+    if not _is_label_field(answers.get("field"), fields):
         return "answers.field: must name a field"
     if not isinstance(labels, Mapping) or len(labels) < 2:
         return "answers.labels: needs two or more labels"
@@ -209,10 +223,9 @@ def load_questions(task: Task, path: Path, max_rejected_share: float) -> tuple[l
     rejected.check(max(total, 1), max_rejected_share, f"tasks.{task.name}.max_rejected_share")
     if not questions:
         raise UserError("a file has no usable row", str(path), f"check `tasks.{task.name}.source`")
-    ids = [question.id for question in questions]
-    if len(set(ids)) < len(ids):
-        repeated = next(item for item in ids if ids.count(item) > 1)
-        raise UserError(f"id {repeated!r} stands twice", str(path), "give each row an id of its own")
+    (identity, count), *_ = Counter(question.id for question in questions).most_common(1)
+    if count > 1:
+        raise UserError(f"id {identity!r} stands twice or more often", str(path), "give each row an id of its own")
     return questions, {"rows": total, "usable": len(questions), "rejected": dict(rejected.reasons)}
 
 
