@@ -1,0 +1,48 @@
+"""Our side of comparisons/evaluate.py: answers the prompts, writes texts and token ids, prints the seconds."""
+
+import argparse
+import contextlib
+import json
+import sys
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "scripts"))
+
+import torch
+
+from common.attention import IMPLEMENTATION
+from common.evaluation import Evaluation
+from common.files import read_json, write_json
+from common.generation import Generator, Request, decode
+from common.models import limit_threads, load_model, load_tokenizer
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    for name in ("--work", "--model", "--output"):
+        parser.add_argument(name, type=Path, required=True)
+    options = parser.parse_args()
+    with contextlib.redirect_stdout(sys.stderr):
+        limit_threads()
+        work = read_json(options.work)
+        tokenizer = load_tokenizer(options.model)
+        generator = Generator(load_model(options.model, torch.float32, IMPLEMENTATION), tokenizer, 16384)
+        start = time.perf_counter()
+        evaluation = Evaluation(tokenizer, "Response:", "csqa", "shared", 0)
+        requests = [
+            Request(f"{i:05d}", evaluation.prompt_tokens(prompt), [evaluation.answer_tokens(a) for a in answers])
+            for i, (prompt, answers) in enumerate(zip(work["prompts"], work["answers"], strict=True))
+        ]
+        outcomes = {}
+        for batch in generator.run(requests, work["max_new_tokens"]):
+            outcomes |= batch
+        texts = [decode(tokenizer, outcomes[request.key].tokens) for request in requests]
+        seconds = time.perf_counter() - start
+    write_json(options.output, {"texts": texts, "token_ids": [request.prompt for request in requests]})
+    print(json.dumps({"seconds": round(seconds, 2)}))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

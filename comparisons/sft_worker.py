@@ -1,0 +1,119 @@
+"""One side of comparisons/sft.py: trains some steps and prints real tokens a second and per-example losses."""
+
+import argparse
+import contextlib
+import json
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "scripts"))
+
+import torch
+from datasets import Dataset
+from transformers import TrainerCallback
+from trl import SFTConfig, SFTTrainer
+from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
+
+from common.batching import GlobalBatchSampler
+from common.models import limit_threads, load_model, load_tokenizer
+from common.prompts import PromptFormat
+from common.sequences import IGNORED, encode_all, sft_responses
+from common.training import SortedBatchTrainer, sequence_losses
+
+GLOBAL_BATCH, MICRO_BATCH, MAX_LENGTH = 128, 8, 512
+
+
+class Clock(TrainerCallback):
+    """The moment each micro-batch was done, its optimizer step included where one followed."""
+
+    def __init__(self) -> None:
+        self.moments: list[float] = []
+
+    def on_substep_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self.moments.append(time.perf_counter())
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self.moments.append(time.perf_counter())
+
+
+class PadTo512(DataCollatorForLanguageModeling):
+    """Every example as long as the longest allowed."""
+
+    def torch_call(self, examples: list[dict[str, Any]]) -> dict[str, Any]:
+        batch = super().torch_call(examples)
+        fill = {"input_ids": self.pad_token_id, "labels": IGNORED, "attention_mask": 0}
+        return {
+            key: torch.nn.functional.pad(value, (0, MAX_LENGTH - value.shape[1]), value=fill[key])
+            for key, value in batch.items()
+        }
+
+
+class TokenCounter:
+    """Counts the real tokens of the micro-batches a collator makes."""
+
+    def __init__(self, collate: Any):
+        self.collate = collate
+        self.tokens: list[int] = []
+
+    def __call__(self, examples: list[dict[str, Any]]) -> dict[str, Any]:
+        self.tokens.append(sum(len(example["input_ids"]) for example in examples))
+        return self.collate(examples)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--mode", choices=["ours", "trl", "pad_512"], required=True)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--model", type=Path, required=True)
+    parser.add_argument("--steps", type=int, required=True)
+    options = parser.parse_args()
+    with contextlib.redirect_stdout(sys.stderr):
+        result = measure(options.mode, options.data, options.model, options.steps)
+    print(json.dumps(result))
+    return 0
+
+
+def measure(mode: str, data: Path, model_folder: Path, steps: int) -> dict[str, Any]:
+    limit_threads()
+    tokenizer = load_tokenizer(model_folder)
+    prompt = PromptFormat("{instruction}\n", "{instruction}\nInput: {input}\n", {"response": "Response:"})
+    rows = [json.loads(line) for line in data.read_text(encoding="utf-8").splitlines()]
+    examples = [(str(i), sft_responses({**row, "response": row["best"]}, prompt)) for i, row in enumerate(rows)]
+    sequences = encode_all(tokenizer, examples, MAX_LENGTH).sequences
+    sequences = sequences[: len(sequences) // GLOBAL_BATCH * GLOBAL_BATCH]
+    dataset = Dataset.from_list([{"input_ids": s.input_ids, "labels": s.labels} for s in sequences])
+    collator = (PadTo512 if mode == "pad_512" else DataCollatorForLanguageModeling)(pad_token_id=tokenizer.pad_token_id)
+    counter, clock = TokenCounter(collator), Clock()
+    model = load_model(model_folder, torch.float32)
+    arguments = SFTConfig(
+        output_dir=tempfile.mkdtemp(), max_steps=steps, learning_rate=1e-5, use_cpu=True, bf16=False,
+        gradient_checkpointing=False, per_device_train_batch_size=MICRO_BATCH,
+        gradient_accumulation_steps=GLOBAL_BATCH // MICRO_BATCH, max_length=None, save_strategy="no",
+        report_to="none", disable_tqdm=True, dataset_kwargs={"skip_prepare_dataset": True},
+        remove_unused_columns=False, dataloader_pin_memory=False, logging_steps=1, seed=1,
+    )  # fmt: skip
+    common: dict[str, Any] = {
+        "model": model, "args": arguments, "train_dataset": dataset, "processing_class": tokenizer,
+        "data_collator": counter, "callbacks": [clock],
+    }  # fmt: skip
+    if mode == "ours":
+        lengths = [len(s.input_ids) for s in sequences]
+        trainer: SFTTrainer = SortedBatchTrainer(
+            sampler=GlobalBatchSampler(lengths, len(lengths), GLOBAL_BATCH, 1), **common
+        )
+    else:
+        trainer = SFTTrainer(**common)
+    batch = 1 if mode == "trl" else MICRO_BATCH
+    losses = sequence_losses(trainer.model, sequences[:16], tokenizer.pad_token_id, batch, "cpu")
+    trainer.train()
+    # The first micro-batch warms up and is not counted.
+    tokens, seconds = sum(counter.tokens[1 : len(clock.moments)]), clock.moments[-1] - clock.moments[0]
+    speed = round(tokens / seconds, 2)
+    return {"mode": mode, "tokens_per_second": speed, "tokens": tokens, "seconds": round(seconds, 1), "losses": losses}
+
+
+if __name__ == "__main__":
+    sys.exit(main())
