@@ -2,7 +2,8 @@
 
 Both generate greedily with SmolLM2-135M in fp32 for CommonsenseQA items at k = 0 and k = 3, each in a process of its
 own, alternately, three times; model loading is not counted. Both are given the same texts, and the comparison ends
-with an error unless their token ids are equal. The harness is its `hf` model at batch size 16 in an environment of its own; it
+with an error unless their token ids are equal. The harness is its `hf` model at batch size 16 in an environment of its
+own; it
 computes generations only, ours the likelihood of every answer as well.
 
     python comparisons/evaluate.py --train commonsense_qa/train.jsonl --eval commonsense_qa/validation.jsonl
