@@ -5,9 +5,10 @@ PYTHON ?= python3
 CORES ?= all
 VENV := .venv
 SNAKEMAKE = PATH="$(CURDIR)/$(VENV)/bin:$$PATH" snakemake --cores $(CORES) --workflow-profile $(PROFILE)
+# Targets stand before --configfile, which takes every word after it.
 CONFIG = $(if $(filter demo,$(PRESET)),,--configfile config/$(PRESET).yaml)
 
-.PHONY: help setup run test lint plan clean
+.PHONY: help setup run test lint plan readme clean
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -38,6 +39,9 @@ lint: $(VENV)/installed  ## formatting, types, workflow rules
 
 plan: $(VENV)/installed  ## what would run, without running it
 	@$(SNAKEMAKE) --dry-run --quiet rules $(CONFIG)
+
+readme: run  ## put the tables of the run into README.md
+	@$(SNAKEMAKE) --quiet all results/$(PRESET)/report/README.md $(CONFIG) && cp results/$(PRESET)/report/README.md README.md
 
 clean:  ## remove results except models, and all scratch state; ratings in resources/ stay
 	@cd results 2>/dev/null && for preset in */; do for part in "$$preset"*/; do \

@@ -7,6 +7,7 @@ localrules:
     render_sensitivity,
     render_markers,
     collect_cells,
+    insert_tables,
 
 
 rule render_table1:
@@ -137,3 +138,31 @@ rule collect_cells:
         code=script_digest("collect_cells.py"),
     shell:
         "exec python scripts/collect_cells.py --settings {params.settings:q} --cells {input:q} --output {output:q} --log {log:q}"
+
+
+rule insert_tables:
+    """The README with this preset's tables; `make readme` puts it in place."""
+    input:
+        readme="README.md",
+        tables=expand("<results>/tables/{name}.md", name=["table3", "table1"]),
+        models=expand(
+            "<results>/models/{model}/{method}", model=MODELS(), method=METHODS()
+        ),
+    output:
+        "<results>/report/README.md",
+    log:
+        "<results>/logs/insert_tables/all.log",
+    benchmark:
+        "<results>/benchmarks/insert_tables/all.tsv"
+    conda:
+        "../envs/report.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+    params:
+        settings=canonical_json(settings.readme_settings(config)),
+        code=script_digest("insert_tables.py"),
+        models=f"{RESULTS}/models",
+    shell:
+        "exec python scripts/insert_tables.py --settings {params.settings:q} --readme {input.readme:q}"
+        " --tables {input.tables:q} --models {params.models:q} --output {output:q} --log {log:q}"

@@ -108,13 +108,12 @@ def test_two_runs_from_scratch_give_the_same_bytes(finished: Path, tmp_path: Pat
 
 def only_coh(jobs: dict[str, list[str]]) -> bool:
     """Whether the plan is CoH's training, its evaluation and what is rendered from it."""
-    rules = {"train_coh", "plot_training", "evaluate_task", "render_table3", "collect_cells", "all"}
-    return (
-        jobs.keys() == rules
-        and len(jobs["train_coh"]) == 2
-        and len(jobs["evaluate_task"]) == 8
-        and all("/coh/" in outputs for rule in ("plot_training", "evaluate_task") for outputs in jobs[rule])
-    )
+    counts = {rule: len(outputs) for rule, outputs in jobs.items()}
+    of_coh = {"train_coh": 2, "plot_training": 2, "evaluate_task": 8, "evaluate_marker": 8}
+    tables = dict.fromkeys(("table1", "table3", "sensitivity", "markers"), 1)
+    rendered = {f"render_{name}": count for name, count in tables.items()}
+    only = all("/coh/" in outputs for rule in of_coh for outputs in jobs.get(rule, []))
+    return only and counts == {**of_coh, **rendered, "collect_cells": 1, "all": 1}
 
 
 def edit_smoke(project: Path, edit) -> None:
@@ -199,3 +198,54 @@ def test_a_bad_row_ends_the_run_with_file_and_row(project: Path):
     assert "1 of 46 rows cannot be used (1 x missing field)" in output
     assert "resources/demo/sst2/train.jsonl, row 5: missing field: label" in output
     assert "Traceback" not in output
+
+
+BOOLEAN = """
+name: boolean
+title: Boolean
+version: 1
+fields: {id: string, passage: string, question: string, answer: integer}
+id: id
+prompt: |
+  {passage}
+  {question}
+answers:
+  kind: labels
+  field: answer
+  labels:
+    0: {text: "No"}
+    1: {text: "Yes"}
+"""
+
+
+def test_a_fifth_task_needs_no_python(project: Path):
+    folder = project / "my"
+    folder.mkdir()
+    (folder / "boolean.yaml").write_text(BOOLEAN)
+    rows = [
+        {"id": f"b{i}", "passage": f"The shop opens at {i}.", "question": "Does it open early?", "answer": i % 2}
+        for i in range(1, 13)
+    ]
+    for name, part in (("train", rows[:5]), ("eval", rows[5:])):
+        (folder / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in part))
+    overlay = {
+        "preset": "my",
+        "tasks": {
+            "boolean": {
+                "definition": "my/boolean.yaml",
+                "source": {"kind": "files", "train": "my/train.jsonl", "eval": "my/eval.jsonl"},
+            }
+        },
+        "table3": {"models": ["tiny-llama"], "methods": ["pretrained"], "tasks": ["boolean"]},
+        "marker_table": {"methods": []},
+        "evaluation": {"items": None},
+    }
+    (folder / "my.yaml").write_text(yaml.safe_dump(overlay))
+    snakemake(project, "--configfile", SMOKE, "my/my.yaml")
+    with open(project / "results/my/tables/table3.csv", newline="") as file:
+        (row,) = csv.DictReader(file)
+    assert [row[f"boolean_k{k}_n"] for k in (0, 1, 3)] == ["7", "7", "7"]
+    command = ["scripts/show_prompts.py", "--task", "boolean", "--k", "1", "--configfile", SMOKE, "my/my.yaml"]
+    done = subprocess.run([sys.executable, *command], cwd=project, capture_output=True, text=True, check=True)
+    assert done.stdout.count("=== b") == 7
+    assert done.stdout.count("Does it open early?\nResponse:") == 14

@@ -108,3 +108,13 @@ def marker_settings(config: Mapping[str, Any]) -> dict[str, Any]:
         "markers": {name: config["prompt"]["markers"][name] for name in block["markers"]},
         "usual": {method: usual_marker(config, method) for method in block["methods"]},
     }
+
+
+def readme_settings(config: Mapping[str, Any]) -> dict[str, Any]:
+    models = config["table3"]["models"]
+    return {
+        "preset": config["preset"],
+        "models": models,
+        "labels": {model: config["models"][model]["label"] for model in models},
+        "trained": [method for method in config["table3"]["methods"] if method != "pretrained"],
+    }
