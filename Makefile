@@ -16,7 +16,7 @@ help:  ## this list
 	@echo "  PRESET=$(PRESET) (demo, smoke, paper), PROFILE=$(PROFILE)"
 
 setup: $(VENV)/installed  ## the environment and all downloads; after it no network is needed
-	@$(SNAKEMAKE) --quiet all downloads $(CONFIG)
+	@$(SNAKEMAKE) downloads --quiet all $(CONFIG)
 
 $(VENV)/installed: requirements.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -41,7 +41,7 @@ plan: $(VENV)/installed  ## what would run, without running it
 	@$(SNAKEMAKE) --dry-run --quiet rules $(CONFIG)
 
 readme: run  ## put the tables of the run into README.md
-	@$(SNAKEMAKE) --quiet all results/$(PRESET)/report/README.md $(CONFIG) && cp results/$(PRESET)/report/README.md README.md
+	@$(SNAKEMAKE) results/$(PRESET)/report/README.md --quiet all $(CONFIG) && cp results/$(PRESET)/report/README.md README.md
 
 clean:  ## remove results except models, and all scratch state; ratings in resources/ stay
 	@cd results 2>/dev/null && for preset in */; do for part in "$$preset"*/; do \

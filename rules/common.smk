@@ -174,12 +174,10 @@ def marker_scores(
 
 def marker_artifacts():
     """Scores the marker table needs beside the main grid's."""
-    table = config["marker_table"]
     crossed = [
-        (method, marker)
-        for method in table["methods"]
-        for marker in table["markers"]
-        if marker != settings.usual_marker(config, method)
+        pair
+        for pair in settings.marker_pairs(config)
+        if not settings.in_grid(config, *pair)
     ]
     grid = [
         (model, *pair, task)

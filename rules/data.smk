@@ -58,7 +58,7 @@ rule download_task:
         "<results>/benchmarks/download_task/{task}_{part}_{suffix}.tsv"
     wildcard_constraints:
         part="train|eval",
-        suffix="parquet|jsonl",
+        suffix="parquet|jsonl|csv",
     conda:
         "../envs/data.yaml"
     threads: 1

@@ -162,7 +162,7 @@ rule insert_tables:
     params:
         settings=canonical_json(settings.readme_settings(config)),
         code=script_digest("insert_tables.py"),
-        models=f"{RESULTS}/models",
+        results=subpath(output[0], ancestor=2),
     shell:
         "exec python scripts/insert_tables.py --settings {params.settings:q} --readme {input.readme:q}"
-        " --tables {input.tables:q} --models {params.models:q} --output {output:q} --log {log:q}"
+        " --tables {input.tables:q} --models {params.results:q}/models --output {output:q} --log {log:q}"

@@ -17,13 +17,14 @@ def work(arguments: argparse.Namespace, console: Console) -> None:
     titles: dict[str, str] = {}
     for model in settings["models"]:
         for method in settings["methods"]:
-            for marker, words in settings["markers"].items():
+            for marker in settings["markers"]:
                 usual = settings["usual"][method] == marker
-                place = f"eval/{model}/{method}" if usual else f"markers/{model}/{method}/{marker}"
+                in_grid = f"{method}/{marker}" in settings["in_grid"]
+                place = f"eval/{model}/{method}" if in_grid else f"markers/{model}/{method}/{marker}"
                 row = [
-                    settings["models"][model]["label"],
+                    settings["model_info"][model]["label"],
                     METHOD_LABELS[method],
-                    words + (" (its own)" if usual else ""),
+                    settings["marker_words"][marker] + (" (its own)" if usual else ""),
                 ]
                 line: list[object] = [model, method, marker]
                 for task, k in columns:

@@ -20,7 +20,7 @@ def work(arguments: argparse.Namespace, console: Console) -> None:
     for model in settings["models"]:
         for method in settings["methods"]:
             for scoring, grid in grids.items():
-                row = [settings["models"][model]["label"], METHOD_LABELS[method], scoring]
+                row = [settings["model_info"][model]["label"], METHOD_LABELS[method], scoring]
                 line: list[object] = [model, method, scoring]
                 for task in settings["tasks"]:
                     for k in settings["shots"]:

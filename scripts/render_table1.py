@@ -44,7 +44,7 @@ def work(arguments: argparse.Namespace, console: Console) -> None:
             )
     header = ["Hyper-parameter", *(METHOD_LABELS[method] for _, method in runs)]
     trained = [method for method in settings["methods"] if method != "pretrained"]
-    groups = [("", 1), *((settings["models"][model]["label"], len(trained)) for model in settings["models"])]
+    groups = [("", 1), *((settings["model_info"][model]["label"], len(trained)) for model in settings["models"])]
     facts = [f"{record['engine']}, {record['dtype']}, {record['processes']} process(es)" for record in records.values()]
     notes = [f"Optimizer AdamW; {'; '.join(dict.fromkeys(facts))}."] if trained else []
     write_table(

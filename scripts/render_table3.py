@@ -48,7 +48,7 @@ def as_table(settings: dict[str, Any], cells: Grid, models: Path) -> Table:
     for model in settings["models"]:
         best = best_cells({key: cell for key, cell in cells.items() if key[0] == model})
         for method in settings["methods"]:
-            row = [settings["models"][model]["label"], METHOD_LABELS[method]]
+            row = [settings["model_info"][model]["label"], METHOD_LABELS[method]]
             for task in settings["tasks"]:
                 for k in settings["shots"]:
                     cell = cells[model, method, task, k]
@@ -74,14 +74,14 @@ def notes(settings: dict[str, Any], cells: Grid, models: Path) -> list[str]:
         "5 % level (McNemar or paired permutation test, Holm-corrected within a model).",
     ]
     for model in settings["models"]:
-        label = settings["models"][model]["label"]
+        label = settings["model_info"][model]["label"]
         for method in settings["methods"]:
             record = models / model / method / "run.json"
             if method != "pretrained" and record.exists():
                 tokens = read_json(record)["tokens_seen"]
                 seen = f"{tokens['total']:,} tokens seen in training, {tokens['target']:,} of them with loss"
                 lines.append(f"{label}, {METHOD_LABELS[method]}: {seen}.")
-        if note := settings["models"][model].get("note"):
+        if note := settings["model_info"][model].get("note"):
             lines.append(f"{label} is {note}.")
     return lines + list(settings["notes"])
 

@@ -420,15 +420,15 @@ def test_digest_concerns_only_reachable_code(copied: Path) -> None:
 
 
 def test_digest_notices_every_module_of_the_closure(copied: Path) -> None:
-    unnoticed, before = [], fresh_digest("train_sft.py")
-    for path in digest.import_closure("train_sft.py"):
+    unnoticed, before = [], fresh_digest("prepare_task.py")
+    for path in digest.import_closure("prepare_task.py"):
         original = path.read_bytes()
         path.write_bytes(original + b"\nADDED = 1\n")
-        if fresh_digest("train_sft.py") == before:
+        if fresh_digest("prepare_task.py") == before:
             unnoticed.append(path.name)
         path.write_bytes(original)
     assert unnoticed == []
-    assert fresh_digest("train_sft.py") == before
+    assert fresh_digest("prepare_task.py") == before
 
 
 # --- resumable state ------------------------------------------------------------------------------------------
@@ -606,8 +606,8 @@ def test_command_is_torchrun_with_a_process_a_device(gpus: int, processes: int, 
 @pytest.fixture
 def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     """A machine with GPUs 0, 1 and 2, none of them assigned."""
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
+    unassigned = {key: value for key, value in os.environ.items() if key != "CUDA_VISIBLE_DEVICES"}
+    monkeypatch.setattr(os, "environ", unassigned)
     monkeypatch.setattr(launch.tempfile, "tempdir", str(tmp_path))
     monkeypatch.setattr(launch, "visible_devices", lambda: ["0", "1", "2"])
     return monkeypatch

@@ -129,6 +129,7 @@ def test_negation_reaches_only_the_mention_it_precedes(text: str, answer: int) -
 
 
 def test_longest_match_is_negated_as_a_whole() -> None:
+    assert generation_verdict("This is not an entailment.", MNLI) == Verdict(None, NONE)
     assert generation_verdict("not the bank of a river", CSQA) == Verdict(None, NONE)
 
 

@@ -5,9 +5,10 @@ Imported while the DAG is planned, so it loads nothing heavy.
 
 import copy
 import difflib
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import jsonschema
 import yaml
@@ -26,7 +27,8 @@ def check_configuration(config: Mapping[str, Any], where: str = "the configurati
     schema = yaml.safe_load(SCHEMA.read_text(encoding="utf-8"))
     validator = jsonschema.Draft202012Validator(schema)
     filled = copy.deepcopy(dict(config))
-    problems = [line for error in validator.iter_errors(filled) for line in _explain(error)]
+    problems = [line for error in validator.iter_errors(filled) for line in _explain(error, schema)]
+    problems += _not_finite(filled)
     if not problems:
         _fill_defaults(filled, schema, schema)
         problems = _check_selections(filled)
@@ -36,18 +38,15 @@ def check_configuration(config: Mapping[str, Any], where: str = "the configurati
     return filled
 
 
-def _explain(error: jsonschema.ValidationError) -> list[str]:
+def _explain(error: jsonschema.ValidationError, root: Mapping[str, Any]) -> list[str]:
     """Lines for people; for a choice between alternatives, the complaints of the one meant."""
-    if error.validator == "oneOf" and isinstance(error.instance, dict):
+    kinds = _kinds(error, root)
+    if kinds and isinstance(error.instance, dict):
         kind = error.instance.get("kind")
-        branches: dict[int, list[jsonschema.ValidationError]] = {}
-        for sub in error.context or []:
-            branches.setdefault(int(sub.schema_path[0]), []).append(sub)
-        meant = [b for b in branches.values() if not any(list(s.path)[-1:] == ["kind"] for s in b)]
-        if kind is not None and meant:
-            return [line for sub in meant[0] for line in _explain(sub)]
-        kinds = sorted(str(s.validator_value) for b in branches.values() for s in b if s.validator == "const")
-        return [f"{error.json_path[2:]}.kind: {kind!r} is not one of {', '.join(kinds)}"]
+        if kind not in kinds:
+            return [f"{error.json_path[2:]}.kind: {kind!r} is not one of {', '.join(sorted(kinds))}"]
+        meant = [sub for sub in error.context or [] if sub.schema_path[0] == kinds.index(kind)]
+        return [line for sub in meant for line in _explain(sub, root)]
     key = error.json_path[2:] or "(top level)"
     if error.validator == "additionalProperties" and isinstance(error.instance, dict):
         known = error.schema.get("properties", {}) if isinstance(error.schema, Mapping) else {}
@@ -55,9 +54,37 @@ def _explain(error: jsonschema.ValidationError) -> list[str]:
     if error.validator == "required":
         return [f"{key}: {error.message}"]
     if error.validator == "type" and isinstance(error.instance, str):
-        hint = " (YAML reads 1e-5 as text: write 1.0e-5)" if "e" in error.instance.lower() else ""
+        hint = " (YAML reads 1e-5 as text: write 1.0e-5)" if _is_number(error.instance) else ""
         return [f"{key}: {error.message}{hint}"]
     return [f"{key}: {error.message}"]
+
+
+def _kinds(error: jsonschema.ValidationError, root: Mapping[str, Any]) -> list[str]:
+    """The kinds a violated choice between alternatives offers, in order; empty when it is no such choice."""
+    if error.validator != "oneOf":
+        return []
+    branches = [_resolve(branch, root).get("properties", {}) for branch in cast(list[Any], error.validator_value)]
+    return [branch["kind"]["const"] for branch in branches if "kind" in branch]
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _not_finite(value: Any, key: str = "") -> list[str]:
+    """Complaints about every NaN and infinity in a configuration."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return [f"{key}: {value} is no finite number"]
+    children: list[tuple[Any, Any]] = []
+    if isinstance(value, Mapping):
+        children = [(f"{key}.{name}" if key else name, child) for name, child in value.items()]
+    elif isinstance(value, list):
+        children = [(f"{key}[{i}]", child) for i, child in enumerate(value)]
+    return [line for name, child in children for line in _not_finite(child, name)]
 
 
 def _unknown(where: str, name: str, known: Mapping[str, Any]) -> str:
@@ -146,7 +173,7 @@ def load_configuration(base: Path, overlays: Sequence[Path], command_line: Mappi
 def _read_mapping(path: Path) -> dict[str, Any]:
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except (OSError, ValueError, yaml.YAMLError) as error:
         raise UserError(f"a configuration file cannot be read: {error}", str(path), "mend the file") from error
     if not isinstance(content, dict):
         raise UserError("a configuration file is no mapping of keys", str(path), "mend the file")

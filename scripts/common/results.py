@@ -65,7 +65,8 @@ def load_cell(folder: Path, k: int, seeds: Sequence[int], column: str = "correct
     for stem, frame in zip(stems, frames, strict=True):
         if tuple(frame["id"]) != ids:
             raise UserError("two runs of a cell have different items", str(stem), "delete both and evaluate again")
-        if int(frame["correct"].sum()) != read_json(stem.with_suffix(".json"))["correct"]:
+        summary = read_json(stem.with_suffix(".json"))
+        if not isinstance(summary, dict) or int(frame["correct"].sum()) != summary.get("correct"):
             raise UserError("a score does not follow from its rows", str(stem), "delete it and evaluate again")
     return Cell(np.stack([frame[column].to_numpy(dtype=bool) for frame in frames]), ids, _title(folder))
 

@@ -44,17 +44,17 @@ def generation_verdict(text: str, accepted: Sequence[Sequence[str]]) -> Verdict:
         accepted: for each answer, every wording that counts as it.
     """
     line = _normal(first_line(text))
-    taken = [False] * len(line)
+    taken: dict[int, tuple[int, int]] = {}
     named = set()
     for answer, wording in _wordings(accepted):
         if not wording:
             continue
         for match in re.finditer(rf"(?<!\w){re.escape(wording)}(?!\w)", line):
-            start, end = match.span()
-            if any(taken[start:end]):
+            span = match.span()
+            if any(taken.get(position, span) != span for position in range(*span)):
                 continue
-            taken[start:end] = [True] * (end - start)
-            if not _NEGATION.search(line[:start]):
+            taken |= dict.fromkeys(range(*span), span)
+            if not _NEGATION.search(line[: span[0]]):
                 named.add(answer)
     if len(named) == 1:
         return Verdict(named.pop(), "one")

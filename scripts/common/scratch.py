@@ -76,11 +76,12 @@ class ItemCache:
             for line in file:
                 try:
                     entry = json.loads(line.decode("utf-8"))
-                    self._items[entry["key"]] = entry["item"]
-                except (UnicodeDecodeError, json.JSONDecodeError, KeyError, TypeError):
+                    key, item = entry["key"], entry["item"]
+                except (ValueError, KeyError, TypeError):
                     break
                 if not line.endswith(b"\n"):
                     break
+                self._items[key] = item
                 whole += len(line)
         os.truncate(self._path, whole)
 

@@ -92,7 +92,7 @@ def table3_settings(config: Mapping[str, Any]) -> dict[str, Any]:
         for name in config["table3"]["models"]
     }
     evaluation = config["evaluation"]
-    return {**config["table3"], "models": models, "shots": evaluation["shots"], "seeds": evaluation["seeds"]}
+    return {**config["table3"], "model_info": models, "shots": evaluation["shots"], "seeds": evaluation["seeds"]}
 
 
 def sensitivity_settings(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -105,9 +105,23 @@ def marker_settings(config: Mapping[str, Any]) -> dict[str, Any]:
         **sensitivity_settings(config),
         "methods": block["methods"],
         "shots": block["shots"],
-        "markers": {name: config["prompt"]["markers"][name] for name in block["markers"]},
+        "markers": block["markers"],
+        "marker_words": {name: config["prompt"]["markers"][name] for name in block["markers"]},
         "usual": {method: usual_marker(config, method) for method in block["methods"]},
+        "in_grid": [f"{method}/{marker}" for method, marker in marker_pairs(config) if in_grid(config, method, marker)],
     }
+
+
+def marker_pairs(config: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """(method, marker) of the marker table's rows."""
+    block = config["marker_table"]
+    return [(method, marker) for method in block["methods"] for marker in block["markers"]]
+
+
+def in_grid(config: Mapping[str, Any], method: str, marker: str) -> bool:
+    """Whether Table 3's own scores already cover a row of the marker table."""
+    covered = set(config["marker_table"]["shots"]) <= set(config["evaluation"]["shots"])
+    return covered and method in config["table3"]["methods"] and marker == usual_marker(config, method)
 
 
 def readme_settings(config: Mapping[str, Any]) -> dict[str, Any]:

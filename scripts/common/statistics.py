@@ -84,7 +84,11 @@ def mcnemar_p_value(wins: int, losses: int) -> float:
     n = wins + losses
     if n == 0:
         return 1.0
-    tail = sum(math.comb(n, i) for i in range(min(wins, losses) + 1)) / 2**n
+    term = total = 1
+    for i in range(1, min(wins, losses) + 1):
+        term = term * (n - i + 1) // i
+        total += term
+    tail = total / 2**n
     return min(1.0, 2 * tail)
 
 

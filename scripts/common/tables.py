@@ -37,13 +37,15 @@ class Table:
 
 _LATEX = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
-    "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "\u2013": "--", "\u00b1": r"$\pm$",
+    "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}", ">": r"\textgreater{}",
+    "|": r"\textbar{}", "[": "{[}", "*": "{*}", "\u2013": "--", "\u00b1": r"$\pm$",
 }  # fmt: skip
 
 
 def escape_latex(text: str) -> str:
-    """Text that LaTeX prints as it is."""
-    return "".join(_LATEX.get(char, char) for char in text)
+    """Text that LaTeX prints as it is, blank lines apart: they would end a caption."""
+    lines = [line for line in text.splitlines() if line.strip()]
+    return "".join(_LATEX.get(char, char) for char in "\n".join(lines))
 
 
 def escape_markdown(text: str) -> str:
