@@ -72,9 +72,8 @@ def assign_gpus(count: int) -> None:
     if len(devices) < count:
         remedy = "run on a machine with GPUs, or set `compute: {device: cpu}` and `gpus: 0`"
         raise UserError(f"{count} GPUs were requested, {len(devices)} are visible", "nvidia-smi", remedy, EXIT_MACHINE)
-    os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(
-        lease(devices, count, Path(tempfile.gettempdir()) / f"gpu-leases-{os.getuid()}")
-    )
+    leases = Path(tempfile.gettempdir()) / f"gpu-leases-{os.getuid()}"
+    os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(lease(devices, count, leases))
 
 
 # glibc returns large freed blocks to the system at once and faults every page in again at the next step: training on a

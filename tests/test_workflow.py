@@ -11,7 +11,10 @@ from pathlib import Path
 import pytest
 import yaml
 
+from common.rows import read_parquet
+from common.tasks import load_task
 from conftest import ROOT
+from independent_scorer import named_answers
 
 SMOKE = "config/smoke.yaml"
 RULE = re.compile(r"^(?:local)?rule (\w+):$", re.MULTILINE)
@@ -86,6 +89,19 @@ def test_every_result_says_where_it_came_from(finished: Path):
             "hardware", "started", "seconds"}  # fmt: skip
     for path in records:
         assert keys <= json.loads(path.read_text())["provenance"].keys(), path
+
+
+def test_an_independent_scorer_agrees_with_every_verdict(finished: Path):
+    compared = 0
+    for path in (finished / "results/smoke/eval").glob("*/*/*/*.parquet"):
+        labels = load_task(ROOT / f"resources/tasks/{path.parent.name}.yaml").answers.get("labels", {})
+        also = {entry["text"]: entry.get("also", []) for entry in labels.values()}
+        for row in read_parquet(path):
+            named = named_answers(row["generation"], [[answer, *also.get(answer, [])] for answer in row["answers"]])
+            expected = len(named) == 1 and row["answers"][named.pop()] == row["gold"]
+            assert row["correct"] == expected, (path, row["id"])
+            compared += 1
+    assert compared == 2 * 3 * 4 * 7 * 6
 
 
 def test_nothing_is_left_in_scratch_but_answered_items(finished: Path):
