@@ -15,7 +15,7 @@ rule evaluate_task:
         "<results>/benchmarks/evaluate_task/{model}_{method}_{task}.tsv"
     conda:
         "../envs/evaluate.yaml"
-    threads: config["compute"]["threads"]
+    threads: config["compute"]["evaluation_threads"]
     resources:
         gpu=config["compute"]["evaluation_gpus"],
         mem_mb=8000,
