@@ -27,7 +27,7 @@ $(VENV)/installed: requirements.lock
 	@touch $@
 
 run: setup  ## everything of the preset: data, models, scores, tables
-	@$(SNAKEMAKE) $(CONFIG)
+	@$(SNAKEMAKE) --quiet rules host reason $(CONFIG)
 	@echo; cat results/$(PRESET)/tables/table3.md
 	@echo "All results: results/$(PRESET) (results/README.md explains them)"
 
@@ -41,7 +41,8 @@ plan: $(VENV)/installed  ## what would run, without running it
 	@$(SNAKEMAKE) --dry-run --quiet rules $(CONFIG)
 
 readme: run  ## put the tables of the run into README.md
-	@$(SNAKEMAKE) results/$(PRESET)/report/README.md --quiet all $(CONFIG) && cp results/$(PRESET)/report/README.md README.md
+	@$(SNAKEMAKE) results/$(PRESET)/report/README.md --quiet all $(CONFIG)
+	@cp results/$(PRESET)/report/README.md README.md && cp results/$(PRESET)/report/curve.svg docs/demo_curve.svg
 
 clean:  ## remove results except models, and all scratch state; ratings in resources/ stay
 	@cd results 2>/dev/null && for preset in */; do for part in "$$preset"*/; do \

@@ -148,6 +148,11 @@ rule insert_tables:
         models=expand(
             "<results>/models/{model}/{method}", model=MODELS(), method=METHODS()
         ),
+        curve=(
+            f"<results>/training/{MODELS()[0]}/{TRAINED()[-1]}/curve.svg"
+            if TRAINED()
+            else []
+        ),
     output:
         "<results>/report/README.md",
     log:
@@ -165,4 +170,4 @@ rule insert_tables:
         results=subpath(output[0], ancestor=2),
     shell:
         "exec python scripts/insert_tables.py --settings {params.settings:q} --readme {input.readme:q}"
-        " --tables {input.tables:q} --models {params.results:q}/models --output {output:q} --log {log:q}"
+        " --tables {input.tables:q} --models {params.results:q}/models --curve {input.curve:q} --output {output:q} --log {log:q}"

@@ -31,6 +31,8 @@ def section(arguments: argparse.Namespace) -> str:
         for method in settings["trained"]:
             record = read_json(arguments.models / model / method / "run.json")
             parts.append(heldout_sentence(f"{settings['labels'][model]}, {method}", record))
+    if arguments.curve:
+        parts.append(f"![Training loss of {settings['trained'][-1]}](docs/demo_curve.svg)")
     return "\n\n".join([f"Preset `{settings['preset']}`, inserted by `make readme`:", *parts])
 
 
@@ -39,6 +41,8 @@ def work(arguments: argparse.Namespace, console: Console) -> None:
     if text.count(BEGIN) != 1 or text.count(END) != 1 or text.index(BEGIN) > text.index(END):
         raise UserError("the README has no place for the tables", str(arguments.readme), f"add {BEGIN} and {END}")
     head, tail = text.split(BEGIN)[0], text.split(END)[1]
+    if arguments.curve:
+        write_text(arguments.output.with_name("curve.svg"), arguments.curve.read_text(encoding="utf-8"))
     write_text(arguments.output, f"{head}{BEGIN}\n{section(arguments)}\n{END}{tail}")
 
 
@@ -47,6 +51,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--readme", type=Path, required=True, help="the README")
     parser.add_argument("--tables", type=Path, nargs="+", required=True, help="Markdown tables to insert")
     parser.add_argument("--models", type=Path, required=True, help="directory of the models")
+    parser.add_argument("--curve", type=Path, nargs="?", help="SVG of a loss curve to put beside the README")
     parser.add_argument("--output", type=Path, required=True, help="file to write")
     return run_entry_point(parser, work, argv)
 
