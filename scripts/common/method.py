@@ -76,19 +76,15 @@ def train_method(
         settings["compute"]["gradient_checkpointing"], arguments.offload,
     )  # fmt: skip
 
-    def save(save_weights: Callable[[Path], None]) -> None:
-        with new_directory(arguments.output) as directory:
-            save_weights(directory)
-            tokenizer.save_pretrained(directory)
-            write_json(directory / "weights.json", {"weights_sha256": weights_hash(directory)})
-
     def run() -> None:
-        facts = fine_tune(job, train, heldout, tokenizer, engine, console, save, arguments.metrics)
+        facts, save_weights = fine_tune(job, train, heldout, tokenizer, engine, console, arguments.metrics)
         if engine.is_main:
-            record = provenance.record(inputs, n=len(train.sequences), seed=settings["seed"])
-            hashes = {"weights_sha256": weights_hash(arguments.output)}
-            write_json(arguments.output / "run.json", {**hashes, **facts, "provenance": record})
-            (arguments.output / "weights.json").unlink()
+            with new_directory(arguments.output) as directory:
+                save_weights(directory)
+                tokenizer.save_pretrained(directory)
+                record = provenance.record(inputs, n=len(train.sequences), seed=settings["seed"])
+                facts = {"weights_sha256": weights_hash(directory), **facts, "provenance": record}
+                write_json(directory / "run.json", facts)
             shutil.rmtree(state)
 
     if engine.is_main:

@@ -212,9 +212,8 @@ def fine_tune(
     tokenizer: PreTrainedTokenizerFast,
     engine: Engine,
     console: Console,
-    save: Callable[[Any], None],
     metrics: Path,
-) -> dict[str, Any]:
+) -> tuple[dict[str, Any], Callable[[Path], None]]:
     """Train, resuming from scratch state when there is any.
 
     Args:
@@ -224,11 +223,11 @@ def fine_tune(
         tokenizer: of the model.
         engine: from `start_engine`.
         console: where progress goes.
-        save: called on the main process with the trained model.
         metrics: CSV file to write.
 
     Returns:
-        Facts for run.json: steps, tokens, held-out losses, where it resumed.
+        Facts for run.json (steps, tokens, held-out losses, where it resumed), and a function that saves the trained
+        weights to a directory, to be called on the main process alone.
 
     Raises:
         Resumable: on SIGTERM, after a checkpoint.
@@ -286,8 +285,7 @@ def fine_tune(
             facts["heldout_loss"] = compare_losses(read_json(before_file), after, job.seed)
     state = trainer.accelerator.get_state_dict(trainer.model_wrapped) if engine.deepspeed else None
     if engine.is_main:
-        save(lambda directory: model.save_pretrained(directory, state_dict=state))
         write_text(metrics, _metrics_csv(trainer.state.log_history))
     if engine.processes > 1:
         torch.distributed.barrier()
-    return facts
+    return facts, lambda directory: model.save_pretrained(directory, state_dict=state)
