@@ -1,15 +1,15 @@
 """Evaluation speed beside lm-evaluation-harness: the same items, prompts, examples, model and numeric type.
 
 Both generate greedily with SmolLM2-135M in fp32 for CommonsenseQA items at k = 0 and k = 3, each in a process of its
-own, alternately, three times; model loading is not counted. Both are given the same texts, and the comparison ends
-with an error unless their token ids are equal. The harness is its `hf` model at batch size 16 in an environment of its
-own; it
-computes generations only, ours the likelihood of every answer as well.
+own, in turn, three times; model loading is not counted. Both are given the same texts, and the comparison ends with
+an error unless their token ids are equal. The harness is its `hf` model at batch size 16 in an environment of its own.
+Generation alone is compared, since that is all the harness is asked for; ours with the likelihood of every answer as
+well, as the workflow runs it, is timed beside.
 
     python comparisons/evaluate.py --train commonsense_qa/train.jsonl --eval commonsense_qa/validation.jsonl
 
-Ends with one line of JSON: speed_k0, speed_k3 (median time of the harness over ours, above 1: ours is faster),
-identical_k0, identical_k3 (items with the same text up to where each stops), items.
+Ends with one line of JSON: speed_k0, speed_k3 and the same with likelihoods (median time of the harness over ours,
+above 1: ours is faster), identical_k0, identical_k3 (items with the same first visible line), items.
 """
 
 import argparse
@@ -44,11 +44,13 @@ def prompts(options: argparse.Namespace, k: int) -> dict[str, Any]:
         "prompts": [few_shot_prompt(examples, item.question, "Response:") for item in items],
         "answers": [item.answers for item in items],
         "max_new_tokens": LIMIT,
+        # Without examples the model often opens with a newline, and a stop at the first one would leave no text.
+        "until": ["\n"] if k else [],
     }
 
 
 def same_text(ours: str, peer: str) -> bool:
-    """Equal up to the first newline after visible text; the harness strips nothing and stops elsewhere."""
+    """Equal up to the first newline after visible text, where the workflow's answers end."""
     return ours.strip().split("\n")[0].strip() == peer.strip().split("\n")[0].strip()
 
 
@@ -68,22 +70,24 @@ def main() -> int:
         with tempfile.TemporaryDirectory() as folder:
             work = Path(folder) / "prompts.json"
             write_json(work, prompts(options, k))
-            runs: dict[str, list[dict[str, Any]]] = {"ours": [], "harness": []}
+            runs: dict[str, list[dict[str, Any]]] = {"ours": [], "harness": [], "ours_with_likelihoods": []}
             for repeat in range(options.repeats):
-                for side, interpreter, script in (
-                    ("ours", sys.executable, here / "evaluate_worker.py"),
-                    ("harness", python, here / "evaluate_harness.py"),
+                for side, interpreter, script, extra in (
+                    ("ours", sys.executable, "evaluate_worker.py", []),
+                    ("harness", python, "evaluate_harness.py", []),
+                    ("ours_with_likelihoods", sys.executable, "evaluate_worker.py", ["--likelihoods"]),
                 ):
                     print(f"k={k}, run {repeat + 1}: {side}", flush=True)
                     output = Path(folder) / f"{side}.json"
-                    arguments = ["--work", str(work), "--model", str(options.model), "--output", str(output)]
-                    timing = run_worker(interpreter, script, options.threads, *arguments)
+                    arguments = ["--work", str(work), "--model", str(options.model), "--output", str(output), *extra]
+                    timing = run_worker(interpreter, here / script, options.threads, *arguments)
                     runs[side].append({**timing, **json.loads(output.read_text(encoding="utf-8"))})
             ours, harness = runs["ours"][0], runs["harness"][0]
             if ours["token_ids"] != harness["token_ids"]:
                 sys.exit("error: the two sides tokenise the prompts differently, so their times cannot be compared")
             medians = {side: statistics.median(run["seconds"] for run in each) for side, each in runs.items()}
             summary[f"speed_k{k}"] = round(medians["harness"] / medians["ours"], 2)
+            summary[f"speed_with_likelihoods_k{k}"] = round(medians["harness"] / medians["ours_with_likelihoods"], 2)
             pairs = zip(ours["texts"], harness["texts"], strict=True)
             summary[f"identical_k{k}"] = sum(same_text(*pair) for pair in pairs)
     print(json.dumps({**summary, "items": options.items}))

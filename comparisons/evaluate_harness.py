@@ -23,7 +23,7 @@ def main() -> int:
         torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
         work = json.loads(options.work.read_text(encoding="utf-8"))
         model = HFLM(pretrained=str(options.model), device="cpu", dtype="float32", batch_size=16)
-        stop = {"until": ["\n"], "do_sample": False, "max_gen_toks": work["max_new_tokens"]}
+        stop = {"until": work["until"], "do_sample": False, "max_gen_toks": work["max_new_tokens"]}
         requests = [
             Instance(request_type="generate_until", doc={}, arguments=(prompt, dict(stop)), idx=i)
             for i, prompt in enumerate(work["prompts"])

@@ -22,6 +22,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     for name in ("--work", "--model", "--output"):
         parser.add_argument(name, type=Path, required=True)
+    parser.add_argument("--likelihoods", action="store_true", help="score the answers by likelihood as well")
     options = parser.parse_args()
     with contextlib.redirect_stdout(sys.stderr):
         limit_threads()
@@ -31,7 +32,11 @@ def main() -> int:
         start = time.perf_counter()
         evaluation = Evaluation(tokenizer, "Response:", "csqa", "shared", 0)
         requests = [
-            Request(f"{i:05d}", evaluation.prompt_tokens(prompt), [evaluation.answer_tokens(a) for a in answers])
+            Request(
+                f"{i:05d}",
+                evaluation.prompt_tokens(prompt),
+                [evaluation.answer_tokens(answer) for answer in answers] if options.likelihoods else [],
+            )
             for i, (prompt, answers) in enumerate(zip(work["prompts"], work["answers"], strict=True))
         ]
         outcomes = {}

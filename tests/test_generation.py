@@ -109,6 +109,7 @@ def test_prefill_in_many_chunks_changes_nothing(model_folder: Path, monkeypatch:
     requests = make_requests(load_tokenizer(model_folder), 9, 1, seed=2)
     whole = run(model_folder, requests)
     monkeypatch.setattr(generation, "PREFILL_TOKENS", 8)
+    monkeypatch.setattr(generation, "SCORE_TOKENS", 5)
     parts = run(model_folder, requests)
     for key, outcome in whole.items():
         assert parts[key].answer_logprobs == pytest.approx(outcome.answer_logprobs, abs=1e-4)

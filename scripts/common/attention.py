@@ -24,7 +24,7 @@ class SharedPrefixStore:
         self.prefix: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
         self.suffix: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
         self._mode = ""
-        self._rows = slice(0, 0)
+        self._rows: slice | torch.Tensor = slice(0, 0)
         self._shape = (0, 0)
         self._index = torch.empty(0)
         self._mask: torch.Tensor | None = None
@@ -52,11 +52,11 @@ class SharedPrefixStore:
         hidden = torch.arange(width, device=slots.device)[None] > slots[:, None]
         self._mask = torch.zeros(hidden.shape, device=slots.device).masked_fill(hidden, float("-inf"))[:, None, None]
 
-    def begin_score(self, rows: slice, lengths: torch.Tensor, own: torch.Tensor, prefix_length: int) -> None:
+    def begin_score(self, rows: torch.Tensor, lengths: torch.Tensor, own: torch.Tensor, prefix_length: int) -> None:
         """Next: continuations of `rows` that are not stored.
 
         Args:
-            rows: rows of the batch.
+            rows: indices of rows of the batch.
             lengths: suffix tokens of each, shape (rows,).
             own: which of its row's continuation tokens each one sees, shape (rows, Q, Q), bool.
             prefix_length: tokens of the prefix.

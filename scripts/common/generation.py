@@ -13,13 +13,14 @@ from transformers import PreTrainedModel, PreTrainedTokenizerFast
 from common.attention import SharedPrefixStore
 from common.errors import UserError
 
-# Padded tokens of one prefill pass: large enough for full speed, small enough that little is padded.
+# Padded tokens of one pass: large enough for full speed, small enough that little is padded.
 PREFILL_TOKENS = 1024
+SCORE_TOKENS = 256
 
 
 @dataclass(frozen=True)
 class Request:
-    """One prompt: its tokens, and the tokens each possible answer would continue it with."""
+    """One prompt: its tokens, and the tokens each possible answer would continue it with (none: generation alone)."""
 
     key: str
     prompt: list[int]
@@ -92,7 +93,7 @@ class Generator:
 
     def _check_lengths(self, requests: Sequence[Request], max_new_tokens: int) -> None:
         for request in requests:
-            longest = len(request.prompt) + max(max_new_tokens, *map(len, request.answers))
+            longest = len(request.prompt) + max([max_new_tokens, *map(len, request.answers)])
             if self._context is not None and longest > self._context:
                 tokens = len(request.prompt)
                 what = f"a prompt of {tokens} tokens and its answer exceed the model's {self._context} positions"
@@ -125,11 +126,10 @@ class Generator:
         lengths = torch.tensor([len(suffix) for suffix in suffixes])
         store.begin_batch(len(batch), int(lengths.max()) + max_new_tokens)
         outcomes = [Outcome() for _ in batch]
-        chunks = list(_chunks([len(suffix) for suffix in suffixes]))
+        chunks = _chunks([len(suffix) for suffix in suffixes], PREFILL_TOKENS)
         logits = torch.cat([self._prefill(suffixes, rows, prefix, store) for rows in chunks])
         self._score_first(batch, logits, outcomes)
-        for rows in chunks:
-            self._score_rest(batch, rows, lengths[rows], prefix, store, outcomes)
+        self._score_rest(batch, lengths, prefix, store, outcomes)
         self._decode(logits, lengths, prefix, max_new_tokens, store, outcomes)
         return {request.key: outcome for request, outcome in zip(batch, outcomes, strict=True)}
 
@@ -150,14 +150,27 @@ class Generator:
             outcome.answer_logprobs = row[[answer[0] for answer in request.answers]].tolist()
 
     def _score_rest(
-        self, batch: list[Request], rows: slice, lengths: torch.Tensor, prefix: int, store: SharedPrefixStore,
+        self,
+        batch: list[Request],
+        lengths: torch.Tensor,
+        prefix: int,
+        store: SharedPrefixStore,
         outcomes: list[Outcome],
-    ) -> None:  # fmt: skip
-        """Add the log-likelihood of the answers' further tokens: a row's answers side by side, blind to each other."""
-        chunk = batch[rows]
-        width = max(sum(len(answer) - 1 for answer in request.answers) for request in chunk)
-        if not width:
-            return
+    ) -> None:
+        """Add the log-likelihood of the answers' further tokens, rows of similar length together."""
+        widths = [sum(len(answer) - 1 for answer in request.answers) for request in batch]
+        ordered = sorted((i for i in range(len(batch)) if widths[i]), key=lambda i: (-widths[i], i))
+        for chunk in _chunks([widths[i] for i in ordered], SCORE_TOKENS):
+            rows = ordered[chunk]
+            sums = self._answer_sums([batch[i] for i in rows], rows, lengths[rows], prefix, store)
+            for i, extra in zip(rows, sums, strict=True):
+                outcomes[i].answer_logprobs = [a + b for a, b in zip(outcomes[i].answer_logprobs, extra, strict=True)]
+
+    def _answer_sums(
+        self, chunk: list[Request], rows: list[int], lengths: torch.Tensor, prefix: int, store: SharedPrefixStore
+    ) -> list[list[float]]:
+        """Log-likelihood of each answer after its first token: a row's answers side by side, blind to each other."""
+        width = sum(len(answer) - 1 for answer in chunk[0].answers)
         ids = torch.zeros(len(chunk), width, dtype=torch.long)
         positions = torch.zeros_like(ids)
         own = torch.eye(width, dtype=torch.bool).repeat(len(chunk), 1, 1)
@@ -171,13 +184,15 @@ class Generator:
                 own[i, start : start + count, start : start + count] = torch.ones(count, count, dtype=torch.bool).tril()
                 targets += [(i, start + t, j, answer[t + 1]) for t in range(count)]
                 start += count
-        store.begin_score(rows, lengths.to(self._device), own.to(self._device), prefix)
+        store.begin_score(torch.tensor(rows), lengths.to(self._device), own.to(self._device), prefix)
         hidden = self._hidden(ids, positions, store)
         where = torch.tensor([target[:2] for target in targets], device=self._device)
         logprobs = torch.log_softmax(self._logits(hidden[where[:, 0], where[:, 1]]), dim=-1)
         chosen = logprobs.gather(1, torch.tensor([[target[3]] for target in targets], device=self._device))
+        sums = [[0.0] * len(request.answers) for request in chunk]
         for (i, _, j, _), value in zip(targets, chosen[:, 0].tolist(), strict=True):
-            outcomes[rows.start + i].answer_logprobs[j] += value
+            sums[i][j] += value
+        return sums
 
     def _decode(
         self, logits: torch.Tensor, lengths: torch.Tensor, prefix: int, max_new_tokens: int, store: SharedPrefixStore,
@@ -217,10 +232,10 @@ def decode(tokenizer: PreTrainedTokenizerFast, tokens: Sequence[int]) -> str:
     return str(tokenizer.decode(list(tokens), skip_special_tokens=True, clean_up_tokenization_spaces=False))
 
 
-def _chunks(lengths: Sequence[int]) -> Iterator[slice]:
-    """Runs of rows, sorted longest first, of at most PREFILL_TOKENS padded tokens."""
+def _chunks(lengths: Sequence[int], tokens: int) -> Iterator[slice]:
+    """Runs of rows, sorted longest first, of at most so many padded tokens."""
     start = 0
     while start < len(lengths):
-        count = max(1, PREFILL_TOKENS // lengths[start])
+        count = max(1, tokens // lengths[start])
         yield slice(start, min(start + count, len(lengths)))
         start += count
