@@ -24,6 +24,7 @@ from common.sequences import IGNORED, encode_all, sft_responses
 from common.training import SortedBatchTrainer, sequence_losses
 
 GLOBAL_BATCH, MICRO_BATCH, MAX_LENGTH = 128, 8, 512
+PADDED_MICRO_BATCHES = 6
 
 
 class Clock(TrainerCallback):
@@ -37,6 +38,22 @@ class Clock(TrainerCallback):
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         self.moments.append(time.perf_counter())
+
+
+class EnoughMeasuredError(Exception):
+    """Leaves the training loop."""
+
+
+class StopAfter(TrainerCallback):
+    """Ends training after some micro-batches, for a collator whose micro-batches all cost the same."""
+
+    def __init__(self, micro_batches: int):
+        self.left = micro_batches
+
+    def on_substep_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self.left -= 1
+        if not self.left:
+            raise EnoughMeasuredError
 
 
 class PadTo512(DataCollatorForLanguageModeling):
@@ -108,9 +125,16 @@ def measure(mode: str, data: Path, model_folder: Path, steps: int) -> dict[str, 
         trainer = SFTTrainer(**common)
     batch = 1 if mode == "trl" else MICRO_BATCH
     losses = sequence_losses(trainer.model, sequences[:16], tokenizer.pad_token_id, batch, "cpu")
-    trainer.train()
+    if mode == "pad_512":
+        trainer.add_callback(StopAfter(PADDED_MICRO_BATCHES))
+    with contextlib.suppress(EnoughMeasuredError):
+        trainer.train()
     # The first micro-batch warms up and is not counted.
-    tokens, seconds = sum(counter.tokens[1 : len(clock.moments)]), clock.moments[-1] - clock.moments[0]
+    timed, seconds = len(clock.moments) - 1, clock.moments[-1] - clock.moments[0]
+    if mode == "pad_512":
+        tokens = round(timed * MICRO_BATCH * sum(len(s.input_ids) for s in sequences) / len(sequences))
+    else:
+        tokens = sum(counter.tokens[1 : timed + 1])
     speed = round(tokens / seconds, 2)
     return {"mode": mode, "tokens_per_second": speed, "tokens": tokens, "seconds": round(seconds, 1), "losses": losses}
 
