@@ -44,6 +44,6 @@ readme: run  ## put the tables of the run into README.md
 	@$(SNAKEMAKE) results/$(PRESET)/report/README.md --quiet all $(CONFIG)
 	@cp results/$(PRESET)/report/README.md README.md && cp results/$(PRESET)/report/curve.svg docs/demo_curve.svg
 
-clean:  ## remove results except models, and all scratch state; ratings in resources/ stay
+clean:  ## remove results and scratch state; models and downloads stay (it says which)
 	@cd results 2>/dev/null && for preset in */; do for part in "$$preset"*/; do \
 	  case "$$part" in */models/|*/downloads/) echo "kept: results/$$part (remove it by hand)";; *) rm -rf "$$part";; esac; done; done; true
