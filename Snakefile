@@ -29,6 +29,7 @@ include: "rules/data.smk"
 include: "rules/train.smk"
 include: "rules/evaluate.smk"
 include: "rules/report.smk"
+include: "rules/audit.smk"
 
 
 localrules:
@@ -43,7 +44,9 @@ rule all:
         data_artifacts(),
         training_artifacts(),
         evaluation_artifacts(),
+        sample_artifacts(),
         table_artifacts(),
+        audit_artifacts(),
 
 
 rule downloads:

@@ -21,7 +21,7 @@ from common.batching import GlobalBatchSampler
 from common.models import limit_threads, load_model, load_tokenizer
 from common.prompts import PromptFormat
 from common.sequences import IGNORED, encode_all, sft_responses
-from common.training import SortedBatchTrainer, sequence_losses
+from common.supervised import SortedBatchTrainer, sequence_losses
 
 GLOBAL_BATCH, MICRO_BATCH, MAX_LENGTH = 128, 8, 512
 PADDED_MICRO_BATCHES = 6

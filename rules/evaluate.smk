@@ -18,6 +18,7 @@ rule evaluate_task:
     threads: config["compute"]["evaluation_threads"]
     resources:
         gpu=config["compute"]["evaluation_gpus"],
+        device=config["compute"]["device"],
         mem_mb=8000,
     params:
         settings=lambda wildcards: canonical_json(
@@ -29,9 +30,9 @@ rule evaluate_task:
         task=subpath(input.eval, parent=True),
         folder=subpath(output[0], parent=True),
     shell:
-        "exec python scripts/launch.py --gpus {resources.gpu} --threads {threads} scripts/evaluate_task.py"
-        " --settings {params.settings:q} --model {input.model:q} --task {params.task:q} --draws {params.draws}"
-        " --scratch {params.scratch:q}"
+        "exec python scripts/launch.py --gpus {resources.gpu} --device {resources.device} --threads {threads}"
+        " scripts/evaluate_task.py --settings {params.settings:q} --model {input.model:q} --task {params.task:q}"
+        " --draws {params.draws} --scratch {params.scratch:q}"
         " --output {params.folder:q} --log {log:q}"
 
 

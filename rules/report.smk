@@ -3,8 +3,11 @@
 
 localrules:
     render_table1,
+    render_table2,
     render_table3,
+    render_table4,
     render_sensitivity,
+    render_paired,
     render_markers,
     collect_cells,
     insert_tables,
@@ -35,6 +38,57 @@ rule render_table1:
     shell:
         "exec python scripts/render_table1.py --settings {params.settings:q} --models {params.results:q}/models"
         " --output {params.folder:q} --log {log:q}"
+
+
+rule render_table2:
+    input:
+        models=[f"<results>/models/{model}/{method}" for model, method in rl_models()],
+    output:
+        expand("<results>/tables/table2.{kind}", kind=["csv", "md", "tex", "html"]),
+        cells="<results>/tables/table2_cells.csv",
+    log:
+        "<results>/logs/render_table2/all.log",
+    benchmark:
+        "<results>/benchmarks/render_table2/all.tsv"
+    conda:
+        "../envs/report.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+    params:
+        settings=canonical_json(settings.table4_settings(config)),
+        code=script_digest("render_table2.py"),
+        results=subpath(output.cells, ancestor=2),
+        folder=subpath(output.cells, parent=True),
+    shell:
+        "exec python scripts/render_table2.py --settings {params.settings:q} --models {params.results:q}/models"
+        " --output {params.folder:q} --log {log:q}"
+
+
+rule render_table4:
+    input:
+        samples=sample_artifacts(),
+        reward=f"<results>/models/{REWARD()}/reward",
+        published="resources/paper/table4.yaml",
+    output:
+        expand("<results>/tables/table4.{kind}", kind=["csv", "md", "tex", "html"]),
+        cells="<results>/tables/table4_cells.csv",
+    log:
+        "<results>/logs/render_table4/all.log",
+    benchmark:
+        "<results>/benchmarks/render_table4/all.tsv"
+    conda:
+        "../envs/report.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+    params:
+        settings=canonical_json(settings.table4_settings(config)),
+        code=script_digest("render_table4.py"),
+        folder=subpath(output.cells, parent=True),
+    shell:
+        "exec python scripts/render_table4.py --settings {params.settings:q} --samples {input.samples:q}"
+        " --reward {input.reward:q} --published {input.published:q} --output {params.folder:q} --log {log:q}"
 
 
 rule render_table3:
@@ -89,6 +143,32 @@ rule render_sensitivity:
         folder=subpath(output.cells, parent=True),
     shell:
         "exec python scripts/render_sensitivity.py --settings {params.settings:q} --eval {params.results:q}/eval"
+        " --output {params.folder:q} --log {log:q}"
+
+
+rule render_paired:
+    input:
+        scores=evaluation_artifacts(),
+        tasks=expand("<results>/data/tasks/{task}/summary.json", task=TASKS()),
+    output:
+        expand("<results>/tables/paired.{kind}", kind=["csv", "md", "tex", "html"]),
+        cells="<results>/tables/paired_cells.csv",
+    log:
+        "<results>/logs/render_paired/all.log",
+    benchmark:
+        "<results>/benchmarks/render_paired/all.tsv"
+    conda:
+        "../envs/report.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+    params:
+        settings=canonical_json(settings.sensitivity_settings(config)),
+        code=script_digest("render_paired.py"),
+        results=subpath(output.cells, ancestor=2),
+        folder=subpath(output.cells, parent=True),
+    shell:
+        "exec python scripts/render_paired.py --settings {params.settings:q} --eval {params.results:q}/eval"
         " --output {params.folder:q} --log {log:q}"
 
 

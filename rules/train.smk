@@ -43,6 +43,7 @@ rule train_sft:
     threads: config["compute"]["threads"]
     resources:
         gpu=config["compute"]["gpus"],
+        device=config["compute"]["device"],
         mem_mb=8000,
         processes=config["compute"]["processes"],
         checkpoint_seconds=config["compute"]["checkpoint_seconds"],
@@ -50,7 +51,7 @@ rule train_sft:
     params:
         **training_params("sft"),
     shell:
-        "exec python scripts/launch.py --gpus {resources.gpu} --threads {threads}"
+        "exec python scripts/launch.py --gpus {resources.gpu} --device {resources.device} --threads {threads}"
         " --processes {resources.processes} scripts/{params.script} --settings {params.settings:q}"
         " --model {input.model:q} --train {input.train:q} --heldout {input.heldout:q}"
         " --scratch {params.scratch:q} --offload {resources.offload}"
@@ -88,6 +89,106 @@ use rule train_sft as train_coh with:
         "<results>/benchmarks/train_coh/{model}.tsv"
     params:
         **training_params("coh"),
+
+
+use rule train_sft as train_rl_sft with:
+    input:
+        model="<results>/models/{model}/pretrained",
+        train="<results>/data/splits/rl_sft.parquet",
+        heldout="<results>/data/splits/heldout.parquet",
+    output:
+        model=directory("<results>/models/{model}/rl_sft"),
+        metrics="<results>/training/{model}/rl_sft/metrics.csv",
+    log:
+        "<results>/logs/train_rl_sft/{model}.log",
+    benchmark:
+        "<results>/benchmarks/train_rl_sft/{model}.tsv"
+    params:
+        **training_params("rl_sft"),
+
+
+use rule train_sft as train_reward with:
+    input:
+        model="<results>/models/{model}/pretrained",
+        train="<results>/data/splits/rl_reward.parquet",
+        heldout="<results>/data/splits/heldout.parquet",
+    output:
+        model=directory("<results>/models/{model}/reward"),
+        metrics="<results>/training/{model}/reward/metrics.csv",
+    log:
+        "<results>/logs/train_reward/{model}.log",
+    benchmark:
+        "<results>/benchmarks/train_reward/{model}.tsv"
+    params:
+        **training_params("reward"),
+
+
+rule train_ppo:
+    input:
+        actor="<results>/models/{model}/rl_sft",
+        reward=f"<results>/models/{REWARD()}/reward",
+        train="<results>/data/splits/rl_prompts.parquet",
+    output:
+        model=directory("<results>/models/{model}/ppo"),
+        metrics="<results>/training/{model}/ppo/metrics.csv",
+    log:
+        "<results>/logs/train_ppo/{model}.log",
+    benchmark:
+        "<results>/benchmarks/train_ppo/{model}.tsv"
+    conda:
+        "../envs/train.yaml"
+    threads: config["compute"]["threads"]
+    resources:
+        gpu=config["compute"]["gpus"],
+        device=config["compute"]["device"],
+        mem_mb=12000,
+        processes=config["compute"]["processes"],
+        checkpoint_seconds=config["compute"]["checkpoint_seconds"],
+        offload=config["compute"]["offload"],
+    params:
+        **training_params("ppo", lambda model: settings.ppo_settings(config, model)),
+    shell:
+        "exec python scripts/launch.py --gpus {resources.gpu} --device {resources.device} --threads {threads}"
+        " --processes {resources.processes} scripts/{params.script} --settings {params.settings:q}"
+        " --actor {input.actor:q} --reward {input.reward:q} --train {input.train:q}"
+        " --scratch {params.scratch:q} --offload {resources.offload}"
+        " --checkpoint-seconds {resources.checkpoint_seconds}"
+        " --metrics {output.metrics:q} --output {output.model:q} --log {log:q}"
+
+
+rule sample_responses:
+    """Responses to the paper's prompts and to the held-out ones, scored by the reward model."""
+    input:
+        model="<results>/models/{model}/{method}",
+        reward=f"<results>/models/{REWARD()}/reward",
+        heldout="<results>/data/splits/heldout.parquet",
+        published="resources/paper/table4.yaml",
+    output:
+        "<results>/samples/{model}/{method}.parquet",
+    log:
+        "<results>/logs/sample_responses/{model}_{method}.log",
+    benchmark:
+        "<results>/benchmarks/sample_responses/{model}_{method}.tsv"
+    wildcard_constraints:
+        method=either(RL_STAGES),
+    conda:
+        "../envs/evaluate.yaml"
+    threads: config["compute"]["evaluation_threads"]
+    resources:
+        gpu=config["compute"]["evaluation_gpus"],
+        device=config["compute"]["device"],
+        mem_mb=8000,
+    params:
+        settings=lambda wildcards: canonical_json(
+            settings.sample_settings(config, **wildcards)
+        ),
+        code=script_digest("sample_responses.py"),
+        scratch=f"{RESULTS}/scratch/sample_responses/{{model}}_{{method}}",
+    shell:
+        "exec python scripts/launch.py --gpus {resources.gpu} --device {resources.device} --threads {threads}"
+        " scripts/sample_responses.py --settings {params.settings:q} --model {input.model:q} --reward {input.reward:q}"
+        " --heldout {input.heldout:q} --published {input.published:q} --scratch {params.scratch:q}"
+        " --output {output:q} --log {log:q}"
 
 
 rule plot_training:

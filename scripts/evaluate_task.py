@@ -2,15 +2,18 @@
 
 import argparse
 import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
 import torch
+from transformers import PreTrainedModel
 
 from common.attention import IMPLEMENTATION
 from common.console import Console, Progress, argument_parser, run_entry_point
 from common.digest import script_digest
-from common.evaluation import Draw, Evaluation, build_draw, summarise
+from common.evaluation import Draw, Evaluation, build_draw, changed_answers, sample_draw, summarise
 from common.files import read_json, sha256_of_file, write_json
 from common.generation import Generator
 from common.models import default_dtype, limit_threads, load_model, load_tokenizer
@@ -18,6 +21,21 @@ from common.provenance import Provenance
 from common.rows import read_parquet, write_parquet
 from common.scratch import ItemCache, fingerprint, writer_lock
 from common.tasks import Question, draw_items
+
+# Settings that say which items are answered, and at which precision, but not how.
+NOT_IN_AN_ANSWER = ("items", "dtype", "precision_check_items")
+
+
+@dataclass(frozen=True)
+class Job:
+    """One checkpoint asked one task."""
+
+    arguments: argparse.Namespace
+    evaluation: Evaluation
+    inputs: dict[str, Path]
+    weights_sha256: str
+    gpu: bool
+    dtype: torch.dtype
 
 
 def evaluate(
@@ -32,49 +50,90 @@ def evaluate(
     return [cache[request.key] for request in draw.requests]
 
 
+def answer_draws(
+    job: Job, draws: Sequence[Draw], dtype: torch.dtype, console: Console
+) -> Iterator[tuple[list[dict[str, Any]], dict[str, Any]]]:
+    """Rows and provenance of each draw, answered in `dtype`; the cache of answered items is kept by dtype."""
+    settings = job.arguments.settings
+    key = fingerprint(
+        settings={name: value for name, value in settings.items() if name not in NOT_IN_AN_ANSWER},
+        inputs={name: sha256_of_file(path) for name, path in job.inputs.items()},
+        weights=job.weights_sha256,
+        code=script_digest("evaluate_task.py"),
+        dtype=str(dtype),
+        gpu=job.gpu,
+    )
+    cache = ItemCache(job.arguments.scratch / f"{key}.jsonl")
+    if len(cache):
+        console.say(f"{len(cache)} items were answered before and are kept")
+    model = load_model(job.arguments.model, dtype, IMPLEMENTATION)
+    if job.gpu and (dtype == job.dtype or fits_gpu(model)):
+        cast(torch.nn.Module, model).cuda()
+    generator = Generator(model, job.evaluation.tokenizer, settings["batch_tokens"])
+    progress = Progress(console, sum(len(draw.requests) for draw in draws), "items", len(cache))
+    for draw in draws:
+        provenance = Provenance("evaluate_task.py", settings)
+        rows = evaluate(job.evaluation, generator, cache, draw, progress)
+        facts = {"seed": draw.seed, "n": len(rows), "weights_sha256": job.weights_sha256, "dtype": name_of(dtype)}
+        yield rows, provenance.record(job.inputs, **facts)
+    cache.close()
+
+
+def fits_gpu(model: PreTrainedModel) -> bool:
+    """Whether the weights leave a fifth of the GPU's memory free."""
+    needed = sum(weights.numel() * weights.element_size() for weights in model.parameters())
+    return needed < 0.8 * torch.cuda.get_device_properties(0).total_memory
+
+
+def name_of(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")
+
+
+def check_precision(
+    job: Job, draws: Sequence[Draw], answered: Sequence[list[dict[str, Any]]], console: Console
+) -> list[dict[str, Any] | None]:
+    """For each draw the share of sampled answers that float32 changes; None where all are float32 or none is sampled.
+
+    The float32 model runs on the GPU if it fits there, else on the CPU.
+    """
+    settings = job.arguments.settings
+    count = settings["precision_check_items"]
+    if job.dtype == torch.float32 or not count:
+        return [None] * len(draws)
+    samples = [sample_draw(draw, count, settings["seed"], settings["task"]) for draw in draws]
+    console.say(f"{len(samples[0].requests)} items a draw are answered again in float32")
+    repeated = [rows for rows, _ in answer_draws(job, samples, torch.float32, console)]
+    pairs = zip(answered, repeated, strict=True)
+    return [{"dtype": name_of(job.dtype), **changed_answers(rows, again)} for rows, again in pairs]
+
+
 def work(arguments: argparse.Namespace, console: Console) -> None:
     limit_threads()
     settings = arguments.settings
-    run_record = read_json(arguments.model / "run.json")
     inputs = {"train": arguments.task / "train.parquet", "eval": arguments.task / "eval.parquet"}
     pool, items = ([Question(**row) for row in read_parquet(path)] for path in inputs.values())
     questions = draw_items(items, settings["items"], settings["seed"], settings["task"])
-    tokenizer = load_tokenizer(arguments.model)
     evaluation = Evaluation(
-        tokenizer, settings["marker"], settings["task"], settings["examples"], settings["extra_tokens"]
-    )
+        load_tokenizer(arguments.model), settings["marker"], settings["task"], settings["examples"],
+        settings["extra_tokens"],
+    )  # fmt: skip
     draws = [build_draw(evaluation, pool, questions, k, seed) for k, seed in arguments.draws]
-    key = fingerprint(
-        settings={name: value for name, value in settings.items() if name != "items"},
-        inputs={name: sha256_of_file(path) for name, path in inputs.items()},
-        weights=run_record["weights_sha256"],
-        code=script_digest("evaluate_task.py"),
-    )
+    gpu = settings["device"] == "auto" and torch.cuda.is_available()
+    dtype = default_dtype(gpu) if settings["dtype"] == "auto" else getattr(torch, settings["dtype"])
+    weights_sha256 = read_json(arguments.model / "run.json")["weights_sha256"]
+    job = Job(arguments, evaluation, inputs, weights_sha256, gpu, dtype)
     with writer_lock(arguments.scratch / "writer.lock", console):
-        cache = ItemCache(arguments.scratch / f"{key}.jsonl")
-        if len(cache):
-            console.say(f"{len(cache)} items were answered before and are kept")
-        gpu = settings["device"] == "auto" and torch.cuda.is_available()
-        dtype = default_dtype(gpu)
-        model = load_model(arguments.model, dtype, IMPLEMENTATION)
-        if gpu:
-            cast(torch.nn.Module, model).cuda()
-        generator = Generator(model, tokenizer, settings["batch_tokens"])
-        progress = Progress(console, sum(len(draw.requests) for draw in draws), "items", len(cache))
-        for draw in draws:
-            provenance = Provenance("evaluate_task.py", settings)
-            rows = evaluate(evaluation, generator, cache, draw, progress)
-            stem = arguments.output / f"k{draw.k}_seed{draw.seed}"
-            columns = tuple(rows[0])
-            write_parquet(stem.with_suffix(".parquet"), rows, columns)
-            record = provenance.record(
-                inputs, seed=draw.seed, n=len(rows), weights_sha256=run_record["weights_sha256"],
-                dtype=str(dtype).removeprefix("torch."),
-            )  # fmt: skip
+        answered, scores = [], []
+        for draw, (rows, record) in zip(draws, answer_draws(job, draws, dtype, console), strict=True):
             summary = {**summarise(rows), "k": draw.k, "seed": draw.seed, "marker": settings["marker"]}
-            write_json(stem.with_suffix(".json"), {**summary, "provenance": record})
             console.say(f"k={draw.k} seed {draw.seed}: accuracy {100 * summary['accuracy']:.1f} % of {len(rows)}")
-        cache.close()
+            answered.append(rows)
+            scores.append({**summary, "provenance": record})
+        checks = check_precision(job, draws, answered, console)
+    for draw, rows, score, check in zip(draws, answered, scores, checks, strict=True):
+        stem = arguments.output / f"k{draw.k}_seed{draw.seed}"
+        write_parquet(stem.with_suffix(".parquet"), rows, tuple(rows[0]))
+        write_json(stem.with_suffix(".json"), {**score, "precision": check})
 
 
 def draw_argument(text: str) -> tuple[int, int]:

@@ -1,19 +1,41 @@
-"""Start a training script: plain Python without a GPU, `torchrun --standalone` with GPUs or several processes.
+"""Start a script on the devices its job was given.
 
-The script replaces this process (`exec`), so that signals of the scheduler reach it. With GPUs,
-CUDA_VISIBLE_DEVICES is respected when set (a scheduler assigned them); otherwise free devices are leased by lock
-files, so that two jobs of one machine never share a GPU.
+Without a GPU the script replaces this process (`exec`). With GPUs, or several processes, torchrun starts one process
+a device in standalone mode, which picks a free port. Either way a signal of the scheduler reaches the script, and the
+script's exit code becomes that of the job.
+
+CUDA_VISIBLE_DEVICES is respected when it is set: as many devices as the job asks for were assigned to it by a
+scheduler; more are a choice of the user, and free ones among them are leased. When it is not set, free devices of the
+machine are leased by lock file, so that two jobs of one machine never share a GPU.
 """
 
 import argparse
+import ctypes
 import fcntl
 import os
+import re
+import signal
 import subprocess
 import sys
-import tempfile
+import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import NoReturn
 
-from common.errors import EXIT_MACHINE, UserError
+from common.errors import EXIT_MACHINE, EXIT_RESUMABLE, UserError
+
+# One place for all users and all jobs: TMPDIR differs between the jobs of one machine.
+LEASES = Path("/tmp/gpu-leases")  # noqa: S108
+DEVICE = re.compile(r"\d+|(GPU|MIG)-.+")
+# How long torchrun lets a script save its state after SIGTERM before it kills it; its own default is 30 seconds.
+# A day means: the scheduler decides.
+SECONDS_TO_STOP = 24 * 3600
+WORKER = "--worker"
+PR_SET_PDEATHSIG = 1
+
+
+def say(line: str) -> None:
+    print(f"[launch] {line}", file=sys.stderr, flush=True)
 
 
 def visible_devices() -> list[str]:
@@ -28,52 +50,84 @@ def visible_devices() -> list[str]:
     return done.stdout.split() if done.returncode == 0 else []
 
 
-def lease(devices: list[str], count: int, directory: Path) -> list[str]:
-    """Lock `count` of `devices` until this process and what it becomes end.
-
-    Raises:
-        UserError: when fewer are free.
-    """
-    directory.mkdir(parents=True, exist_ok=True)
-    leased: list[str] = []
-    for device in devices:
-        if len(leased) == count:
+def assigned_devices(value: str) -> list[str]:
+    """The devices a value of CUDA_VISIBLE_DEVICES names; like CUDA, nothing after the first that is none."""
+    devices = []
+    for name in value.split(","):
+        if not DEVICE.fullmatch(name.strip()):
             break
-        descriptor = os.open(directory / f"gpu{device}.lock", os.O_RDWR | os.O_CREAT, 0o666)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        devices.append(name.strip())
+    return devices
+
+
+def _lock(path: Path, wait: bool) -> int | None:
+    """The descriptor of a locked file, or None when another process has it and `wait` is false."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CREAT | os.O_NOFOLLOW, 0o644)
+    except PermissionError:  # another user made it; reading is enough to lock it
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+    except BlockingIOError:
+        os.close(descriptor)
+        return None
+    return descriptor
+
+
+def take_free(devices: list[str], count: int, directory: Path) -> list[str]:
+    """Lock `count` of `devices` until this process ends, or none when fewer are free.
+
+    One job chooses at a time, so that two never hold half of what each needs.
+    """
+    choosing = _lock(directory / "choosing.lock", wait=True)
+    taken: dict[str, int] = {}
+    for device in devices:
+        if len(taken) == count:
+            break
+        descriptor = _lock(directory / f"{device.replace('/', '_')}.lock", wait=False)
+        if descriptor is not None:
+            taken[device] = descriptor
+    if len(taken) < count:
+        for descriptor in taken.values():
             os.close(descriptor)
-            continue
-        os.set_inheritable(descriptor, True)
-        leased.append(device)
-    if len(leased) < count:
-        what = f"{count} GPUs were requested, {len(leased)} of {len(devices)} are free"
-        remedy = "run fewer jobs at once (`--resources gpu=N`), or request fewer GPUs"
-        raise UserError(what, "this machine", remedy, EXIT_MACHINE)
-    return leased
+        taken.clear()
+    if choosing is not None:
+        os.close(choosing)
+    return list(taken)
 
 
-def assign_gpus(count: int) -> None:
-    """Set CUDA_VISIBLE_DEVICES to `count` devices.
+def lease(devices: list[str], count: int, directory: Path, tell: Callable[[str], None] = say) -> list[str]:
+    """`count` of `devices`, for this process alone as long as it lives; says so while it waits for busy ones."""
+    if not directory.exists():
+        directory.mkdir(parents=True, exist_ok=True)
+        directory.chmod(0o1777)
+    told = -60.0
+    while not (taken := take_free(devices, count, directory)):
+        if time.monotonic() - told >= 60:
+            tell(f"waiting: other jobs use the GPUs ({count} of {','.join(devices)} needed; locks in {directory})")
+            told = time.monotonic()
+        time.sleep(0.5)
+    return taken
+
+
+def assign_gpus(count: int, leases: Path) -> list[str]:
+    """The devices this job may use.
 
     Raises:
-        UserError: when there are not that many.
+        UserError: when there are fewer than `count`, free or not.
     """
     assigned = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if assigned is not None:
-        found = [device for device in assigned.split(",") if device.strip()]
-        if len(found) < count:
-            what = f"{count} GPUs were requested, {len(found)} are assigned"
-            remedy = "request as many from the scheduler"
-            raise UserError(what, f"CUDA_VISIBLE_DEVICES={assigned}", remedy, EXIT_MACHINE)
-        return
-    devices = visible_devices()
+    devices = visible_devices() if assigned is None else assigned_devices(assigned)
     if len(devices) < count:
-        remedy = "run on a machine with GPUs, or set `compute: {device: cpu}` and `gpus: 0`"
-        raise UserError(f"{count} GPUs were requested, {len(devices)} are visible", "nvidia-smi", remedy, EXIT_MACHINE)
-    leases = Path(tempfile.gettempdir()) / f"gpu-leases-{os.getuid()}"
-    os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(lease(devices, count, leases))
+        where = "nvidia-smi" if assigned is None else f"CUDA_VISIBLE_DEVICES={assigned}"
+        remedy = "request as many GPUs as there are (`compute.gpus`, `compute.evaluation_gpus`, or set-resources of the"
+        remedy += " profile), run on a machine with more, or set `compute: {device: cpu}`"
+        raise UserError(f"{count} GPUs were requested, {len(devices)} are visible", where, remedy, EXIT_MACHINE)
+    if assigned is not None and len(devices) == count:
+        return devices
+    # nvidia-smi counts devices by bus; CUDA by speed, unless it is told.
+    os.environ["CUDA_DEVICE_ORDER"] = "PCI_BUS_ID"
+    return lease(devices, count, leases)
 
 
 # glibc returns large freed blocks to the system at once and faults every page in again at the next step: training on a
@@ -85,36 +139,94 @@ KEEP_MEMORY = {
 }
 
 
-def command(script: str, arguments: list[str], gpus: int, processes: int) -> list[str]:
-    """The command line that runs `script`."""
-    count = gpus or processes
-    if gpus == 0 and processes == 1:
-        return [sys.executable, script, *arguments]
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={count}"]
-    return [*torchrun, "--", script, *arguments]  # without "--" it takes `--log` for an option of its own
+def torchrun_arguments(script: str, arguments: list[str], processes: int) -> list[str]:
+    """What torchrun is told; without "--" it would take `--log` for an option of its own."""
+    options = ["--standalone", f"--nproc-per-node={processes}", f"--shutdown-timeout={SECONDS_TO_STOP}"]
+    return [*options, "--", __file__, WORKER, script, *arguments]
 
 
-def main(argv: list[str] | None = None) -> int:  # noqa: RET503 - execv does not return
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--gpus", type=int, required=True, help="GPUs of this job; 0 for none")
-    parser.add_argument("--processes", type=int, default=1, help="processes when there is no GPU")
-    parser.add_argument("--threads", type=int, required=True, help="CPU threads of the job, shared by its processes")
-    parser.add_argument("script", help="the training script")
-    parser.add_argument("arguments", nargs=argparse.REMAINDER, help="its arguments")
-    options = parser.parse_args(argv)
+def run_processes(script: str, arguments: list[str], processes: int) -> int:
+    """Start `processes` copies of the script and wait for them.
+
+    Returns:
+        The exit code of the first process that failed, 75 when a signal stopped them, else 0.
+    """
+    from torch.distributed import run as torchrun
+    from torch.distributed.elastic.multiprocessing.api import SignalException
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+
     try:
-        if options.gpus:
-            assign_gpus(options.gpus)
-        else:
-            os.environ["CUDA_VISIBLE_DEVICES"] = ""
-            os.environ.update(KEEP_MEMORY)
+        torchrun.main(torchrun_arguments(script, arguments, processes))
+    except SignalException:
+        return EXIT_RESUMABLE
+    except ChildFailedError as error:
+        rank, failure = error.get_first_failure()
+        if failure.exitcode > 0:
+            return int(failure.exitcode)
+        name = signal.Signals(-failure.exitcode).name
+        remedy = "if memory ran out, request more of it or lower `per_device_batch_size`; then run again: it resumes"
+        print(UserError(f"{name} ended process {rank} of {processes}", script, remedy), file=sys.stderr)
+        return EXIT_MACHINE
+    return 0
+
+
+def become(script: str, arguments: list[str]) -> NoReturn:
+    """Run the script in the place of this process."""
+    os.execv(sys.executable, [sys.executable, script, *arguments])  # noqa: S606
+
+
+def become_worker(script: str, arguments: list[str]) -> NoReturn:
+    """Run the script as one of several; the kernel kills it with the launcher, whose end gives the GPUs free."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    become(script, arguments)
+
+
+def count(text: str) -> int:
+    """A number of devices or processes.
+
+    Raises:
+        argparse.ArgumentTypeError: when it is no whole number, or negative.
+    """
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"not a number of 0 or more: {text}")
+    return int(text)
+
+
+def argument_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--gpus", type=count, required=True, help="GPUs of this job; 0 for none")
+    parser.add_argument("--device", choices=["auto", "cpu"], default="auto", help="cpu leaves requested GPUs unused")
+    parser.add_argument("--processes", type=count, default=1, help="processes when no GPU is used")
+    parser.add_argument("--threads", type=count, required=True, help="CPU threads of the job, shared by its processes")
+    parser.add_argument("--leases", type=Path, default=LEASES, help="where devices are locked")
+    parser.add_argument("script", help="the script")
+    parser.add_argument("arguments", nargs=argparse.REMAINDER, help="its arguments")
+    return parser
+
+
+def main(argv: list[str] | None = None) -> int:
+    argv = sys.argv[1:] if argv is None else argv
+    if argv[:1] == [WORKER]:
+        become_worker(argv[1], argv[2:])
+    options = argument_parser().parse_args(argv)
+    gpus = options.gpus if options.device == "auto" else 0
+    processes = gpus or max(1, options.processes)
+    if options.gpus and not gpus:
+        say(f"device: cpu; the GPUs requested ({options.gpus}) stay unused")
+    try:
+        devices = assign_gpus(gpus, options.leases) if gpus else []
     except UserError as error:
         print(error, file=sys.stderr)
         return error.code
-    count = options.gpus or options.processes
-    os.environ["OMP_NUM_THREADS"] = str(max(1, options.threads // count))
-    line = command(options.script, options.arguments, options.gpus, options.processes)
-    os.execv(line[0], line)  # noqa: S606 - replaces this process, so that signals reach the script
+    os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(devices)
+    os.environ["OMP_NUM_THREADS"] = str(max(1, options.threads // processes))
+    if gpus:
+        say(f"GPUs {','.join(devices)}")
+    else:
+        os.environ.update(KEEP_MEMORY)
+    if gpus == 0 and processes == 1:
+        become(options.script, options.arguments)
+    return run_processes(options.script, options.arguments, processes)
 
 
 if __name__ == "__main__":

@@ -38,6 +38,7 @@ def work(arguments: argparse.Namespace, console: Console) -> None:
     notes = [
         "generation: the one answer named in the first line of the generated text (the paper's scoring, Table 3).",
         "strict: the whole first line is an answer. likelihood: the answer with the highest log-likelihood a token.",
+        f"In parentheses: lowest and highest of the {len(settings['seeds'])} draws of in-context examples.",
     ]
     caption = "Accuracy in % (95 % interval below) under three scorings of the same answers"
     table = Table(caption, ["Model", "Method", "Scoring", *(f"k={k}" for _, k in columns)], rows, groups, notes=notes)

@@ -3,12 +3,11 @@
 import argparse
 import sys
 from pathlib import Path
-from typing import Any
 
 from common.console import Console, argument_parser, run_entry_point
 from common.files import read_json, write_text
 from common.results import METHOD_LABELS
-from common.tables import CELL_COLUMNS, Table, to_csv, write_table
+from common.tables import CELL_COLUMNS, Table, text_of, to_csv, write_table
 
 ROWS = {
     "Epochs": "epochs",
@@ -23,19 +22,13 @@ ROWS = {
 }
 
 
-def text(value: Any) -> str:
-    if isinstance(value, list):
-        return ", ".join(map(text, value))
-    return f"{value:g}" if isinstance(value, int | float) else str(value)
-
-
 def work(arguments: argparse.Namespace, console: Console) -> None:
     settings = arguments.settings
     runs = [(model, method) for model in settings["models"] for method in settings["methods"] if method != "pretrained"]
     records = {run: read_json(arguments.models / run[0] / run[1] / "run.json") for run in runs}
     rows, cells = [], []
     for label, key in ROWS.items():
-        values = {run: text(record["provenance"]["settings"]["training"][key]) for run, record in records.items()}
+        values = {run: text_of(record["provenance"]["settings"]["training"][key]) for run, record in records.items()}
         rows.append([label, *values.values()])
         for (model, method), value in values.items():
             source = f"models/{model}/{method}/run.json"

@@ -7,16 +7,27 @@ from typing import Any
 
 from common.console import Console, argument_parser, run_entry_point
 from common.files import read_json, write_text
-from common.results import METHOD_LABELS, Grid, best_cells, cell_row, cell_text, load_grid, task_titles
+from common.results import (
+    METHOD_LABELS,
+    Cell,
+    Grid,
+    best_cells,
+    cell_row,
+    cell_text,
+    load_grid,
+    precision_note,
+    task_titles,
+)
 from common.tables import CELL_COLUMNS, Table, to_csv, write_table
 
 
 def csv_text(settings: dict[str, Any], cells: Grid) -> str:
-    """One line a model and method; per cell the mean, the interval's ends and n, empty when missing."""
+    """One line a model and method; per cell mean, interval, n, and the spread of the draws; empty when missing."""
     header = ["model", "method"]
+    parts = ("", "_low", "_high", "_n", "_lowest_draw", "_highest_draw", "_sd_of_draws")
     for task in settings["tasks"]:
         for k in settings["shots"]:
-            header += [f"{task}_k{k}", f"{task}_k{k}_low", f"{task}_k{k}_high", f"{task}_k{k}_n"]
+            header += [f"{task}_k{k}{part}" for part in parts]
     rows = []
     for model in settings["models"]:
         for method in settings["methods"]:
@@ -24,12 +35,16 @@ def csv_text(settings: dict[str, Any], cells: Grid) -> str:
             for task in settings["tasks"]:
                 for k in settings["shots"]:
                     cell = cells[model, method, task, k]
-                    if cell is None:
-                        row += [None] * 4
-                    else:
-                        row += [*(f"{100 * value:.2f}" for value in (cell.mean, *cell.interval)), cell.n]
+                    row += [None] * len(parts) if cell is None else cell_values(cell)
             rows.append(row)
     return to_csv(header, rows)
+
+
+def cell_values(cell: Cell) -> list[object]:
+    """What the CSV says of a cell, shares in percent; one run has no standard deviation."""
+    shares = (cell.mean, *cell.interval, cell.draws.min(), cell.draws.max(), cell.spread)
+    percents = [None if share is None else f"{100 * share:.2f}" for share in shares]
+    return [*percents[:3], cell.n, *percents[3:]]
 
 
 def cells_csv(cells: Grid) -> str:
@@ -69,9 +84,10 @@ def notes(settings: dict[str, Any], cells: Grid, models: Path) -> list[str]:
     counts = ", ".join(f"{task} {items.get(task, 'missing')}" for task in settings["tasks"])
     seeds = len(settings["seeds"])
     lines = [
-        f"Items: {counts}. k = 0 is one run; k > 0 is the mean of {seeds} draws of examples over the same items.",
+        f"Items: {counts}. k = 0 is one run; k > 0 is the mean of {seeds} draws of examples over the same items, in "
+        "parentheses the lowest and highest of them.",
         "Intervals: Wilson for one run, bootstrap over items for means. Bold: better than every other method at the "
-        "5 % level (McNemar or paired permutation test, Holm-corrected within a model).",
+        "5 % level (McNemar or paired bootstrap over items and draws, Holm-corrected within a model: table `paired`).",
     ]
     for model in settings["models"]:
         label = settings["model_info"][model]["label"]
@@ -83,6 +99,8 @@ def notes(settings: dict[str, Any], cells: Grid, models: Path) -> list[str]:
                 lines.append(f"{label}, {METHOD_LABELS[method]}: {seen}.")
         if note := settings["model_info"][model].get("note"):
             lines.append(f"{label} is {note}.")
+        if changed := precision_note(cell for key, cell in cells.items() if key[0] == model):
+            lines.append(f"{label}: {changed}")
     return lines + list(settings["notes"])
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from common.console import Console, run_entry_point
-from common.method import Examples, train_method, training_parser
+from common.method import Examples, train_supervised, training_parser
 from common.prompts import PromptFormat, respond
 from common.sequences import Response
 from common.splits import coh_rows
@@ -41,7 +41,7 @@ def work(arguments: argparse.Namespace, console: Console) -> None:
     def heldout_examples(rows: list[dict[str, Any]], prompt: PromptFormat) -> Examples:
         return train_examples(coh_rows(rows, settings["seed"], settings["ties"]), prompt)
 
-    train_method("train_coh.py", arguments, console, train_examples, heldout_examples, settings["loss_on"])
+    train_supervised("train_coh.py", arguments, console, train_examples, heldout_examples, settings["loss_on"])
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -5,7 +5,7 @@ import sys
 from typing import Any
 
 from common.console import Console, run_entry_point
-from common.method import Examples, train_method, training_parser
+from common.method import Examples, train_supervised, training_parser
 from common.prompts import PromptFormat
 from common.sequences import sft_responses
 from common.splits import sft_rows
@@ -20,7 +20,7 @@ def heldout_examples(rows: list[dict[str, Any]], prompt: PromptFormat) -> Exampl
 
 
 def work(arguments: argparse.Namespace, console: Console) -> None:
-    train_method("train_sft.py", arguments, console, train_examples, heldout_examples)
+    train_supervised("train_sft.py", arguments, console, train_examples, heldout_examples)
 
 
 def main(argv: list[str] | None = None) -> int:

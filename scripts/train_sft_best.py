@@ -9,7 +9,7 @@ import sys
 from typing import Any
 
 from common.console import Console, run_entry_point
-from common.method import Examples, train_method, training_parser
+from common.method import Examples, train_supervised, training_parser
 from common.prompts import PromptFormat
 from common.sequences import sft_responses
 from common.splits import coh_rows
@@ -25,7 +25,7 @@ def work(arguments: argparse.Namespace, console: Console) -> None:
     def heldout_examples(rows: list[dict[str, Any]], prompt: PromptFormat) -> Examples:
         return train_examples(coh_rows(rows, settings["seed"], settings["ties"]), prompt)
 
-    train_method("train_sft_best.py", arguments, console, train_examples, heldout_examples)
+    train_supervised("train_sft_best.py", arguments, console, train_examples, heldout_examples)
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -1,38 +1,60 @@
-"""A second scorer, written from the description alone: word lists are matched with word lists."""
+"""A second scorer, from the description alone. `python tests/independent_scorer.py results/demo` checks a whole run."""
 
 import re
+import sys
+from pathlib import Path
 
-NEGATORS = [["not"], ["isn", "'", "t"], ["is", "n", "'", "t"], ["aren", "'", "t"], ["wasn", "'", "t"],
-            ["never"], ["neither"], ["nor"]]  # fmt: skip
-FILLERS = [["a"], ["an"], ["the"], ["very"], ["really"], ["at", "all"]]
+from pyarrow.parquet import read_table
 
-
-def words(text: str) -> list[str]:
-    return re.findall(r"\w+|[^\w\s]", text.replace("\u2019", "'").casefold())
-
-
-def ending(line: list[str], options: list[list[str]]) -> int:
-    return next((len(option) for option in options if line[-len(option) :] == option), 0)
+NEGATORS = ("not", "isn't", "is n't", "aren't", "wasn't", "never", "neither", "nor")
+FILLERS = (" a ", " an ", " the ", " very ", " really ", " at all ")
+PART_OF_WORD = re.compile(r"\w")
 
 
-def negated(before: list[str]) -> bool:
-    while count := ending(before, FILLERS):
-        before = before[:-count]
-    return ending(before, NEGATORS) > 0
+def plain(text: str) -> str:
+    return " ".join(text.replace("\u2019", "'").casefold().split())
 
 
-def named_answers(text: str, accepted: list[list[str]]) -> set[int]:
-    """Indices of the answers the first visible line names."""
-    visible = [line for line in text.splitlines() if line.strip()]
-    line = words(visible[0]) if visible else []
+def negated(before: str) -> bool:
+    while filler := next((word for word in FILLERS if before.endswith(word)), None):
+        before = before[: 1 - len(filler)]
+    return any(before.endswith(f"{n} ") and not PART_OF_WORD.match(before[: -len(n) - 1][-1:]) for n in NEGATORS)
+
+
+def named_answers(line: str, wordings: list[list[str]]) -> set[int]:
+    """Answers named in a line: whole words that no longer wording overlaps and nothing negates."""
     found = []
-    for answer, wordings in enumerate(accepted):
-        for wording in wordings:
-            target = words(wording.rstrip("."))
-            places = [i for i in range(len(line)) if target and line[i : i + len(target)] == target]
-            found += [(len(wording.rstrip(".")), set(range(i, i + len(target))), answer) for i in places]
-    kept: list[tuple[int, set[int], int]] = []
-    for size, place, answer in sorted(found, key=lambda mention: -mention[0]):
-        if not any(place & other and size < longer for longer, other, _ in kept):
-            kept.append((size, place, answer))
-    return {answer for _, place, answer in kept if not negated(line[: min(place)])}
+    for answer, word in ((i, word) for i, words in enumerate(wordings) for word in words if word):
+        starts = [i for i in range(len(line)) if line.startswith(word, i)]
+        apart = [i for i in starts if not PART_OF_WORD.search(line[i - 1 : i] + line[i + len(word) :][:1])]
+        found += [(set(range(i, i + len(word))), answer) for i in apart]
+    kept = [(place, i) for place, i in found if not any(len(place) < len(q) and place & q for q, _ in found)]
+    return {answer for place, answer in kept if not negated(line[: min(place)])}
+
+
+def verdicts(row: dict, question: dict) -> dict[str, bool]:
+    """Whether an answer is right under each scoring, by the name of the column that says so."""
+    line = plain(next((line for line in row["generation"].splitlines() if line.strip()), ""))
+    wordings = [[plain(word).rstrip(".") for word in words] for words in question["accepted"]]
+    strict = {i for i, words in enumerate(wordings) if line.rstrip(".") and line.rstrip(".") in words}
+    each = [logprob / tokens for logprob, tokens in zip(row["answer_logprobs"], row["answer_tokens"], strict=True)]
+    answers = {"": named_answers(line, wordings), "_strict": strict, "_likelihood": {each.index(max(each))}}
+    return {f"correct{scoring}": named == {question["gold"]} for scoring, named in answers.items()}
+
+
+def check(results: Path) -> dict[str, list[str]]:
+    """For every stored item of a results folder, the verdicts this scorer does not share."""
+    items = {}
+    for path in sorted([*results.glob("eval/**/*.parquet"), *results.glob("markers/**/*.parquet")]):
+        questions = read_table(results / "data/tasks" / path.parent.name / "eval.parquet").to_pylist()
+        by_id = {question["id"]: question for question in questions}
+        for row in read_table(path).to_pylist():
+            mine = verdicts(row, by_id[row["id"]])
+            items[f"{path} {row['id']}"] = [name for name in mine if mine[name] != row[name]]
+    return items
+
+
+if __name__ == "__main__":
+    checked = check(Path(sys.argv[1]))
+    print(*(f"{item}: {names}" for item, names in checked.items() if names), f"{len(checked)} items checked", sep="\n")
+    sys.exit(any(checked.values()) or not checked)

@@ -1,4 +1,4 @@
-"""Errors, files, digests, resumable state, devices and batches: what every job stands on."""
+"""Errors, files, digests, resumable state and batches: what every job stands on."""
 
 import errno
 import json
@@ -15,7 +15,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import launch
 from common import digest, files
 from common.batching import GlobalBatchSampler, accumulation_steps, filler_count
 from common.checkpoints import MARKER, is_complete, mark_complete, newest_complete
@@ -585,137 +584,6 @@ def test_no_complete_checkpoint_means_a_fresh_start(checkpoints: Path, tmp_path:
         torn(checkpoints / f"checkpoint-{step}", "no marker")
     assert newest_complete(checkpoints, CONSOLE) is None
     assert newest_complete(tmp_path / "absent", CONSOLE) is None
-
-
-# --- devices --------------------------------------------------------------------------------------------------
-
-
-def test_command_is_plain_python_for_one_process_without_a_gpu() -> None:
-    assert launch.command("train.py", ["--log", "x"], 0, 1) == [sys.executable, "train.py", "--log", "x"]
-
-
-@pytest.mark.parametrize(("gpus", "processes", "count"), [(8, 1, 8), (1, 1, 1), (0, 2, 2), (4, 2, 4)])
-def test_command_is_torchrun_with_a_process_a_device(gpus: int, processes: int, count: int) -> None:
-    line = launch.command("train.py", ["--log", "x"], gpus, processes)
-    assert line[:3] == [sys.executable, "-m", "torch.distributed.run"]
-    assert f"--nproc-per-node={count}" in line
-    assert "--standalone" in line
-    assert line[-3:] == ["train.py", "--log", "x"]
-
-
-@pytest.fixture
-def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
-    """A machine with GPUs 0, 1 and 2, none of them assigned."""
-    unassigned = {key: value for key, value in os.environ.items() if key != "CUDA_VISIBLE_DEVICES"}
-    monkeypatch.setattr(os, "environ", unassigned)
-    monkeypatch.setattr(launch.tempfile, "tempdir", str(tmp_path))
-    monkeypatch.setattr(launch, "visible_devices", lambda: ["0", "1", "2"])
-    return monkeypatch
-
-
-@pytest.mark.parametrize("assigned", ["4,7", "GPU-aa,GPU-bb,GPU-cc"])
-def test_assigned_devices_are_respected(machine: pytest.MonkeyPatch, assigned: str) -> None:
-    machine.setenv("CUDA_VISIBLE_DEVICES", assigned)
-    launch.assign_gpus(2)
-    assert os.environ["CUDA_VISIBLE_DEVICES"] == assigned
-
-
-@pytest.mark.parametrize(("assigned", "found"), [("3", 1), ("", 0), (" , ", 0)])
-def test_too_few_assigned_devices_are_an_error(machine: pytest.MonkeyPatch, assigned: str, found: int) -> None:
-    machine.setenv("CUDA_VISIBLE_DEVICES", assigned)
-    with pytest.raises(UserError) as caught:
-        launch.assign_gpus(2)
-    assert caught.value.what == f"2 GPUs were requested, {found} are assigned"
-    assert caught.value.code == EXIT_MACHINE
-
-
-def test_free_devices_are_leased(machine: pytest.MonkeyPatch) -> None:
-    launch.assign_gpus(2)
-    assert os.environ["CUDA_VISIBLE_DEVICES"] == "0,1"
-    machine.delenv("CUDA_VISIBLE_DEVICES")
-    launch.assign_gpus(1)
-    assert os.environ["CUDA_VISIBLE_DEVICES"] == "2"
-    machine.delenv("CUDA_VISIBLE_DEVICES")
-    with pytest.raises(UserError, match="1 GPUs were requested, 0 of 3 are free"):
-        launch.assign_gpus(1)
-
-
-@pytest.mark.parametrize("visible", [[], ["0"]])
-def test_too_few_visible_devices_are_an_error(machine: pytest.MonkeyPatch, visible: list[str]) -> None:
-    machine.setattr(launch, "visible_devices", lambda: visible)
-    with pytest.raises(UserError) as caught:
-        launch.assign_gpus(2)
-    assert caught.value.what == f"2 GPUs were requested, {len(visible)} are visible"
-    assert "gpus: 0" in caught.value.remedy
-    assert "CUDA_VISIBLE_DEVICES" not in os.environ
-
-
-@pytest.mark.parametrize(("body", "devices"), [("echo 0; echo 1", ["0", "1"]), ("echo broken; exit 9", [])])
-def test_visible_devices_are_those_the_driver_lists(
-    body: str, devices: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    tool = tmp_path / "nvidia-smi"
-    tool.write_text(f"#!/bin/sh\n{body}\n", encoding="utf-8")
-    tool.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
-    assert launch.visible_devices() == devices
-    monkeypatch.setenv("PATH", str(tmp_path / "absent"))
-    assert launch.visible_devices() == []
-
-
-def test_main_shares_threads_and_becomes_the_script(machine: pytest.MonkeyPatch) -> None:
-    became: list[list[str]] = []
-    machine.setattr(launch.os, "execv", lambda path, line: became.append([path, *line]))
-    machine.setenv("OMP_NUM_THREADS", "99")
-    launch.main(["--gpus", "2", "--threads", "9", "train.py", "--log", "x"])
-    assert became == [[sys.executable, *launch.command("train.py", ["--log", "x"], 2, 1)]]
-    assert os.environ["OMP_NUM_THREADS"] == "4"
-    assert os.environ["CUDA_VISIBLE_DEVICES"] == "0,1"
-    launch.main(["--gpus", "0", "--threads", "3", "evaluate.py"])
-    assert became[1] == [sys.executable, sys.executable, "evaluate.py"]
-    assert os.environ["CUDA_VISIBLE_DEVICES"] == ""
-
-
-def test_main_tells_what_is_missing_and_starts_nothing(
-    machine: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    machine.setattr(launch, "visible_devices", list)
-    machine.setattr(launch.os, "execv", lambda *_: pytest.fail("started"))
-    assert launch.main(["--gpus", "1", "--threads", "1", "train.py"]) == EXIT_MACHINE
-    assert "error: 1 GPUs were requested, 0 are visible" in capsys.readouterr().err
-
-
-LEASER = """
-import os, sys
-from pathlib import Path
-from common.errors import UserError
-from launch import lease
-try:
-    leased = lease(["0", "1", "2"], int(sys.argv[2]), Path(sys.argv[1]))
-except UserError as error:
-    print("refused", flush=True)
-    sys.exit(error.code)
-code = "import sys; print(sys.argv[1], flush=True); sys.stdin.readline()"
-os.execv(sys.executable, [sys.executable, "-c", code, " ".join(leased)])
-"""
-
-
-def test_no_device_is_leased_to_two_processes(tmp_path: Path, started: list[subprocess.Popen[str]]) -> None:
-    started += [python(LEASER, tmp_path, 1) for _ in range(5)]
-    answers = [process.stdout.readline().strip() for process in started]
-    assert sorted(answers) == ["0", "1", "2", "refused", "refused"]
-    assert started[answers.index("refused")].wait(timeout=30) == EXIT_MACHINE
-
-
-def test_lease_outlives_exec_and_ends_with_the_process(tmp_path: Path, started: list[subprocess.Popen[str]]) -> None:
-    started.append(python(LEASER, tmp_path, 3))
-    assert started[0].stdout.readline() == "0 1 2\n"
-    with pytest.raises(UserError, match="1 GPUs were requested, 0 of 3 are free"):
-        launch.lease(["0", "1", "2"], 1, tmp_path)
-    started[0].kill()
-    started[0].wait(timeout=30)
-    started.append(python(LEASER, tmp_path, 2))
-    assert started[1].stdout.readline() == "0 1\n"
 
 
 # --- batches --------------------------------------------------------------------------------------------------

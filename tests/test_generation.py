@@ -5,12 +5,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from transformers import MistralConfig, MistralForCausalLM
 
 from common import generation
 from common.attention import IMPLEMENTATION
 from common.errors import UserError
 from common.generation import Generator, Outcome, Request, common_prefix, decode
-from common.models import load_model, load_tokenizer
+from common.models import load_model, load_tokenizer, save_model
 from common.prompts import few_shot_prompt
 
 ANSWERS = ["Yes", "No", "It's impossible to say", "the second choice of all"]
@@ -146,6 +147,15 @@ def test_common_prefix_leaves_every_prompt_a_token():
 def test_a_prompt_beyond_the_context_is_an_error(model_folder: Path):
     with pytest.raises(UserError, match="exceed the model's 1024 positions"):
         run(model_folder, [Request("long", [5] * 1020, [[6]])])
+
+
+def test_attention_of_another_kind_is_refused(tmp_path: Path, model_folders: dict[str, Path]):
+    tokenizer = load_tokenizer(model_folders["llama"])
+    sizes = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 1, "num_attention_heads": 4}
+    config = MistralConfig(vocab_size=len(tokenizer), num_key_value_heads=2, sliding_window=4, **sizes)
+    save_model(MistralForCausalLM(config), tokenizer, tmp_path)
+    with pytest.raises(UserError, match="this model's attention needs sliding_window"):
+        run(tmp_path, make_requests(tokenizer, 2, 1))
 
 
 def test_a_newline_counts_only_after_visible_text():

@@ -1,11 +1,14 @@
 """Verdicts on generated text, by hand-made cases and against an independent scorer."""
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import independent_scorer
+from common.rows import write_parquet
 from common.scoring import Verdict, first_line, generation_verdict, likelihood_verdict, strict_verdict
-from independent_scorer import named_answers
 
 SST2 = [["No", "negative"], ["Yes", "positive"]]
 MNLI = [["Yes", "entailment"], ["It's impossible to say", "neutral"], ["No", "contradiction"]]
@@ -161,7 +164,17 @@ def test_wording_shared_by_two_answers_names_both() -> None:
     shared = [["The bank"], ["the bank."], ["the shop"]]
     assert strict_verdict("the bank", shared) == Verdict(None, SEVERAL)
     assert generation_verdict("the bank", shared) == Verdict(None, SEVERAL)
-    assert named_answers("the bank", shared) == {0, 1}
+
+
+def test_equally_long_wordings_that_overlap_both_count() -> None:
+    assert generation_verdict("old car key", [["old car"], ["car key"], ["old"]]) == Verdict(None, SEVERAL)
+    assert named("old car keys", [["old car"], ["car keys"]]) == 1
+
+
+def test_wording_of_nothing_but_full_stops_names_nothing() -> None:
+    for text in ("", ".", "...", "Yes."):
+        assert generation_verdict(text, [["..."], ["No"]]) == Verdict(None, NONE)
+        assert strict_verdict(text, [["..."], ["No"]]) == Verdict(None, NONE)
 
 
 @pytest.mark.parametrize("text", ["Yes", "yes.", " YES \nNo", "\nyes...", "positive", "\u2028Positive."])
@@ -209,14 +222,55 @@ def lines_with_answers(draw: st.DrawFn) -> tuple[str, list[list[str]]]:
     return text, accepted
 
 
+def stored(text: str, accepted: list[list[str]], gold: int, logprobs: list[float], tokens: list[int]) -> dict:
+    """The row of an item as an evaluation stores it."""
+    verdicts = generation_verdict(text, accepted).answer, strict_verdict(text, accepted).answer
+    likeliest = likelihood_verdict(logprobs, tokens)
+    return {
+        "id": "x", "generation": text, "answer_logprobs": logprobs, "answer_tokens": tokens,
+        "correct": verdicts[0] == gold, "correct_strict": verdicts[1] == gold, "correct_likelihood": likeliest == gold,
+    }  # fmt: skip
+
+
+@settings(deadline=None, max_examples=300)
+@given(lines_with_answers(), st.data())
+def test_independent_scorer_agrees_under_every_scoring(case: tuple[str, list[list[str]]], data: st.DataObject) -> None:
+    text, accepted = case
+    logprobs = [data.draw(st.sampled_from([-1.0, -2.0, -3.0, -4.5])) for _ in accepted]
+    tokens = [data.draw(st.integers(1, 4)) for _ in accepted]
+    for gold in range(len(accepted)):
+        row = stored(text, accepted, gold, logprobs, tokens)
+        expected = independent_scorer.verdicts(row, {"accepted": accepted, "gold": gold})
+        assert {name: row[name] for name in expected} == expected
+
+
 @settings(deadline=None, max_examples=200)
 @given(lines_with_answers())
-def test_independent_scorer_agrees(case: tuple[str, list[list[str]]]) -> None:
+def test_independent_scorer_names_the_same_answers(case: tuple[str, list[list[str]]]) -> None:
     text, accepted = case
-    expected = named_answers(text, accepted)
-    verdict = generation_verdict(text, accepted)
-    assert verdict.reason == (NONE if not expected else ONE if len(expected) == 1 else SEVERAL)
-    assert verdict.answer == (min(expected) if len(expected) == 1 else None)
+    wordings = [[independent_scorer.plain(word).rstrip(".") for word in words] for words in accepted]
+    named_there = independent_scorer.named_answers(independent_scorer.plain(first_line(text)), wordings)
+    assert generation_verdict(text, accepted).reason == {0: NONE, 1: ONE}.get(len(named_there), SEVERAL)
+
+
+@settings(deadline=None, max_examples=300)
+@given(st.lists(st.text("ab ", min_size=1, max_size=4), min_size=2, max_size=4), st.text("ab .", max_size=9))
+def test_independent_scorer_agrees_where_wordings_overlap(wordings: list[str], text: str) -> None:
+    accepted = [[wording] for wording in wordings]
+    for gold in range(len(accepted)):
+        row = stored(text, accepted, gold, [-1.0] * len(accepted), [1] * len(accepted))
+        expected = independent_scorer.verdicts(row, {"accepted": accepted, "gold": gold})
+        assert {name: row[name] for name in expected} == expected
+
+
+def test_independent_scorer_finds_every_tampered_verdict(tmp_path: Path) -> None:
+    question = {"id": "x", "accepted": SST2, "gold": 1}
+    row = stored("Yes.", SST2, 1, [-2.0, -1.0], [1, 1])
+    write_parquet(tmp_path / "data/tasks/sst2/eval.parquet", [question], tuple(question))
+    for name in ("correct", "correct_strict", "correct_likelihood"):
+        for tampered, found in ((row, []), ({**row, name: False}, [name])):
+            write_parquet(tmp_path / "eval/m/sft/sst2/k0_seed0.parquet", [tampered], tuple(row))
+            assert list(independent_scorer.check(tmp_path).values()) == [found]
 
 
 @settings(deadline=None, max_examples=100)

@@ -13,7 +13,6 @@ from common.statistics import (
     holm,
     mcnemar_p_value,
     mean_interval,
-    paired_p_value,
     wilson_interval,
 )
 
@@ -33,11 +32,6 @@ def enumerated_mcnemar(wins: int, losses: int) -> float:
     """Share of all outcomes of fair coins at least as uneven as the one observed."""
     outcomes = [abs(sum(signs)) for signs in itertools.product((-1, 1), repeat=wins + losses)]
     return sum(uneven >= abs(wins - losses) for uneven in outcomes) / len(outcomes)
-
-
-def enumerated_sign_flips(difference: np.ndarray) -> float:
-    signs = np.array(list(itertools.product((-1, 1), repeat=len(difference))))
-    return float((np.abs(signs @ difference) >= abs(difference.sum()) - 1e-9).mean())
 
 
 def runs(*rows: str) -> np.ndarray:
@@ -125,7 +119,7 @@ def test_mean_interval_of_several_runs_is_bootstrap_over_items() -> None:
     assert low < correct.mean() < high
 
 
-# --- paired comparisons ---------------------------------------------------------------------------------------
+# --- McNemar --------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("wins", "losses"), [(w, n - w) for n in range(11) for w in range(n + 1)])
@@ -136,45 +130,6 @@ def test_mcnemar_equals_enumeration(wins: int, losses: int) -> None:
 def test_mcnemar_of_many_items_does_not_overflow() -> None:
     assert mcnemar_p_value(1000, 1000) == 1.0
     assert 0 < mcnemar_p_value(1100, 900) < 1e-4
-
-
-def test_single_runs_are_compared_with_mcnemar() -> None:
-    first, second = runs("1111111100"), runs("0000001111")
-    assert paired_p_value(first, second, 0) == mcnemar_p_value(6, 2)
-
-
-def test_identical_runs_have_p_value_one() -> None:
-    correct = runs("1100101", "0111101")
-    assert paired_p_value(correct, correct, 0) == 1.0
-    assert paired_p_value(correct[:1], correct[:1], 0) == 1.0
-
-
-def test_strong_difference_has_a_small_p_value() -> None:
-    right, wrong = np.ones((3, 30), bool), np.zeros((3, 30), bool)
-    assert paired_p_value(right, wrong, 0) == pytest.approx(1 / 10_001)
-    assert paired_p_value(right[:1], wrong[:1], 0) == pytest.approx(2 / 2**30)
-
-
-@pytest.mark.parametrize("count", [1, 3])
-def test_p_value_is_the_same_for_both_orders(count: int) -> None:
-    generator = np.random.default_rng(8)
-    first, second = generator.random((count, 40)) < 0.7, generator.random((count, 40)) < 0.5
-    assert paired_p_value(first, second, 0) == paired_p_value(second, first, 0)
-
-
-def test_permutation_p_value_is_close_to_enumeration() -> None:
-    generator = np.random.default_rng(4)
-    for _ in range(6):
-        first, second = generator.random((3, 10)) < 0.8, generator.random((3, 10)) < 0.5
-        exact = enumerated_sign_flips(first.mean(axis=0) - second.mean(axis=0))
-        assert paired_p_value(first, second, 0) == pytest.approx(exact, abs=0.02)
-
-
-def test_permutation_p_values_are_even_when_nothing_differs() -> None:
-    generator = np.random.default_rng(6)
-    samples = generator.random((100, 2, 2, 30)) < 0.5
-    small = sum(paired_p_value(first, second, 0) <= 0.1 for first, second in samples)
-    assert 2 <= small <= 20
 
 
 # --- Holm -----------------------------------------------------------------------------------------------------

@@ -292,6 +292,9 @@ def test_table3_csv_holds_means_intervals_and_counts(results: Results) -> None:
     correct = np.array([[char == "1" for char in pattern] for pattern in PATTERNS["small", "coh", 2]])
     expected = [f"{100 * value:.2f}" for value in mean_interval(correct, 0)]
     assert [rows["small", "coh"][f"sst2_k2_{end}"] for end in ("low", "high")] == expected
+    spread = ("lowest_draw", "highest_draw", "sd_of_draws")
+    assert [rows["small", "coh"][f"sst2_k2_{name}"] for name in spread] == ["50.00", "66.67", "11.79"]
+    assert [rows["small", "coh"][f"sst2_k0_{name}"] for name in spread] == ["100.00", "100.00", ""]
 
 
 def test_table3_keeps_the_order_of_the_configuration(results: Results) -> None:
@@ -308,6 +311,7 @@ def test_table3_shows_means_over_intervals_and_bolds_what_is_significantly_best(
     by_label = {tuple(row[:2]): row[2:] for row in page.rows[1:]}
     assert by_label["Small & fine", "Pretrained"][0] == "16.7\n5\u201345"
     assert by_label["Small & fine", "CoH"][0] == "100.0\n76\u2013100"
+    assert re.fullmatch(r"58\.3\n\d+\u2013\d+\n\(50\u201367\)", by_label["Small & fine", "CoH"][1])
     bold = {(*page.rows[i][:2], page.rows[0][j]) for i, j in page.bold if i > 0}
     assert bold == {
         ("Small & fine", "CoH", "SST_2 k=0"),

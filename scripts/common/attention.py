@@ -10,6 +10,10 @@ import torch
 from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface
 
+from common.errors import UserError
+
+# What some architectures ask of attention and is not done here.
+UNSUPPORTED = ("sliding_window", "softcap", "s_aux", "position_bias")
 IMPLEMENTATION = "shared_prefix"
 
 
@@ -147,6 +151,9 @@ def _attention(
     module: torch.nn.Module, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, attention_mask: Any,
     scaling: float, store: SharedPrefixStore, **kwargs: Any,
 ) -> tuple[torch.Tensor, None]:  # fmt: skip
+    if asked := [name for name in UNSUPPORTED if kwargs.get(name) is not None]:
+        what = f"this model's attention needs {', '.join(asked)}, which the shared prefix does not know"
+        raise UserError(what, type(module).__name__, "choose a model with plain causal attention")
     layer = module.layer_idx
     assert isinstance(layer, int)
     return store.attend(layer, query, key, value, scaling), None

@@ -1,12 +1,53 @@
-"""Resumable checkpoints of a training job: marked complete with hashes, the newest complete one is used."""
+"""Resumable checkpoints of a training job: when to write one, marked complete with hashes, the newest complete one used."""
 
 import json
+import shutil
+import signal
+import time
 from pathlib import Path
+from typing import Any
 
 from common.console import Console
+from common.engine import Engine, agree
 from common.files import sha256_of_file, write_json
 
 MARKER = "complete.json"
+KEPT = 2
+
+
+class CheckpointClock:
+    """When a job saves its state: on SIGTERM, and whenever so many seconds have passed.
+
+    Args:
+        engine: all its processes come to the same decision.
+        seconds: time between two checkpoints.
+    """
+
+    def __init__(self, engine: Engine, seconds: float):
+        self._engine, self._seconds = engine, seconds
+        self._saved = time.monotonic()
+        self._requested = False
+        signal.signal(signal.SIGTERM, self._request_stop)
+
+    def _request_stop(self, signum: int, frame: Any) -> None:
+        self._requested = True
+
+    def stop_requested(self) -> bool:
+        """Whether any process was asked to stop."""
+        return agree(self._requested, self._engine)
+
+    def due(self) -> bool:
+        """Whether it is time for a checkpoint."""
+        return agree(time.monotonic() - self._saved > self._seconds, self._engine)
+
+    def restart(self) -> None:
+        """Count from now: a checkpoint was written, or work begins."""
+        self._saved = time.monotonic()
+
+
+def step_of(checkpoint: Path) -> int:
+    """The optimizer step a checkpoint directory is named after."""
+    return int(checkpoint.name.split("-")[1])
 
 
 def mark_complete(checkpoint: Path) -> None:
@@ -24,11 +65,22 @@ def is_complete(checkpoint: Path) -> bool:
         return False
 
 
+def _by_age(directory: Path) -> list[Path]:
+    """Checkpoint directories, the newest first."""
+    found = [path for path in directory.glob("checkpoint-*") if path.name.split("-")[1].isdigit()]
+    return sorted(found, key=lambda path: -step_of(path))
+
+
 def newest_complete(directory: Path, console: Console) -> Path | None:
     """The checkpoint to resume from; torn ones are named and passed over."""
-    found = [path for path in directory.glob("checkpoint-*") if path.name.split("-")[1].isdigit()]
-    for checkpoint in sorted(found, key=lambda path: -int(path.name.split("-")[1])):
+    for checkpoint in _by_age(directory):
         if is_complete(checkpoint):
             return checkpoint
         console.say(f"skipping the incomplete checkpoint {checkpoint}")
     return None
+
+
+def prune(directory: Path) -> None:
+    """Delete all but the newest checkpoints: one to resume from, and one more in case that one is damaged."""
+    for checkpoint in _by_age(directory)[KEPT:]:
+        shutil.rmtree(checkpoint)

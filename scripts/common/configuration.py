@@ -126,12 +126,14 @@ def _resolve(schema: Mapping[str, Any], root: Mapping[str, Any]) -> Mapping[str,
 def _check_selections(config: Mapping[str, Any]) -> list[str]:
     """What a schema cannot say: names must exist and counts must add up."""
     problems = []
-    for registry in ("models", "tasks"):
-        for name in config["table3"][registry]:
-            if name not in config[registry]:
-                near = difflib.get_close_matches(name, list(config[registry]), n=1)
-                hint = f"; did you mean `{near[0]}`?" if near else ""
-                problems.append(f"table3.{registry}: `{name}` is not in `{registry}`{hint}")
+    selected = [(f"table3.{registry}", name, registry) for registry in ("models", "tasks")
+                for name in config["table3"][registry]]  # fmt: skip
+    selected += [(f"rl.{role}", config["rl"][role], "models") for role in ("actor", "reward")]
+    for key, name, registry in selected:
+        if name not in config[registry]:
+            near = difflib.get_close_matches(name, list(config[registry]), n=1)
+            hint = f"; did you mean `{near[0]}`?" if near else ""
+            problems.append(f"{key}: `{name}` is not in `{registry}`{hint}")
     for method in {*config["table3"]["methods"], *config["marker_table"]["methods"]} - {"pretrained"}:
         if method not in config["methods"]:
             problems.append(f"methods.{method}: missing, though a table selects it")
@@ -140,6 +142,9 @@ def _check_selections(config: Mapping[str, Any]) -> list[str]:
     if needed > splits["prompts"]:
         total = splits["prompts"]
         problems.append(f"splits: heldout + rl_sft + rl_reward + rl_prompts = {needed} exceeds prompts = {total}")
+    examples = config["human_eval"]["examples"]
+    if examples > splits["heldout"]:
+        problems.append(f"human_eval.examples: {examples} exceeds splits.heldout = {splits['heldout']}")
     return problems
 
 

@@ -25,6 +25,14 @@ class Engine:
     def is_main(self) -> bool:
         return self.rank == 0
 
+    def facts(self) -> dict[str, Any]:
+        """What run.json says of the engine."""
+        return {
+            "processes": self.processes,
+            "engine": "deepspeed-zero3" if self.deepspeed else "torch",
+            "dtype": str(self.dtype).removeprefix("torch."),
+        }
+
 
 def start_engine(compute: Mapping[str, Any]) -> Engine:
     """Choose device and engine, and join the other processes when a launcher started several.

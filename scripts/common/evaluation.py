@@ -3,7 +3,7 @@
 import functools
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from transformers import PreTrainedTokenizerFast
@@ -14,9 +14,10 @@ from common.generation import Outcome, Request, decode
 from common.prompts import few_shot_prompt, respond
 from common.scoring import Verdict, generation_verdict, likelihood_verdict, strict_verdict
 from common.statistics import wilson_interval
-from common.tasks import Question, draw_examples
+from common.tasks import Question, draw_examples, keyed_random
 
-SCORINGS = ("generation", "strict", "likelihood")
+# Each scoring's verdict in the rows of items.
+COLUMNS = {"generation": "correct", "strict": "correct_strict", "likelihood": "correct_likelihood"}
 
 
 @dataclass(frozen=True)
@@ -98,30 +99,49 @@ class Evaluation:
 def build_draw(
     evaluation: Evaluation, pool: Sequence[Question], questions: Sequence[Question], k: int, seed: int
 ) -> Draw:
-    """Prompts and answers of every question for one (k, seed)."""
+    """Prompts and answers of every question for one (k, seed).
+
+    A request's key names all its outcome depends on, the length limit included: another selection of items may have a
+    longer answer.
+    """
     shared = None
     if evaluation.examples == "shared":
         shared = draw_examples(pool, k, seed, evaluation.task)
+    answers = [[evaluation.answer_tokens(answer) for answer in question.answers] for question in questions]
+    limit = max(len(tokens) for each in answers for tokens in each) + evaluation.extra_tokens
     requests, by_key, prompts = [], {}, {}
-    longest = 0
-    for question in questions:
+    for question, answer_tokens in zip(questions, answers, strict=True):
         examples = shared if shared is not None else draw_examples(pool, k, seed, evaluation.task, question)
         prompt = few_shot_prompt(examples, question.question, evaluation.marker)
-        answers = [evaluation.answer_tokens(answer) for answer in question.answers]
-        longest = max(longest, *map(len, answers))
-        key = f"k{k}/{seed}/{question.id}/{sha256_of_text(prompt)[:16]}"
-        requests.append(Request(key, evaluation.prompt_tokens(prompt), answers))
+        key = f"k{k}/{seed}/{question.id}/{limit}/{sha256_of_text(prompt)[:16]}"
+        requests.append(Request(key, evaluation.prompt_tokens(prompt), answer_tokens))
         by_key[key], prompts[key] = question, prompt
-    return Draw(k, seed, requests, by_key, prompts, longest + evaluation.extra_tokens)
+    return Draw(k, seed, requests, by_key, prompts, limit)
+
+
+def sample_draw(draw: Draw, count: int, seed: int, task: str) -> Draw:
+    """A draw with `count` of its items (all, if it has fewer), chosen by seed and the same in every draw of a task."""
+    ids = sorted(question.id for question in draw.questions.values())
+    chosen = set(keyed_random("precision", seed, task).sample(ids, min(count, len(ids))))
+    return replace(draw, requests=[request for request in draw.requests if draw.questions[request.key].id in chosen])
+
+
+def changed_answers(rows: Sequence[dict[str, Any]], repeated: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Number of items that were answered again, and the shares whose text and whose verdicts changed."""
+    first = {row["id"]: row for row in rows}
+    columns = {"text": "generation", **COLUMNS}
+    changed = {
+        name: sum(row[column] != first[row["id"]][column] for row in repeated) for name, column in columns.items()
+    }
+    return {"items": len(repeated), "changed": {name: count / len(repeated) for name, count in changed.items()}}
 
 
 def summarise(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """Accuracy under each scoring with a Wilson interval, and how the answers ended and parsed."""
     n = len(rows)
-    columns = {"generation": "correct", "strict": "correct_strict", "likelihood": "correct_likelihood"}
     scores = {}
-    for scoring in SCORINGS:
-        correct = sum(row[columns[scoring]] for row in rows)
+    for scoring, column in COLUMNS.items():
+        correct = sum(row[column] for row in rows)
         scores[scoring] = {"correct": correct, "accuracy": correct / n, "interval95": list(wilson_interval(correct, n))}
     return {
         "n": n,

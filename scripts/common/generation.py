@@ -1,4 +1,4 @@
-"""Greedy generation and answer log-likelihoods for many prompts that share a beginning, in one pass over them.
+"""Generation and answer log-likelihoods for many prompts that share a beginning, in one pass over them.
 
 The longest common token prefix is computed once, suffixes are prefilled in chunks of similar length, all rows of a
 batch are decoded together, and finished rows leave it.
@@ -12,10 +12,33 @@ from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from common.attention import SharedPrefixStore
 from common.errors import UserError
+from common.files import sha256_of_text
 
 # Padded tokens of one pass: large enough for full speed, small enough that little is padded.
 PREFILL_TOKENS = 1024
 SCORE_TOKENS = 256
+
+
+@dataclass(frozen=True)
+class Decoding:
+    """How tokens are chosen and what ends a generation besides its length.
+
+    Attributes:
+        temperature: of sampling; 0 takes the most likely token.
+        seed: of sampling; a request's random numbers depend on it and on the request's key alone.
+        stop_at_newline: end at a newline after visible text.
+        stop_at_eos: end at EOS.
+        logprobs: keep the log-likelihood of each token, at temperature 1.
+    """
+
+    temperature: float = 0.0
+    seed: int = 0
+    stop_at_newline: bool = True
+    stop_at_eos: bool = True
+    logprobs: bool = False
+
+
+ANSWERS = Decoding()
 
 
 @dataclass(frozen=True)
@@ -34,12 +57,14 @@ class Outcome:
     Attributes:
         tokens: generated token ids, the stopping one included.
         finish: eos, newline or length.
-        margin: smallest difference between the two best logits over the steps.
+        logprobs: log-likelihood of each generated token, when asked for.
+        margin: smallest difference between the two best logits over the steps of greedy decoding.
         answer_logprobs: natural log-likelihood of each answer's tokens after the prompt.
     """
 
     tokens: list[int] = field(default_factory=list)
     finish: str = "length"
+    logprobs: list[float] = field(default_factory=list)
     margin: float = float("inf")
     answer_logprobs: list[float] = field(default_factory=list)
 
@@ -71,12 +96,15 @@ class Generator:
         self._context = getattr(model.config, "max_position_embeddings", None)
 
     @torch.inference_mode()
-    def run(self, requests: Sequence[Request], max_new_tokens: int) -> Iterator[dict[str, Outcome]]:
+    def run(
+        self, requests: Sequence[Request], max_new_tokens: int, decoding: Decoding = ANSWERS
+    ) -> Iterator[dict[str, Outcome]]:
         """Outcomes by key, a batch at a time.
 
         Args:
             requests: prompts, best all of one draw, so that they share their examples.
             max_new_tokens: length limit of a generation.
+            decoding: how tokens are chosen and what ends a generation.
 
         Raises:
             UserError: when a prompt and its answer exceed the model's context.
@@ -89,7 +117,7 @@ class Generator:
             self._hidden(torch.tensor([requests[0].prompt[:prefix]]), torch.arange(prefix)[None], store)
         ordered = sorted(requests, key=lambda request: (-len(request.prompt), request.key))
         for batch in self._batches(ordered, prefix, max_new_tokens):
-            yield self._run_batch(batch, prefix, max_new_tokens, store)
+            yield self._run_batch(batch, prefix, max_new_tokens, store, decoding)
 
     def _check_lengths(self, requests: Sequence[Request], max_new_tokens: int) -> None:
         for request in requests:
@@ -120,7 +148,7 @@ class Generator:
         return self._model.get_output_embeddings()(hidden).float()
 
     def _run_batch(
-        self, batch: list[Request], prefix: int, max_new_tokens: int, store: SharedPrefixStore
+        self, batch: list[Request], prefix: int, max_new_tokens: int, store: SharedPrefixStore, decoding: Decoding
     ) -> dict[str, Outcome]:
         suffixes = [request.prompt[prefix:] for request in batch]
         lengths = torch.tensor([len(suffix) for suffix in suffixes])
@@ -130,7 +158,8 @@ class Generator:
         logits = torch.cat([self._prefill(suffixes, rows, prefix, store) for rows in chunks])
         self._score_first(batch, logits, outcomes)
         self._score_rest(batch, lengths, prefix, store, outcomes)
-        self._decode(logits, lengths, prefix, max_new_tokens, store, outcomes)
+        choose = Chooser(decoding, [request.key for request in batch], max_new_tokens)
+        self._decode(logits, lengths, prefix, max_new_tokens, store, outcomes, choose)
         return {request.key: outcome for request, outcome in zip(batch, outcomes, strict=True)}
 
     def _prefill(self, suffixes: list[list[int]], rows: slice, prefix: int, store: SharedPrefixStore) -> torch.Tensor:
@@ -196,15 +225,14 @@ class Generator:
 
     def _decode(
         self, logits: torch.Tensor, lengths: torch.Tensor, prefix: int, max_new_tokens: int, store: SharedPrefixStore,
-        outcomes: list[Outcome],
+        outcomes: list[Outcome], choose: "Chooser",
     ) -> None:  # fmt: skip
-        """Greedy decoding of all rows together; rows that are done leave when they are a quarter of the batch."""
+        """Decode all rows together; rows that are done leave when they are a quarter of the batch."""
         members = list(range(len(outcomes)))
         for step in range(max_new_tokens):
-            best, tokens = logits.topk(2, dim=-1)
-            margins, chosen = (best[:, 0] - best[:, 1]).tolist(), tokens[:, 0].tolist()
-            for row, token, margin in zip(members, chosen, margins, strict=True):
-                self._accept(outcomes[row], token, margin)
+            chosen, logprobs, margins = choose(logits, members, step)
+            for row, token, logprob, margin in zip(members, chosen, logprobs, margins, strict=True):
+                self._accept(outcomes[row], token, logprob, margin, choose.decoding)
             alive = [i for i, row in enumerate(members) if outcomes[row].finish == "length"]
             if not alive or step == max_new_tokens - 1:
                 return
@@ -215,16 +243,60 @@ class Generator:
             store.begin_decode(slots.to(self._device))
             logits = self._logits(self._hidden(torch.tensor(chosen)[:, None], (prefix + slots)[:, None], store)[:, 0])
 
-    def _accept(self, outcome: Outcome, token: int, margin: float) -> None:
-        """Append a token, unless the row is done already, and see whether it ends the answer."""
+    def _accept(
+        self, outcome: Outcome, token: int, logprob: float | None, margin: float | None, decoding: Decoding
+    ) -> None:
+        """Append a token, unless the row is done already, and see whether it ends the generation."""
         if outcome.finish != "length":
             return
         outcome.tokens.append(token)
-        outcome.margin = min(outcome.margin, margin)
-        if token == self._tokenizer.eos_token_id:
+        if logprob is not None:
+            outcome.logprobs.append(logprob)
+        if margin is not None:
+            outcome.margin = min(outcome.margin, margin)
+        if decoding.stop_at_eos and token == self._tokenizer.eos_token_id:
             outcome.finish = "eos"
-        elif "\n" in decode(self._tokenizer, outcome.tokens).lstrip():
+        elif decoding.stop_at_newline and "\n" in decode(self._tokenizer, outcome.tokens).lstrip():
             outcome.finish = "newline"
+
+
+class Chooser:
+    """Picks each row's next token: the most likely one, or one drawn by the row's own random numbers.
+
+    Args:
+        decoding: how.
+        keys: of the rows; with the seed they determine the random numbers.
+        steps: most tokens of a row.
+    """
+
+    def __init__(self, decoding: Decoding, keys: Sequence[str], steps: int):
+        self.decoding = decoding
+        self._noise = torch.stack([_uniform(decoding.seed, key, steps) for key in keys]) if decoding.temperature else None
+
+    def __call__(
+        self, logits: torch.Tensor, rows: Sequence[int], step: int
+    ) -> tuple[list[int], list[float] | list[None], list[float] | list[None]]:
+        """Chosen tokens, their log-likelihoods (None unless asked for) and the margin of the best logit over the next
+        (None when sampling) for the logits of `rows`, shape (rows, vocabulary)."""
+        nothing: list[None] = [None] * len(rows)
+        margins: list[float] | list[None] = nothing
+        if self._noise is None:
+            best, tokens = logits.topk(2, dim=-1)
+            chosen, margins = tokens[:, 0], (best[:, 0] - best[:, 1]).tolist()
+        else:
+            mass = torch.softmax(logits / self.decoding.temperature, dim=-1).cumsum(dim=-1)
+            wanted = self._noise[list(rows), step].to(logits.device)[:, None] * mass[:, -1:]
+            chosen = torch.searchsorted(mass, wanted, right=True)[:, 0].clamp(max=logits.shape[1] - 1)
+        logprobs: list[float] | list[None] = nothing
+        if self.decoding.logprobs:
+            logprobs = torch.log_softmax(logits, dim=-1).gather(1, chosen[:, None])[:, 0].tolist()
+        return chosen.tolist(), logprobs, margins
+
+
+def _uniform(seed: int, key: str, count: int) -> torch.Tensor:
+    """Random numbers in [0, 1) that depend on the seed and the key alone."""
+    generator = torch.Generator().manual_seed(int(sha256_of_text(f"{seed}\0{key}")[:15], 16))
+    return torch.rand(count, generator=generator)
 
 
 def decode(tokenizer: PreTrainedTokenizerFast, tokens: Sequence[int]) -> str:

@@ -1,7 +1,8 @@
-"""Score files read back: cells of Table 3 and which of them are significantly best."""
+"""Score files read back: cells of Table 3, methods compared pair by pair, and which of them is significantly best."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import itertools
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +10,9 @@ import numpy as np
 
 from common.errors import UserError
 from common.files import read_json
+from common.paired import Comparison, compare
 from common.rows import read_frame
-from common.statistics import holm, mean_interval, paired_p_value
+from common.statistics import holm, mean_interval
 
 SEED = 0
 METHOD_LABELS = {"pretrained": "Pretrained", "sft": "SFT", "sft_best": "SFT (best-scored)", "coh": "CoH"}
@@ -26,11 +28,13 @@ class Cell:
         correct: booleans, shape (runs, items), items in the same order in every run.
         ids: the items.
         title: the task's title.
+        precision_checks: what each run found out about its dtype, if it was checked.
     """
 
     correct: np.ndarray
     ids: tuple[str, ...]
     title: str
+    precision_checks: tuple[Mapping[str, Any], ...] = ()
 
     @property
     def n(self) -> int:
@@ -39,6 +43,16 @@ class Cell:
     @property
     def mean(self) -> float:
         return float(self.correct.mean())
+
+    @property
+    def draws(self) -> np.ndarray:
+        """Accuracy of each run, that is of each draw of in-context examples."""
+        return self.correct.mean(axis=1)
+
+    @property
+    def spread(self) -> float | None:
+        """Standard deviation over the draws; None for one run."""
+        return float(self.draws.std(ddof=1)) if len(self.draws) > 1 else None
 
     @property
     def stderr(self) -> float:
@@ -62,13 +76,16 @@ def load_cell(folder: Path, k: int, seeds: Sequence[int], column: str = "correct
         return None
     frames = [read_frame(stem.with_suffix(".parquet")) for stem in stems]
     ids = tuple(frames[0]["id"])
+    checks = []
     for stem, frame in zip(stems, frames, strict=True):
         if tuple(frame["id"]) != ids:
             raise UserError("two runs of a cell have different items", str(stem), "delete both and evaluate again")
         summary = read_json(stem.with_suffix(".json"))
         if not isinstance(summary, dict) or int(frame["correct"].sum()) != summary.get("correct"):
             raise UserError("a score does not follow from its rows", str(stem), "delete it and evaluate again")
-    return Cell(np.stack([frame[column].to_numpy(dtype=bool) for frame in frames]), ids, _title(folder))
+        checks += [summary["precision"]] if summary.get("precision") else []
+    correct = np.stack([frame[column].to_numpy(dtype=bool) for frame in frames])
+    return Cell(correct, ids, _title(folder), tuple(checks))
 
 
 def load_grid(settings: Mapping[str, Any], folder: Path, column: str = "correct") -> Grid:
@@ -96,11 +113,29 @@ def task_titles(grid: Mapping[CellKey, Cell | None]) -> dict[str, str]:
 
 
 def cell_text(cell: Cell | None) -> str:
-    """Mean and interval in percent; a missing cell says so."""
+    """Mean and interval in percent, and of several draws the lowest and highest; a missing cell says so."""
     if cell is None:
         return "missing"
-    low, high = cell.interval
-    return f"{100 * cell.mean:.1f}\n{100 * low:.0f}\u2013{100 * high:.0f}"
+    lines = [f"{100 * cell.mean:.1f}", _percent_range(*cell.interval)]
+    if len(cell.draws) > 1:
+        lines.append(f"({_percent_range(cell.draws.min(), cell.draws.max())})")
+    return "\n".join(lines)
+
+
+def _percent_range(low: float, high: float) -> str:
+    return f"{100 * low:.0f}\u2013{100 * high:.0f}"
+
+
+def precision_note(cells: Iterable[Cell | None]) -> str | None:
+    """A sentence on how many answers a lower precision changed; None where all is fp32."""
+    checks = [check for cell in cells if cell for check in cell.precision_checks]
+    items = sum(check["items"] for check in checks)
+    if not items:
+        return None
+    names = {"text": "texts", "generation": "generation verdicts", "likelihood": "likelihood verdicts"}
+    shares = {key: sum(check["items"] * check["changed"][key] for check in checks) / items for key in names}
+    changed = ", ".join(f"{100 * shares[key]:.1f} % of the {name}" for key, name in names.items())
+    return f"Answered in {checks[0]['dtype']}; of {items} answers repeated in float32, changed were {changed}."
 
 
 def cell_row(table: str, row: str, column: str, cell: Cell | None, source: str) -> list[object]:
@@ -118,30 +153,65 @@ def _title(folder: Path) -> str:
     return str(read_json(summary)["title"]) if summary.exists() else folder.name
 
 
-def best_cells(cells: Mapping[CellKey, Cell | None], level: float = 0.05) -> set[CellKey]:
-    """Cells of one model that beat every other method in their column significantly.
+@dataclass(frozen=True)
+class PairedTest:
+    """Two methods of one model in one column; `first` minus `second`.
 
-    Each column's best is tested against each other method on the same items; p-values are Holm-corrected over all
-    columns together.
+    Attributes:
+        comparison: None when a score file of either is missing.
+        adjusted: its p-value, Holm-corrected over all tests of the model.
     """
-    tests: list[tuple[CellKey, float]] = []
-    columns: dict[tuple[str, int], list[CellKey]] = {}
-    for key, cell in cells.items():
-        if cell is not None:
-            columns.setdefault((key[2], key[3]), []).append(key)
-    for keys in columns.values():
-        best = max(keys, key=lambda key: _present(cells, key).mean)
-        for other in keys:
-            if other != best:
-                tests.append(
-                    (best, paired_p_value(_present(cells, best).correct, _present(cells, other).correct, SEED))
-                )
-    adjusted = holm([p for _, p in tests])
-    failed = {key for (key, _), p in zip(tests, adjusted, strict=True) if p > level}
-    return {key for key, _ in tests} - failed
+
+    model: str
+    task: str
+    k: int
+    first: str
+    second: str
+    comparison: Comparison | None = None
+    adjusted: float = 1.0
 
 
-def _present(cells: Mapping[CellKey, Cell | None], key: CellKey) -> Cell:
-    cell = cells[key]
-    assert cell is not None
-    return cell
+def paired_tests(cells: Mapping[CellKey, Cell | None]) -> list[PairedTest]:
+    """Every pair of methods of one model in every column, the later method minus the earlier.
+
+    Raises:
+        UserError: when the two were asked different items.
+    """
+    columns: dict[tuple[str, str, int], list[str]] = {}
+    for model, method, task, k in cells:
+        columns.setdefault((model, task, k), []).append(method)
+    tests = []
+    for (model, task, k), methods in columns.items():
+        for second, first in itertools.combinations(methods, 2):
+            one, other = (cells[model, method, task, k] for method in (first, second))
+            comparison = _compare_cells(one, other, f"{model}, {task}, k={k}")
+            tests.append(PairedTest(model, task, k, first, second, comparison))
+    made = [i for i, test in enumerate(tests) if test.comparison]
+    p_values = [test.comparison.p_value for test in tests if test.comparison]
+    for i, adjusted in zip(made, holm(p_values), strict=True):
+        tests[i] = replace(tests[i], adjusted=adjusted)
+    return tests
+
+
+def _compare_cells(first: Cell | None, second: Cell | None, where: str) -> Comparison | None:
+    if first is None or second is None:
+        return None
+    if first.ids != second.ids:
+        raise UserError("two methods were asked different items", where, "delete the scores of both, evaluate again")
+    return compare(first.correct, second.correct, SEED)
+
+
+def best_cells(cells: Mapping[CellKey, Cell | None], level: float = 0.05) -> set[CellKey]:
+    """Cells of one model that beat every other method in their column significantly, by `paired_tests`."""
+    beaten: dict[CellKey, int] = {}
+    others: dict[CellKey, int] = {}
+    for test in paired_tests(cells):
+        if test.comparison is None:
+            continue
+        pair = [(test.model, method, test.task, test.k) for method in (test.first, test.second)]
+        for key in pair:
+            others[key] = others.get(key, 0) + 1
+        if test.adjusted <= level:
+            winner = pair[0] if test.comparison.difference > 0 else pair[1]
+            beaten[winner] = beaten.get(winner, 0) + 1
+    return {key for key, count in beaten.items() if count == others[key]}

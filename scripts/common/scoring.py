@@ -28,34 +28,38 @@ def _normal(text: str) -> str:
 
 
 def _wordings(accepted: Sequence[Sequence[str]]) -> list[tuple[int, str]]:
-    """(answer, wording) without a final full stop, longest wording first."""
+    """(answer, wording) without a final full stop; empty ones name nothing."""
     pairs = [(i, _normal(w).rstrip(".")) for i, wordings in enumerate(accepted) for w in wordings]
-    return sorted(pairs, key=lambda pair: (-len(pair[1]), pair))
+    return [pair for pair in pairs if pair[1]]
+
+
+def _mentions(line: str, accepted: Sequence[Sequence[str]]) -> list[tuple[int, int, int]]:
+    """(start, end, answer) of every wording that stands in a line at word boundaries."""
+    return [
+        (match.start(), match.start() + len(wording), answer)
+        for answer, wording in _wordings(accepted)
+        for match in re.finditer(rf"(?<!\w)(?={re.escape(wording)}(?!\w))", line)
+    ]
 
 
 def generation_verdict(text: str, accepted: Sequence[Sequence[str]]) -> Verdict:
     """The one answer the first line names.
 
-    Wordings count at word boundaries and case-insensitively; where wordings overlap the longest counts; a negated
-    mention ("not positive") names nothing. A line that names no answer, or several, is unparseable.
+    Wordings count at word boundaries and case-insensitively; where mentions overlap the longest counts (of equally
+    long ones, each); a negated mention ("not positive") names nothing. A line that names no answer, or several, is
+    unparseable.
 
     Args:
         text: what the model generated.
         accepted: for each answer, every wording that counts as it.
     """
     line = _normal(first_line(text))
-    taken: dict[int, tuple[int, int]] = {}
+    mentions = _mentions(line, accepted)
     named = set()
-    for answer, wording in _wordings(accepted):
-        if not wording:
-            continue
-        for match in re.finditer(rf"(?<!\w){re.escape(wording)}(?!\w)", line):
-            span = match.span()
-            if any(taken.get(position, span) != span for position in range(*span)):
-                continue
-            taken |= dict.fromkeys(range(*span), span)
-            if not _NEGATION.search(line[: span[0]]):
-                named.add(answer)
+    for start, end, answer in mentions:
+        inside_longer = any(a < end and start < b and b - a > end - start for a, b, _ in mentions)
+        if not inside_longer and not _NEGATION.search(line[:start]):
+            named.add(answer)
     if len(named) == 1:
         return Verdict(named.pop(), "one")
     return Verdict(None, "several" if named else "none")

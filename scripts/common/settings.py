@@ -44,17 +44,57 @@ def training_settings(config: Mapping[str, Any], method: str, model: str) -> dic
     markers = config["prompt"]["markers"]
     used = ("better", "worse", "tie") if method == "coh" else ("response",)
     prompt = {**config["prompt"], "markers": {name: markers[name] for name in used}}
-    engine = {key: config["compute"][key] for key in ("device", "engine", "gradient_checkpointing")}
+    splits = config["splits"]
+    further: dict[str, Any] = {}
+    if method in ("coh", "sft_best"):
+        further["ties"] = splits["ties"]
+    if method == "reward":
+        further["pairs"] = splits["pairs"]
+    else:
+        further["heldout_loss"] = method == "rl_sft" or not splits["fine_tune_on_heldout"]
     return {
         "model": model,
         "method": method,
         "seed": config["seed"],
         "prompt": prompt,
-        "heldout_loss": not config["splits"]["fine_tune_on_heldout"],
         **config["methods"][method],
-        **({} if method == "sft" else {"ties": config["splits"]["ties"]}),
-        "compute": engine,
+        **further,
+        "compute": _engine(config),
     }
+
+
+def _engine(config: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: config["compute"][key] for key in ("device", "engine", "gradient_checkpointing")}
+
+
+def ppo_settings(config: Mapping[str, Any], actor: str) -> dict[str, Any]:
+    """Everything the policy depends on besides its inputs."""
+    markers = {"response": config["prompt"]["markers"]["response"]}
+    return {
+        "model": actor,
+        "method": "ppo",
+        "seed": config["seed"],
+        "prompt": {**config["prompt"], "markers": markers},
+        "ppo": config["methods"]["ppo"],
+        "compute": _engine(config),
+    }
+
+
+def sample_settings(config: Mapping[str, Any], model: str, method: str) -> dict[str, Any]:
+    """Everything the sample responses depend on."""
+    return {
+        "model": model,
+        "method": method,
+        "prompt": ppo_settings(config, model)["prompt"],
+        "max_new_tokens": config["table4"]["max_new_tokens"],
+        "device": config["compute"]["device"],
+    }
+
+
+def table4_settings(config: Mapping[str, Any]) -> dict[str, Any]:
+    actor, reward = config["rl"]["actor"], config["rl"]["reward"]
+    labels = {role: config["models"][name]["label"] for role, name in (("actor", actor), ("reward", reward))}
+    return {"actor": actor, "reward": reward, "labels": labels, "examples": config["table4"]["examples"]}
 
 
 def usual_marker(config: Mapping[str, Any], method: str) -> str:
@@ -122,6 +162,27 @@ def in_grid(config: Mapping[str, Any], method: str, marker: str) -> bool:
     """Whether Table 3's own scores already cover a row of the marker table."""
     covered = set(config["marker_table"]["shots"]) <= set(config["evaluation"]["shots"])
     return covered and method in config["table3"]["methods"] and marker == usual_marker(config, method)
+
+
+def published_settings(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Which models and tasks of a run are those of the paper."""
+    chosen = {role: config["models"][name] for role, name in config["rl"].items()}
+    return {
+        **{key: value for key, value in sensitivity_settings(config).items() if key != "seeds"},
+        "published_tasks": {task: config["tasks"][task].get("published") for task in config["table3"]["tasks"]},
+        "rl": {
+            role: {"name": config["rl"][role], "label": model["label"], "published": model.get("published")}
+            for role, model in chosen.items()
+        },
+    }
+
+
+def comparison_settings(config: Mapping[str, Any]) -> dict[str, Any]:
+    return {**published_settings(config), "tolerance": config["report"]}
+
+
+def human_eval_settings(config: Mapping[str, Any]) -> dict[str, Any]:
+    return {"seed": config["seed"], "examples": config["human_eval"]["examples"]}
 
 
 def readme_settings(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Intervals and paired comparisons of accuracies and losses."""
+"""Intervals and tests of accuracies and losses."""
 
 import math
 from collections.abc import Sequence
@@ -40,6 +40,25 @@ def bootstrap_interval(values: Sequence[float] | np.ndarray, seed: int) -> tuple
     return float(low), float(high)
 
 
+def cluster_interval(values: Sequence[float] | np.ndarray, clusters: Sequence[str], seed: int) -> tuple[float, float]:
+    """95 % percentile interval of a mean, by resampling clusters of values that depend on each other.
+
+    Args:
+        values: shape (n,).
+        clusters: the cluster of each value, such as the prompt of a pair.
+        seed: of the resampling.
+    """
+    names = sorted(set(clusters))
+    index = {name: i for i, name in enumerate(names)}
+    member = np.array([index[name] for name in clusters])
+    sums = np.bincount(member, weights=np.asarray(values, dtype=np.float64), minlength=len(names))
+    counts = np.bincount(member, minlength=len(names))
+    draws = np.random.default_rng(seed).integers(0, len(names), size=(BOOTSTRAP_SAMPLES, len(names)))
+    means = sums[draws].sum(axis=1) / counts[draws].sum(axis=1)
+    low, high = np.quantile(means, [0.025, 0.975])
+    return float(low), float(high)
+
+
 def mean_interval(correct: np.ndarray, seed: int) -> tuple[float, float]:
     """95 % interval of an accuracy: Wilson for one run, bootstrap over items for the mean of several.
 
@@ -53,30 +72,6 @@ def mean_interval(correct: np.ndarray, seed: int) -> tuple[float, float]:
     if runs == 1 or correct.all() or not correct.any():
         return wilson_interval(int(correct[0].sum()), items)
     return bootstrap_interval(correct, seed)
-
-
-def paired_p_value(first: np.ndarray, second: np.ndarray, seed: int) -> float:
-    """Two-sided p-value of a difference in accuracy on the same items.
-
-    One run each: exact McNemar test. Means of several runs: the per-item mean differences' signs are flipped at
-    random (a permutation test over items), which asks for no normality.
-
-    Args:
-        first: booleans, shape (runs, items).
-        second: the same shape.
-        seed: of the permutations.
-    """
-    difference = first.mean(axis=0) - second.mean(axis=0)
-    if first.shape[0] == 1:
-        wins, losses = int((difference > 0).sum()), int((difference < 0).sum())
-        return mcnemar_p_value(wins, losses)
-    generator = np.random.default_rng(seed)
-    observed = abs(difference.sum())
-    extreme = 0
-    for _ in range(0, BOOTSTRAP_SAMPLES, 500):
-        signs = generator.integers(0, 2, size=(500, len(difference))) * 2 - 1
-        extreme += int((np.abs(signs @ difference) >= observed - 1e-9).sum())
-    return (extreme + 1) / (BOOTSTRAP_SAMPLES + 1)
 
 
 def mcnemar_p_value(wins: int, losses: int) -> float:

@@ -6,6 +6,7 @@ import io
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from tabulate import tabulate
 
@@ -134,6 +135,13 @@ def to_html(table: Table) -> str:
         f"{f'<tr>{spans}</tr>' if spans else ''}<tr>{heads}</tr></thead>\n<tbody>\n{body}\n</tbody>\n</table></div>\n"
         f'<ul class="notes">{notes}</ul>\n</body>\n</html>\n'
     )
+
+
+def text_of(value: Any) -> str:
+    """A configured value as a table shows it."""
+    if isinstance(value, list):
+        return ", ".join(map(text_of, value))
+    return f"{value:g}" if isinstance(value, int | float) else str(value)
 
 
 def to_csv(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:

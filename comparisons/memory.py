@@ -1,0 +1,145 @@
+"""Planned and measured memory of training on a CPU: peak beside what the process held before its first model.
+
+Each job is a training script of the workflow in a process of its own, with the settings and the memory settings its rule
+gives it, on the longest sequences of the preset's own data, which decide the peak. What is planned is what
+`make plan` computes, told how long these sequences are.
+
+    python comparisons/memory.py --preset demo --rows 24
+
+Jobs whose models or splits are not made yet are left out and named. Ends with one line of JSON: jobs, planned and
+measured (bytes), ratio (planned over measured).
+"""
+
+import argparse
+import json
+import os
+import sys
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "scripts"))
+
+from peers import ROOT, run_worker
+
+from common.configuration import load_configuration
+from common.files import canonical_json
+from common.hardware import load_assumptions, load_gpu
+from common.models import load_tokenizer
+from common.planning import JobPlan, Planner
+from common.prompts import PromptFormat
+from common.reward_training import encode_pairs
+from common.rows import read_parquet, write_parquet
+from common.sequences import encode_all, sft_responses
+from common.settings import ppo_settings, training_settings
+from launch import KEEP_MEMORY
+from train_coh import coh_responses
+
+SPLITS = {"reward": "rl_reward", "ppo": "rl_prompts", "sft_best": "coh"}
+Rows = list[dict[str, Any]]
+
+
+def lengths_of(config: Mapping[str, Any], method: str, rows: Rows, model: Path) -> list[int]:
+    """Tokens of each row's sequence, as the training script encodes it."""
+    tokenizer = load_tokenizer(model)
+    settings = ppo_settings(config, "") if method == "ppo" else training_settings(config, method, "")
+    prompt = PromptFormat.from_settings(settings["prompt"])
+    if method == "ppo":
+        texts = [prompt.prompt(row["instruction"], row["input"]) + prompt.markers["response"] for row in rows]
+        return [len(tokenizer(text)["input_ids"]) for text in texts]
+    limit = settings["training"]["max_length"]
+    if method == "reward":
+        pairs = [encode_pairs(tokenizer, [row], prompt, limit).rows for row in rows]
+        return [max((len(side) for pair in found for side in (pair["chosen_ids"], pair["rejected_ids"])), default=0)
+                for found in pairs]  # fmt: skip
+    respond = {"coh": lambda row: coh_responses(row, prompt, tie_marker=False)}.get(
+        method, lambda row: sft_responses(row, prompt)
+    )
+    encoded = [encode_all(tokenizer, [("", respond(row))], limit).sequences for row in rows]
+    return [len(found[0].input_ids) if found else 0 for found in encoded]
+
+
+def needed(config: Mapping[str, Any], method: str, model: str, results: Path) -> list[Path]:
+    """What must be there to measure a job: models and splits."""
+    models, splits = results / "models", results / "data" / "splits"
+    stages = [models / model / "pretrained", splits / f"{SPLITS.get(method, method)}.parquet", splits / "heldout.parquet"]
+    if method == "ppo":
+        stages += [models / model / "rl_sft", models / config["rl"]["reward"] / "reward"]
+    return stages
+
+
+def measure(
+    config: Mapping[str, Any], method: str, model: str, results: Path, folder: Path, count: int, threads: int
+) -> tuple[int, int]:
+    """Longest sequence in tokens, and bytes of the peak beside what was there before."""
+    base, split, heldout, *stages = needed(config, method, model, results)
+    rows = read_parquet(split)
+    lengths = lengths_of(config, method, rows, base)
+    chosen = sorted(range(len(rows)), key=lambda i: -lengths[i])[:count]
+    train = folder / "train.parquet"
+    write_parquet(train, [rows[i] for i in chosen], tuple(rows[0]))
+    outputs = ["--scratch", folder / "scratch", "--metrics", folder / "metrics.csv", "--output", folder / "model"]
+    if method == "ppo":
+        settings = ppo_settings(config, model)
+        inputs = ["--actor", stages[0], "--reward", stages[1], "--train", train]
+        longest = lengths[chosen[0]] + config["methods"]["ppo"]["max_new_tokens"]
+    else:
+        settings = training_settings(config, method, model)
+        inputs = ["--model", base, "--train", train, "--heldout", heldout]
+        longest = lengths[chosen[0]]
+    arguments = [f"train_{method}", "--settings", canonical_json(settings), *map(str, [*inputs, *outputs])]
+    os.environ.update(KEEP_MEMORY)
+    found = run_worker(sys.executable, Path(__file__).with_name("memory_worker.py"), threads, *arguments)
+    return longest, found["peak"] - found["before"]
+
+
+def planned(config: Mapping[str, Any], method: str, model: str, results: Path, longest: int) -> JobPlan:
+    """The job as `make plan` sees it, with the sequences' true length."""
+    assumed = {name: entry.value for name, entry in load_assumptions().items()}
+    planner = Planner(config, load_gpu(config["compute"]["gpu_type"]), assumed, results, longest={method: longest})
+    single = {"reward": planner.reward, "ppo": planner.ppo}
+    return single[method]() if method in single else planner.supervised(method, model)
+
+
+def jobs_of(config: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """(method, model) of every training job."""
+    table, rl = config["table3"], config["rl"]
+    jobs = [(method, model) for model in table["models"] for method in table["methods"] if method != "pretrained"]
+    return [*jobs, ("rl_sft", rl["actor"]), ("reward", rl["reward"]), ("ppo", rl["actor"])]
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--preset", default="demo", help="demo, smoke, or another that was run on a CPU")
+    parser.add_argument("--results", type=Path, help="its results (default: results/<preset>)")
+    parser.add_argument("--methods", nargs="*", help="only these")
+    parser.add_argument("--rows", type=int, default=24, help="longest rows of the split to train on")
+    parser.add_argument("--threads", type=int, default=2)
+    options = parser.parse_args()
+    overlays = [] if options.preset == "demo" else [ROOT / "config" / f"{options.preset}.yaml"]
+    config = load_configuration(ROOT / "config.yaml", overlays, {})
+    results = options.results or ROOT / "results" / config["preset"]
+    summary: dict[str, list[Any]] = {"jobs": [], "planned": [], "measured": [], "ratio": []}
+    for method, model in jobs_of(config):
+        if options.methods and method not in options.methods:
+            continue
+        if missing := [str(path) for path in needed(config, method, model, results) if not path.exists()]:
+            print(f"{model} {method}: left out, not there: {', '.join(missing)}", flush=True)
+            continue
+        with tempfile.TemporaryDirectory() as folder:
+            longest, measured = measure(config, method, model, results, Path(folder), options.rows, options.threads)
+        plan = planned(config, method, model, results, longest).memory
+        parts = ", ".join(f"{name} {size / 1e6:.0f}" for name, size in plan.parts.items())
+        print(f"{model} {method}, longest {longest} tokens: planned {plan.total / 1e6:.0f} MB ({parts}), "
+              f"measured {measured / 1e6:.0f} MB, ratio {plan.total / measured:.2f}", flush=True)  # fmt: skip
+        for key, value in zip(summary, (f"{model} {method}", round(plan.total), measured,
+                                        round(plan.total / measured, 3)), strict=True):  # fmt: skip
+            summary[key].append(value)
+    print(json.dumps(summary))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,76 @@
+"""Our side of comparisons/ppo.py: trains some steps and prints episodes a second and peak memory."""
+
+import argparse
+import contextlib
+import functools
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "scripts"))
+
+import torch
+
+from common.engine import Engine
+from common.learners import Optimization, build_learner
+from common.models import limit_threads, load_tokenizer
+from common.ppo_training import PPOModels, PPOTrainer
+from common.reward import load_reward_model
+from common.rollouts import Prompt
+from train_ppo import load_actor
+
+MICRO_BATCH = 4
+
+
+def peak_bytes() -> int:
+    """Largest resident memory of this process so far."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return int(next(line for line in lines if line.startswith("VmHWM")).split()[1]) * 1024
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--work", type=Path, required=True)
+    parser.add_argument("--model", type=Path, required=True)
+    parser.add_argument("--reward", type=Path, required=True)
+    options = parser.parse_args()
+    with contextlib.redirect_stdout(sys.stderr):
+        result = measure(json.loads(options.work.read_text()), options.model, options.reward)
+    print(json.dumps(result))
+    return 0
+
+
+def measure(work: dict[str, Any], model: Path, reward: Path) -> dict[str, Any]:
+    limit_threads()
+    batch = work["batch"]
+    steps = len(work["prompts"]) // batch
+    settings = {
+        "global_batch_size": batch, "per_device_batch_size": MICRO_BATCH, "updates_per_rollout": 1,
+        "max_new_tokens": work["new_tokens"], "temperature": 1.0, "stop_at_eos": False, "kl_beta": 0.05,
+        "clip_reward": 5, "clip_range": 0.2, "clip_range_value": 0.2, "gamma": 1.0, "lambda": 0.95,
+    }  # fmt: skip
+    engine = Engine("cpu", torch.float32, deepspeed=False, processes=1, rank=0)
+    optimization = Optimization(1e-5, "linear", 0, steps, (0.9, 0.999), 1.0, MICRO_BATCH, batch // MICRO_BATCH,
+                                "none", False)  # fmt: skip
+    actor = functools.partial(load_actor, model, ("log_probs", "entropy"))
+    scorer = functools.partial(load_reward_model, reward)
+    models = PPOModels(
+        actor=build_learner(actor, engine, optimization, trained=True),
+        critic=build_learner(scorer, engine, optimization, trained=True),
+        reference=build_learner(functools.partial(load_actor, model, ("log_probs",)), engine, optimization, False),
+        reward=build_learner(scorer, engine, optimization, trained=False),
+    )
+    trainer = PPOTrainer(models, settings, load_tokenizer(model), engine, seed=1)
+    prompts = [Prompt(str(i), tokens) for i, tokens in enumerate(work["prompts"])]
+    moments = []
+    for step in range(steps):
+        trainer.step(prompts[step * batch : (step + 1) * batch], "comparison")
+        moments.append(time.perf_counter())
+    timed, seconds = steps - 1, moments[-1] - moments[0]
+    return {"episodes_per_second": timed * batch / seconds, "seconds": round(seconds, 1), "peak_bytes": peak_bytes()}
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,58 @@
+"""Audit of the published tables: each check asks one question of the printed numbers alone."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from common.audit_digits import check_power, check_reachable_cells, check_repeated_rows, check_runs, check_sizes
+from common.audit_evidence import check_below_chance, check_noise, check_prompt_counts, check_ratings, check_sentences
+from common.console import Console, argument_parser, run_entry_point
+from common.files import write_json, write_text
+from common.findings import Finding, finding_markdown
+from common.provenance import Provenance
+from common.published import load_published, published_files
+from common.tables import escape_markdown
+
+CHECKS = (
+    check_reachable_cells, check_power, check_sizes, check_runs, check_repeated_rows, check_below_chance, check_noise,
+    check_ratings, check_prompt_counts, check_sentences,
+)  # fmt: skip
+
+
+def as_markdown(findings: list[Finding]) -> str:
+    """The findings for a reviewer: a list of answers, then a section each."""
+    lines = [
+        "# Audit of the published tables",
+        "",
+        "Checked: the numbers as printed, in `resources/paper`; nothing of this run enters. To reproduce:",
+        "`python scripts/audit_paper.py --settings '{}' --paper resources/paper --output DIRECTORY`.",
+        "",
+        *(f"- **{escape_markdown(finding.title)}.** {escape_markdown(finding.answer)}" for finding in findings),
+    ]
+    return "\n".join(lines) + "\n\n" + "\n\n".join(map(finding_markdown, findings)) + "\n"
+
+
+def work(arguments: argparse.Namespace, console: Console) -> None:
+    provenance = Provenance("audit_paper.py", arguments.settings)
+    published = load_published(arguments.paper)
+    findings = [check(published) for check in CHECKS]
+    content = [
+        {"name": finding.name, "title": finding.title, "answer": finding.answer, "data": finding.data}
+        for finding in findings
+    ]
+    inputs = {path.name: path for path in published_files(arguments.paper)}
+    write_json(arguments.output / "audit.json", {"findings": content, "provenance": provenance.record(inputs)})
+    write_text(arguments.output / "audit.md", as_markdown(findings))
+    for finding in findings:
+        console.say(f"{finding.title}: {finding.answer}")
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argument_parser(__doc__ or "")
+    parser.add_argument("--paper", type=Path, required=True, help="directory of the published numbers")
+    parser.add_argument("--output", type=Path, required=True, help="directory of audit.json and audit.md")
+    return run_entry_point(parser, work, argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,337 @@
+"""The blind comparison of two stages by people (paper section 5.2): the sheet raters see, its key, their ratings.
+
+Light on purpose: nothing but the standard library.
+"""
+
+import base64
+import datetime
+import hashlib
+import json
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from common.errors import UserError
+from common.files import canonical_json, read_json, sha256_of_text
+
+STAGE_1, SIMILAR, STAGE_3 = VERDICTS = ("stage1", "similar", "stage3")
+LEFT, RIGHT = "left", "right"
+CHOICES = (LEFT, SIMILAR, RIGHT)
+RATING_KEYS = ("sheet_sha256", "alias", "consent", "started", "finished", "ratings")
+ALIAS_LENGTH = 32
+
+
+@dataclass(frozen=True)
+class Pair:
+    """One prompt and what both stages answered.
+
+    Attributes:
+        id: the prompt's name.
+        instruction: what was asked.
+        input: what the instruction is about; may be empty.
+        stage1: response after supervised fine-tuning.
+        stage3: response after reinforcement learning.
+    """
+
+    id: str
+    instruction: str
+    input: str
+    stage1: str
+    stage3: str
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """What a rater sees, in order, and which stage stands where.
+
+    Attributes:
+        items: {item, instruction, input, left, right}.
+        sides: prompt id -> {left, right} -> stage.
+    """
+
+    items: tuple[dict[str, str], ...]
+    sides: Mapping[str, Mapping[str, str]]
+
+    @property
+    def sha256(self) -> str:
+        """Hash over everything shown, its order included; ratings name their sheet by it."""
+        return sha256_of_text(canonical_json(list(self.items)))
+
+
+@dataclass(frozen=True)
+class Rating:
+    """One rater's file.
+
+    Attributes:
+        file: its name.
+        alias: what the rater calls themselves.
+        choices: prompt id -> left, similar or right; without the prompts not rated yet.
+        complete: whether every prompt of the sheet is rated.
+    """
+
+    file: str
+    alias: str
+    choices: Mapping[str, str]
+    complete: bool
+
+
+# --- the sheet ------------------------------------------------------------------------------------------------
+
+
+def draw_sheet(shown_from: Sequence[Pair], sampled: Sequence[Pair], examples: int, seed: int) -> Sheet:
+    """Draw prompts and sides.
+
+    Stage 1 stands left in half of the prompts (of an odd number, one side has one more), so that a liking for one
+    side favours neither stage. Which half depends on every sampled response, the unshown ones included: with the
+    seed and the sheet alone it cannot be worked out.
+
+    Args:
+        shown_from: pairs that may be shown.
+        sampled: all pairs, shown or not.
+        examples: number of prompts, at most those in `shown_from`.
+        seed: of the run.
+    """
+    chosen = sorted(shown_from, key=lambda pair: sha256_of_text(f"{seed}\0human_eval\0{pair.id}"))[:examples]
+    secret = sha256_of_text(canonical_json([seed, [[pair.id, pair.stage1, pair.stage3] for pair in sampled]]))
+    shuffled = sorted(chosen, key=lambda pair: sha256_of_text(f"{secret}\0{pair.id}"))
+    odd_one = int(secret, 16) % 2
+    stage_1_left = {pair.id for pair in shuffled[: (examples + odd_one) // 2]}
+    items, sides = [], {}
+    for pair in chosen:
+        stages = (STAGE_1, STAGE_3) if pair.id in stage_1_left else (STAGE_3, STAGE_1)
+        texts = {STAGE_1: pair.stage1, STAGE_3: pair.stage3}
+        items.append(
+            {
+                "item": pair.id,
+                "instruction": pair.instruction,
+                "input": pair.input,
+                LEFT: texts[stages[0]],
+                RIGHT: texts[stages[1]],
+            }
+        )
+        sides[pair.id] = dict(zip((LEFT, RIGHT), stages, strict=True))
+    return Sheet(tuple(items), sides)
+
+
+def load_sheet(items: Path, key: Path) -> Sheet:
+    """The sheet that `build_human_eval` wrote.
+
+    Raises:
+        UserError: when the two files are not what it writes, or do not belong together.
+    """
+    shown, sides = read_json(items), read_json(key)
+    try:
+        sheet = Sheet(tuple(shown["items"]), dict(sides["sides"]))
+        whole = sheet.sha256 == shown["sheet_sha256"] == sides["sheet_sha256"]
+        whole = whole and [item["item"] for item in sheet.items] == list(sheet.sides)
+        whole = whole and all({*side} == {LEFT, RIGHT} for side in sheet.sides.values())
+        whole = whole and all({*side.values()} == {STAGE_1, STAGE_3} for side in sheet.sides.values())
+    except (KeyError, TypeError, ValueError, AttributeError):
+        whole = False
+    if not whole:
+        raise UserError("sheet and key do not belong together", f"{items}, {key}", "delete both and build them again")
+    return sheet
+
+
+def json_for_html(value: Any) -> str:
+    """JSON that may stand inside a `<script>` element: no `<`, so no tag or comment can open or close."""
+    return json.dumps(value, ensure_ascii=True, allow_nan=False).replace("<", "\\u003c")
+
+
+def content_security_policy(style: str, script: str) -> str:
+    """Forbid the page everything but its own style and script, named by their hashes."""
+
+    def source(text: str) -> str:
+        return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
+
+    directives = {
+        "default-src": "'none'",
+        "style-src": source(style),
+        "script-src": source(script),
+        "base-uri": "'none'",
+        "form-action": "'none'",
+        "require-trusted-types-for": "'script'",
+    }
+    return "; ".join(f"{name} {value}" for name, value in directives.items())
+
+
+def render_page(template: str, style: str, script: str, sheet: Sheet) -> str:
+    """The self-contained page; everything a model wrote is in one escaped JSON block.
+
+    Args:
+        template: HTML with the fields {{policy}}, {{style}}, {{sheet}} and {{script}}, each once.
+        style: CSS.
+        script: JavaScript.
+        sheet: what to show; its sides are left out.
+
+    Raises:
+        ValueError: when the template lacks a field or has another.
+    """
+    fields = {
+        "policy": content_security_policy(style, script),
+        "style": style,
+        "sheet": json_for_html({"sheet_sha256": sheet.sha256, "items": sheet.items}),
+        "script": script,
+    }
+    found = re.findall(r"\{\{(\w+)\}\}", template)
+    if sorted(found) != sorted(fields):
+        raise ValueError(f"the template's fields are {found}, not {list(fields)}")
+    return re.sub(r"\{\{(\w+)\}\}", lambda match: fields[match[1]], template)
+
+
+# --- ratings --------------------------------------------------------------------------------------------------
+
+
+def load_ratings(paths: Sequence[Path], sheet: Sheet) -> list[Rating]:
+    """All raters' files, incomplete ones included, in the order of their aliases.
+
+    Raises:
+        UserError: naming file and key of whatever is not a rating of this sheet, and aliases used twice.
+    """
+    ratings: dict[str, Rating] = {}
+    for path in paths:
+        rating = load_rating(path, sheet)
+        name = _comparable(rating.alias)
+        if name in ratings:
+            raise UserError(
+                f"the alias `{rating.alias}` stands in two files",
+                f"{path}, key `alias`; also in {ratings[name].file}",
+                "keep the rater's last complete file and move the other one out of this folder, "
+                "or ask one of two raters for another alias",
+            )
+        ratings[name] = rating
+    return [ratings[name] for name in sorted(ratings)]
+
+
+def load_rating(path: Path, sheet: Sheet) -> Rating:
+    """One rater's file.
+
+    Raises:
+        UserError: naming file and key, when it is not JSON as the page exports it, or belongs to another sheet.
+    """
+    if path.suffix != ".json":
+        remedy = "this folder is for the JSON files the rating page exports; move other files elsewhere"
+        raise UserError("a file among the ratings is no .json file", str(path), remedy)
+    content = read_json(path)
+    if not isinstance(content, dict):
+        raise _refused(path, "(top level)", "is no JSON object")
+    for key in (*RATING_KEYS, *content):
+        if key not in content:
+            raise _refused(path, key, "is missing")
+        if key not in RATING_KEYS:
+            raise _refused(path, key, "is unknown")
+    if content["sheet_sha256"] != sheet.sha256:
+        raise UserError(
+            "a rating belongs to another sheet than the present one",
+            f"{path}, key `sheet_sha256`: {content['sheet_sha256']!r}, present sheet {sheet.sha256}",
+            "the responses have changed since it was given: move it into a subfolder (nothing there is read), "
+            "or restore the results it belongs to",
+        )
+    if content["consent"] is not True:
+        raise _refused(path, "consent", "is not true; a rating without consent must not be used")
+    if not _is_alias(content["alias"]):
+        raise _refused(path, "alias", f"is not 1 to {ALIAS_LENGTH} letters, digits, `-` or `_`")
+    choices = _choices(path, content["ratings"], [item["item"] for item in sheet.items])
+    complete = len(choices) == len(sheet.items)
+    if not _is_time(content["started"]):
+        raise _refused(path, "started", "is no time as 2024-01-31T12:00:00Z")
+    if complete and not _is_time(content["finished"]):
+        raise _refused(path, "finished", "is no time, though every prompt is rated")
+    if not complete and content["finished"] is not None:
+        raise _refused(path, "finished", f"is not null, though only {len(choices)} of {len(sheet.items)} are rated")
+    return Rating(str(path), content["alias"], choices, complete)
+
+
+def _refused(path: Path, key: str, problem: str) -> UserError:
+    remedy = "ask the rater to export again, or move the file into a subfolder, where nothing is read"
+    return UserError(f"a rating cannot be used: `{key}` {problem}", f"{path}, key `{key}`", remedy)
+
+
+def _choices(path: Path, ratings: Any, known: Sequence[str]) -> dict[str, str]:
+    """Prompt id -> choice, every entry checked."""
+    if not isinstance(ratings, list):
+        raise _refused(path, "ratings", "is no list")
+    choices: dict[str, str] = {}
+    for number, entry in enumerate(ratings):
+        where = f"ratings[{number}]"
+        if not isinstance(entry, dict) or {*entry} != {"item", "choice"}:
+            raise _refused(path, where, "is not {item, choice}")
+        item, choice = entry["item"], entry["choice"]
+        if item not in known:
+            raise _refused(path, f"{where}.item", f"{item!r} is not on the sheet")
+        if item in choices:
+            raise _refused(path, f"{where}.item", f"{item!r} stands twice")
+        if choice not in CHOICES:
+            raise _refused(path, f"{where}.choice", f"{choice!r} is not one of {', '.join(CHOICES)}")
+        choices[item] = choice
+    return choices
+
+
+def _is_alias(value: Any) -> bool:
+    """Letters and digits of any script, `-` and `_`: room for a nickname, none for an address."""
+    if not isinstance(value, str) or not 1 <= len(value) <= ALIAS_LENGTH:
+        return False
+    return all(unicodedata.category(char)[0] in "LN" or char in "-_" for char in value)
+
+
+def _comparable(alias: str) -> str:
+    return unicodedata.normalize("NFKC", alias).casefold()
+
+
+def _is_time(value: Any) -> bool:
+    try:
+        return datetime.datetime.fromisoformat(value).tzinfo is not None
+    except (TypeError, ValueError):
+        return False
+
+
+# --- verdicts -------------------------------------------------------------------------------------------------
+
+
+def verdicts(rating: Rating, sheet: Sheet) -> list[str]:
+    """The stage a complete rating prefers (or similar) for each prompt, in the sheet's order."""
+    stages = []
+    for item in sheet.items:
+        choice = rating.choices[item["item"]]
+        stages.append(SIMILAR if choice == SIMILAR else sheet.sides[item["item"]][choice])
+    return stages
+
+
+def majority(prompts: Sequence[Sequence[str]]) -> list[str]:
+    """One verdict a prompt: the stage that more than half of the raters preferred, else similar.
+
+    This is the median on the scale stage 1 < similar < stage 3, where a median between two steps is similar.
+
+    Args:
+        prompts: the raters' verdicts, shape (prompts, raters).
+    """
+    verdict = []
+    for votes in prompts:
+        counts = Counter(votes)
+        won = [stage for stage in (STAGE_1, STAGE_3) if 2 * counts[stage] > len(votes)]
+        verdict.append(won[0] if won else SIMILAR)
+    return verdict
+
+
+def fleiss_agreement(prompts: Sequence[Sequence[str]]) -> tuple[float, float | None]:
+    """Share of rater pairs that agree, and Fleiss' kappa (Fleiss 1971), which takes chance agreement off.
+
+    Kappa is None when all verdicts are the same: chance alone then explains every agreement.
+
+    Args:
+        prompts: verdicts as nominal categories, shape (prompts, raters), at least one prompt and two raters.
+    """
+    raters = len(prompts[0])
+    total: Counter[str] = Counter()
+    agreeing = 0
+    for votes in prompts:
+        counts = Counter(votes)
+        total += counts
+        agreeing += sum(count * (count - 1) for count in counts.values())
+    observed = agreeing / (len(prompts) * raters * (raters - 1))
+    expected = sum((count / (len(prompts) * raters)) ** 2 for count in total.values())
+    return observed, None if len(total) == 1 else (observed - expected) / (1 - expected)

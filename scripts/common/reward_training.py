@@ -1,0 +1,215 @@
+"""Training a reward model on preference pairs with TRL's RewardTrainer (paper section 3.3, equation 2)."""
+
+import functools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from datasets import Dataset
+from transformers import PreTrainedModel, PreTrainedTokenizerFast, set_seed
+from trl import RewardConfig, RewardTrainer
+
+from common.batching import GlobalBatchSampler
+from common.files import new_directory
+from common.prompts import PromptFormat
+from common.reload import PROBE_TOKENS
+from common.reward import REWARD_MODEL, load_reward_model, pad_right, pair_losses, token_scores
+from common.sequences import IGNORED, encode, sft_responses
+from common.statistics import cluster_interval
+from common.training import Objective, compare_losses
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Encoded preference pairs and what could not be used.
+
+    Attributes:
+        rows: chosen_ids, rejected_ids and the prompt's id.
+        left_out: ids of prompts that leave no room for a response.
+        identical: ids of pairs that are the same once cut to length.
+        cut: responses that were cut.
+    """
+
+    rows: list[dict[str, Any]]
+    left_out: list[str]
+    identical: list[str]
+    cut: int
+
+    def counts(self) -> dict[str, Any]:
+        """Counts for run.json."""
+        tokens = sum(len(row["chosen_ids"]) + len(row["rejected_ids"]) for row in self.rows)
+        return {
+            "pairs": len(self.rows),
+            "prompts": len({row["id"] for row in self.rows}),
+            "left_out_prompt_too_long": len(self.left_out),
+            "left_out_identical_when_cut": len(self.identical),
+            "cut_responses": self.cut,
+            "tokens": {"total": tokens},
+        }
+
+
+def encode_pairs(
+    tokenizer: PreTrainedTokenizerFast, rows: Sequence[Mapping[str, Any]], prompt: PromptFormat, max_length: int
+) -> Pairs:
+    """Token ids of both responses behind their prompt, closed by EOS.
+
+    Args:
+        tokenizer: of the reward model.
+        rows: of the rl_reward split.
+        prompt: prompt format with the marker response.
+        max_length: longest sequence; what is beyond is cut from the response's end and counted.
+    """
+    pairs, left_out, identical, cut = [], [], [], 0
+    for row in rows:
+        sides = {}
+        for side in ("chosen", "rejected"):
+            responses = sft_responses({**row, "response": row[side]}, prompt)
+            sides[side] = encode(tokenizer, responses, max_length)
+        chosen, rejected = sides["chosen"], sides["rejected"]
+        if chosen is None or rejected is None:
+            left_out.append(row["id"])
+        elif chosen.input_ids == rejected.input_ids:
+            identical.append(row["id"])
+        else:
+            pairs.append({"id": row["id"], "chosen_ids": chosen.input_ids, "rejected_ids": rejected.input_ids})
+            cut += bool(chosen.cut) + bool(rejected.cut)
+    return Pairs(pairs, left_out, identical, cut)
+
+
+class PairCollator:
+    """Pads chosen and rejected sequences on the right; `labels` tells pairs (0) from fillers (-100)."""
+
+    def __init__(self, pad: int):
+        self._pad = pad
+
+    def __call__(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, torch.Tensor]:
+        sequences = [row["chosen_ids"] for row in rows] + [row["rejected_ids"] for row in rows]
+        labels = torch.tensor([0 if row["id"] else IGNORED for row in rows])
+        return {**pad_right(sequences, self._pad), "labels": labels}
+
+
+class PairTrainer(RewardTrainer):
+    """RewardTrainer with sorted global batches and either loss, averaged over the real pairs of a global batch.
+
+    The mean over the whole batch, instead of a mean of micro-batch means, makes the step the same on any number of
+    devices; fillers count for nothing.
+    """
+
+    loss_is_scaled_for_ga = True
+
+    def __init__(self, *args: Any, sampler: GlobalBatchSampler, pair_loss: str, **kwargs: Any):
+        self._sampler, self._pair_loss = sampler, pair_loss
+        super().__init__(*args, **kwargs)
+        # The trainer counts the labels of each global batch, unshifted, and passes their number on.
+        self.model_accepts_loss_kwargs, self._loss_shifts_labels = True, False
+
+    def _get_train_sampler(self, train_dataset: Dataset | None = None) -> GlobalBatchSampler:
+        return self._sampler
+
+    def compute_loss(
+        self, model: Any, inputs: Mapping[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
+    ) -> Any:
+        ids, mask = inputs["input_ids"], inputs["attention_mask"]
+        real = inputs["labels"] != IGNORED
+        losses, margins = pair_losses(token_scores(model, ids, mask), ids, mask, self._pair_loss)
+        # Gradients are averaged over the processes afterwards, hence the factor.
+        loss = (losses * real).sum() / num_items_in_batch * self.accelerator.num_processes
+        right, pairs, tokens = (
+            self.accelerator.gather(value.float()).sum().item()
+            for value in ((margins > 0)[real].sum(), real.sum(), (mask.sum(dim=1) * real.repeat(2)).sum())
+        )
+        if pairs:
+            self._metrics["train"]["accuracy"].append(right / pairs)
+        self._total_train_tokens += int(tokens)
+        self._metrics["train"]["num_tokens"] = [self._total_train_tokens]
+        return loss
+
+
+@torch.no_grad()
+def pair_values(
+    model: Any, rows: Sequence[Mapping[str, Any]], pad: int, loss: str, batch: int, device: str
+) -> tuple[list[float], list[float]]:
+    """Loss and margin of each pair, in evaluation mode."""
+    order = sorted(range(len(rows)), key=lambda i: -max(len(rows[i]["chosen_ids"]), len(rows[i]["rejected_ids"])))
+    losses, margins = [0.0] * len(rows), [0.0] * len(rows)
+    collate, was_training = PairCollator(pad), model.training
+    model.eval()
+    for start in range(0, len(order), batch):
+        chosen = order[start : start + batch]
+        inputs = collate([rows[i] for i in chosen])
+        ids, mask = inputs["input_ids"].to(device), inputs["attention_mask"].to(device)
+        each = pair_losses(token_scores(model, ids, mask), ids, mask, loss)
+        for i, value, margin in zip(chosen, each[0].tolist(), each[1].tolist(), strict=True):
+            losses[i], margins[i] = value, margin
+    model.train(was_training)
+    return losses, margins
+
+
+def initial_reward_model(directory: Path, initial: Path, seed: int) -> None:
+    """Store the language model in `directory` with a new head, drawn by seed, at `initial`.
+
+    Every process and engine then starts from the same head.
+    """
+    if not initial.exists():
+        set_seed(seed)
+        with new_directory(initial) as unfinished:
+            load_reward_model(directory, torch.float32).save_pretrained(unfinished)
+
+
+def reward_objective(
+    settings: Mapping[str, Any],
+    initial: Path,
+    tokenizer: PreTrainedTokenizerFast,
+    device: str,
+    train: Pairs,
+    heldout: Pairs,
+) -> Objective:
+    """Preference pairs under equation 2, or DeepSpeed-Chat's variant of it.
+
+    Args:
+        settings: of the training job.
+        initial: directory of `initial_reward_model`.
+        tokenizer: of the model.
+        device: where the model will be.
+        train: training pairs.
+        heldout: pairs of held-out prompts.
+    """
+    pad, eos = tokenizer.pad_token_id, tokenizer.eos_token_id
+    loss, batch = settings["loss"], settings["training"]["per_device_batch_size"]
+    margins: list[float] = []
+
+    def load(dtype: torch.dtype) -> PreTrainedModel:
+        return load_reward_model(initial, dtype)
+
+    def measure(wrapped: Any) -> list[float]:
+        losses, margins[:] = pair_values(wrapped, heldout.rows, pad, loss, batch, device)
+        return losses
+
+    def summary(before: list[float], after: list[float]) -> dict[str, Any]:
+        right = np.asarray(margins) > 0
+        low, high = cluster_interval(right, [row["id"] for row in heldout.rows], settings["seed"])
+        accuracy = {"accuracy": float(right.mean()), "interval95": [low, high], **heldout.counts()}
+        return {
+            "heldout_loss": compare_losses(before, after, settings["seed"]),
+            "heldout_pairs": {**accuracy, "mean_margin": float(np.mean(margins))},
+        }
+
+    return Objective(
+        arguments_class=RewardConfig,
+        load=load,
+        trainer=functools.partial(PairTrainer, data_collator=PairCollator(pad), pair_loss=loss),
+        rows=train.rows,
+        filler={"id": "", "chosen_ids": [eos], "rejected_ids": [eos]},
+        length=lambda row: max(len(row["chosen_ids"]), len(row["rejected_ids"])),
+        probe=REWARD_MODEL,
+        probe_ids=train.rows[0]["chosen_ids"][:PROBE_TOKENS],
+        measure=measure,
+        facts={
+            "train": train.counts(),
+            "tokens_seen": {"total": train.counts()["tokens"]["total"] * settings["training"]["epochs"]},
+        },
+        summary=summary,
+    )

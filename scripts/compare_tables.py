@@ -1,0 +1,123 @@
+"""Published cells beside ours: difference, interval and a verdict by the configured tolerance."""
+
+import argparse
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from common.comparison import (
+    DIFFERS,
+    NOT_COMPARABLE,
+    NOT_RUN,
+    Compared,
+    compare_accuracies,
+    compare_hyper_parameters,
+)
+from common.console import Console, argument_parser, run_entry_point
+from common.files import write_text
+from common.published import load_published
+from common.results import METHOD_LABELS
+from common.run_claims import read_columns
+from common.tables import CELL_COLUMNS, Table, to_csv, write_table
+
+CSV_HEADER = ("table", "row", "column", "published", "ours", "difference", "low", "high", "n", "verdict", "source")
+
+
+def cell_text(one: Compared) -> str:
+    """Published value, ours with its interval, difference and verdict, one a line."""
+    if one.verdict == NOT_RUN:
+        return f"{one.published}\n{NOT_RUN}"
+    low, high = one.interval or (0.0, 0.0)
+    own = f"{float(one.ours):.1f} ({low:.0f}\u2013{high:.0f})"
+    if one.difference is None:
+        return f"\u2013\n{own}\n{NOT_COMPARABLE}"
+    return f"{one.published}\n{own}\n{one.difference:+.1f} {one.verdict}"
+
+
+def as_table(settings: Mapping[str, Any], compared: Sequence[Compared]) -> Table:
+    """Table 3 side by side, as people read it."""
+    rows: dict[str, dict[str, str]] = {}
+    for one in compared:
+        if one.table == "table3":
+            rows.setdefault(one.row, {})[one.heading] = cell_text(one)
+    headings = list(dict.fromkeys(heading for texts in rows.values() for heading in texts))
+    labels = {name: info["label"] for name, info in settings["model_info"].items()}
+    lines = []
+    for row, texts in rows.items():
+        model, method = row.rsplit("/", 1)
+        named = [labels.get(model, model), METHOD_LABELS[method]]
+        lines.append(named + [texts.get(heading, "") for heading in headings])
+    caption = "Published accuracies (first line) beside ours (second line, 95 % interval), in %"
+    return Table(caption, ["Model", "Method", *headings], lines, notes=notes(settings, compared))
+
+
+def notes(settings: Mapping[str, Any], compared: Sequence[Compared]) -> list[str]:
+    """How the verdicts come about, and how often each was given."""
+    points, widest = (settings["tolerance"][key] for key in ("tolerance_points", "widest_interval_points"))
+    lines = [
+        f"reproduced: within {points:g} points of the published value, or that value inside our 95 % interval (widened "
+        f"by its rounding) where the interval is at most {widest:g} points wide; undecided: inside a wider interval; "
+        "differs: neither.",
+        "not run: no model of this run is the paper's, or its score is missing. not comparable: a model or data set "
+        "the paper does not have; shown for its own sake, never compared.",
+    ]
+    titles = {"table3": "Accuracies", "table1": "Hyper-parameters of Table 1", "table2": "Hyper-parameters of Table 2"}
+    for table, title in titles.items():
+        verdicts = [one.verdict for one in compared if one.table == table]
+        counts = ", ".join(f"{verdict} {verdicts.count(verdict)}" for verdict in dict.fromkeys(verdicts))
+        lines.append(f"{title}: {counts or 'none'}.")
+    other = [one for one in compared if one.table != "table3" and one.verdict == DIFFERS]
+    lines += [f"{one.row} of {one.column}: {one.ours}, published {one.published}." for one in other]
+    return lines
+
+
+def csv_rows(compared: Sequence[Compared]) -> list[list[object]]:
+    rows: list[list[object]] = []
+    for one in compared:
+        low, high = one.interval or (None, None)
+        difference = None if one.difference is None else f"{one.difference:.4f}"
+        values = [one.published, one.ours, difference, low, high, one.n, one.verdict, one.source]
+        rows.append([one.table, one.row, one.column, *values])
+    return rows
+
+
+def cell_rows(compared: Sequence[Compared]) -> list[list[object]]:
+    """Lines of cells.csv: the verdict and, where there is one, the difference in points."""
+    lines: list[list[object]] = []
+    for one in compared:
+        row, source = f"{one.table}/{one.row}", "; ".join(filter(None, ("resources/paper", one.source)))
+        values = [("verdict", one.verdict)]
+        values += [] if one.difference is None else [("difference", f"{one.difference:.4f}")]
+        for name, value in values:
+            column = f"{one.column}/{name}"
+            lines.append([f"comparison/{row}/{column}", "comparison", row, column, value, None, one.n or None, source])
+    return lines
+
+
+def work(arguments: argparse.Namespace, console: Console) -> None:
+    settings, published = arguments.settings, load_published(arguments.paper)
+    ours = {(row["model"], row["method"]): row for row in read_columns(arguments.table3, ("model", "method"))}
+    hyper_parameters = [row for path in arguments.hyper_parameters for row in read_columns(path, CELL_COLUMNS)]
+    compared = compare_accuracies(settings, published, ours)
+    compared += compare_hyper_parameters(settings, published, hyper_parameters)
+    table = as_table(settings, compared)
+    write_table(table, arguments.output, "comparison")
+    write_text(arguments.output / "comparison.csv", to_csv(CSV_HEADER, csv_rows(compared)))
+    write_text(arguments.output / "comparison_cells.csv", to_csv(CELL_COLUMNS, cell_rows(compared)))
+    console.say(" ".join(table.notes[2:5]))
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argument_parser(__doc__ or "")
+    parser.add_argument("--paper", type=Path, required=True, help="directory of the published numbers")
+    parser.add_argument("--table3", type=Path, required=True, help="table3.csv of the run")
+    parser.add_argument(
+        "--hyper-parameters", type=Path, nargs="*", default=[], help="table1_cells.csv, table2_cells.csv"
+    )
+    parser.add_argument("--output", type=Path, required=True, help="directory for the renderings")
+    return run_entry_point(parser, work, argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

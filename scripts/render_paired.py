@@ -1,0 +1,98 @@
+"""Methods compared pair by pair on the same items: differences, intervals and p-values for each column of Table 3."""
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+from common.console import Console, argument_parser, run_entry_point
+from common.files import write_text
+from common.results import METHOD_LABELS, Grid, PairedTest, load_grid, paired_tests, task_titles
+from common.tables import CELL_COLUMNS, Table, to_csv, write_table
+
+LEVEL = 0.05
+
+
+def points(value: float) -> str:
+    """A share as signed percentage points."""
+    return f"{100 * value:+.1f}"
+
+
+def probability(value: float) -> str:
+    return "<0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def table_row(settings: dict[str, Any], titles: dict[str, str], test: PairedTest) -> list[str]:
+    """A line of the table as people read it."""
+    pair = f"{METHOD_LABELS[test.first]} \u2212 {METHOD_LABELS[test.second]}"
+    named = [settings["model_info"][test.model]["label"], titles[test.task], str(test.k), pair]
+    if test.comparison is None:
+        return [*named, "missing", "", "", ""]
+    low, high = test.comparison.interval
+    numbers = [points(test.comparison.difference), f"{points(low)} to {points(high)}"]
+    return [*named, *numbers, probability(test.comparison.p_value), probability(test.adjusted)]
+
+
+def csv_row(test: PairedTest, items: int | None, runs: int) -> list[object]:
+    named: list[object] = [test.model, test.task, test.k, test.first, test.second]
+    if test.comparison is None:
+        return [*named, *[None] * 5, items, runs]
+    values = (test.comparison.difference, *test.comparison.interval)
+    tested = (test.comparison.p_value, test.adjusted)
+    return [*named, *(f"{100 * value:.2f}" for value in values), *(f"{value:.6f}" for value in tested), items, runs]
+
+
+def cell_rows(test: PairedTest, items: int | None) -> list[list[object]]:
+    """Lines of cells.csv: the difference in points and its adjusted p-value."""
+    row, column = f"{test.model}/{test.first}-{test.second}", f"{test.task}/k{test.k}"
+    values: list[tuple[str, str]] = [(column, "missing"), (f"{column}/p_holm", "missing")]
+    if test.comparison is not None:
+        values = [(column, f"{100 * test.comparison.difference:.4f}"), (f"{column}/p_holm", f"{test.adjusted:.6f}")]
+    source = f"eval/{test.model}/*/{test.task}/k{test.k}_seed*"
+    return [[f"paired/{row}/{name}", "paired", row, name, value, None, items, source] for name, value in values]
+
+
+def as_table(settings: dict[str, Any], grid: Grid, tests: list[PairedTest]) -> Table:
+    """The table as people read it; significant differences are bold."""
+    titles = task_titles(grid)
+    rows = [table_row(settings, titles, test) for test in tests]
+    bold = frozenset((i, 4) for i, test in enumerate(tests) if test.comparison and test.adjusted <= LEVEL)
+    header = ["Model", "Task", "k", "Methods", "Difference", "95 % interval", "p", "p (Holm)"]
+    notes = [
+        "Differences in percentage points on the same items and, for k > 0, the same draws of in-context examples.",
+        "Intervals: paired bootstrap over items and draws. p: exact McNemar test for one run, the same bootstrap for "
+        f"means of {len(settings['seeds'])} draws. Few draws understate how much results vary between draws.",
+        "p (Holm): corrected for all comparisons of a model. Bold: at most 0.05.",
+    ]
+    return Table("Methods compared pair by pair, in generation-scored accuracy", header, rows, bold=bold, notes=notes)
+
+
+def work(arguments: argparse.Namespace, console: Console) -> None:
+    settings = arguments.settings
+    grid = load_grid(settings, arguments.eval)
+    tests: list[PairedTest] = []
+    for model in settings["models"]:
+        tests += paired_tests({key: cell for key, cell in grid.items() if key[0] == model})
+    lines, cells = [], []
+    for test in tests:
+        cell = grid[test.model, test.first, test.task, test.k]
+        items = cell.n if cell and test.comparison else None
+        lines.append(csv_row(test, items, len(settings["seeds"]) if test.k else 1))
+        cells += cell_rows(test, items)
+    header = ["model", "task", "k", "first", "second", "difference", "low", "high", "p", "p_holm", "n", "draws"]
+    write_text(arguments.output / "paired.csv", to_csv(header, lines))
+    write_text(arguments.output / "paired_cells.csv", to_csv(CELL_COLUMNS, cells))
+    write_table(as_table(settings, grid, tests), arguments.output, "paired")
+    significant = sum(test.comparison is not None and test.adjusted <= LEVEL for test in tests)
+    console.say(f"{len(tests)} comparisons, {significant} significant at 5 %: {arguments.output}/paired.md")
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argument_parser(__doc__ or "")
+    parser.add_argument("--eval", type=Path, required=True, help="directory of the score files")
+    parser.add_argument("--output", type=Path, required=True, help="directory for the renderings")
+    return run_entry_point(parser, work, argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

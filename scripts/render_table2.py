@@ -1,0 +1,74 @@
+"""Table 2: hyper-parameters of the RL arm's three stages, read from the runs that were made."""
+
+import argparse
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from common.console import Console, argument_parser, run_entry_point
+from common.files import read_json, write_text
+from common.tables import CELL_COLUMNS, Table, text_of, to_csv, write_table
+
+STAGES = ("Stage 1 (SFT)", "Stage 2 (RM)", "Stage 3 (RL)")
+# Label, key of stages 1 and 2, keys of stage 3.
+ROWS: tuple[tuple[str, str | None, tuple[str, ...]], ...] = (
+    ("Epochs", "epochs", ("epochs",)),
+    ("Learning rate", "learning_rate", ("actor_learning_rate", "critic_learning_rate")),
+    ("Total batch size", "global_batch_size", ("global_batch_size",)),
+    ("Gradient clipping", "max_grad_norm", ("max_grad_norm",)),
+    ("KL beta", None, ("kl_beta",)),
+    ("Clip reward", None, ("clip_reward",)),
+    ("Clip range", None, ("clip_range",)),
+    ("gamma", None, ("gamma",)),
+    ("lambda", None, ("lambda",)),
+    ("Schedule", "schedule", ("schedule",)),
+    ("Warm-up ratio", "warmup_ratio", ("warmup_ratio",)),
+    ("AdamW betas", "betas", ("betas",)),
+    ("Updates a rollout", None, ("updates_per_rollout",)),
+    ("Sampling temperature", None, ("temperature",)),
+    ("Longest response (tokens)", None, ("max_new_tokens",)),
+)
+
+
+def work(arguments: argparse.Namespace, console: Console) -> None:
+    settings = arguments.settings
+    folders = {
+        "rl_sft": f"{settings['actor']}/rl_sft",
+        "reward": f"{settings['reward']}/reward",
+        "ppo": f"{settings['actor']}/ppo",
+    }
+    blocks: dict[str, Mapping[str, Any]] = {}
+    for method, folder in folders.items():
+        used = read_json(arguments.models / folder / "run.json")["provenance"]["settings"]
+        blocks[method] = used["ppo"] if method == "ppo" else used["training"]
+    rows, cells = [], []
+    for label, key, keys in ROWS:
+        values = {
+            method: ", ".join(text_of(block[name]) for name in (keys if method == "ppo" else [key] if key else []))
+            for method, block in blocks.items()
+        }
+        rows.append([label, *(value or "-" for value in values.values())])
+        for method, value in values.items():
+            row, column, source = keys[0] if key is None else key, folders[method], f"models/{folders[method]}/run.json"
+            cells.append([f"table2/{row}/{column}", "table2", row, column, value or "-", None, None, source])
+    labels = settings["labels"]
+    notes = [f"Actor: {labels['actor']}; reward model and critic: {labels['reward']}. In stage 3 the first learning rate "
+             "is the actor's, the second the critic's."]  # fmt: skip
+    if blocks["ppo"]["updates_per_rollout"] == 1:
+        notes.append("Each rollout is used for one update, so the policy's ratio is 1 and the clip range binds nothing.")
+    table = Table("Table 2. Hyper-parameters of the RL arm", ["Hyper-parameter", *STAGES], rows, notes=notes)
+    write_table(table, arguments.output, "table2")
+    write_text(arguments.output / "table2.csv", to_csv(["hyper_parameter", *folders.values()], rows))
+    write_text(arguments.output / "table2_cells.csv", to_csv(CELL_COLUMNS, cells))
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argument_parser(__doc__ or "")
+    parser.add_argument("--models", type=Path, required=True, help="directory of the models")
+    parser.add_argument("--output", type=Path, required=True, help="directory for the renderings")
+    return run_entry_point(parser, work, argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

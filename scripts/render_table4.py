@@ -1,0 +1,121 @@
+"""Table 4: responses of stage 1 and stage 3 beside the published ones, and the mean reward of both on held-out prompts."""
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+from common.console import Console, argument_parser, run_entry_point
+from common.errors import UserError
+from common.files import read_json, write_text
+from common.rows import read_parquet
+from common.statistics import bootstrap_interval
+from common.tables import CELL_COLUMNS, Table, to_csv, write_table
+
+SEED = 0
+HEADER = ["Prompt", "Source", "Stage 1 (SFT)", "Stage 3 (RL)"]
+Samples = dict[str, list[dict[str, Any]]]
+
+
+def read_samples(files: list[Path]) -> Samples:
+    """Rows of stage 1 and stage 3, in that order.
+
+    Raises:
+        UserError: when they do not answer the same prompts.
+    """
+    samples = {method: read_parquet(file) for method, file in zip(("rl_sft", "ppo"), files, strict=True)}
+    prompts = [[(row["id"], row["prompt"]) for row in rows] for rows in samples.values()]
+    if prompts[0] != prompts[1]:
+        remedy = "delete both files and sample again"
+        raise UserError("the two stages answered different prompts", " and ".join(map(str, files)), remedy)
+    return samples
+
+
+def reward_comparison(samples: Samples) -> dict[str, float]:
+    """Mean held-out reward of both stages and the paired difference with a bootstrap interval over prompts."""
+    first, third = (
+        np.array([row["reward"] for row in samples[method] if row["source"] == "heldout"])
+        for method in ("rl_sft", "ppo")
+    )
+    difference = third - first
+    low, high = bootstrap_interval(difference, SEED)
+    spread = {
+        name: float(values.std(ddof=1) / np.sqrt(len(values)))
+        for name, values in (("rl_sft", first), ("ppo", third), ("difference", difference))
+    }
+    return {
+        "n": len(difference), "rl_sft": float(first.mean()), "ppo": float(third.mean()),
+        "difference": float(difference.mean()), "low": low, "high": high,
+        **{f"{name}_stderr": value for name, value in spread.items()},
+    }  # fmt: skip
+
+
+def shown_prompts(samples: Samples, published: dict[str, Any], examples: int) -> list[list[str]]:
+    """Rows of the table: the paper's prompts with published and own responses, then some held-out prompts."""
+    rows, heldout = [], 0
+    for first, third in zip(samples["rl_sft"], samples["ppo"], strict=True):
+        if first["source"] == "paper":
+            quoted = published[first["id"]]
+            rows.append([first["prompt"], "published", quoted["rl_sft"], quoted["ppo"]])
+            rows.append(["", "ours", first["response"], third["response"]])
+        elif heldout < examples:
+            heldout += 1
+            rows.append([first["prompt"], "ours", first["response"], third["response"]])
+    return rows
+
+
+def work(arguments: argparse.Namespace, console: Console) -> None:
+    settings = arguments.settings
+    samples = read_samples(arguments.samples)
+    published = {
+        row["id"]: row for row in yaml.safe_load(arguments.published.read_text(encoding="utf-8"))["examples"]
+    }
+    means = reward_comparison(samples)
+    accuracy = read_json(arguments.reward / "run.json")["heldout_pairs"]
+    rows = shown_prompts(samples, published, settings["examples"])
+    rows.append(
+        [f"Mean reward of {means['n']} held-out prompts", "ours", f"{means['rl_sft']:.3f}", f"{means['ppo']:.3f}"]
+    )
+    labels = settings["labels"]
+    notes = [
+        f"Actor {labels['actor']}, reward model {labels['reward']}; greedy responses. Stage 3 minus stage 1, paired over "
+        f"{means['n']} held-out prompts: {means['difference']:+.3f} (95 % interval {means['low']:+.3f} to "
+        f"{means['high']:+.3f}).",
+        f"The reward model puts the better-scored response first in {100 * accuracy['accuracy']:.1f} % of "
+        f"{accuracy['pairs']} held-out pairs (95 % interval {100 * accuracy['interval95'][0]:.1f} to "
+        f"{100 * accuracy['interval95'][1]:.1f}): a reward says no more than that about quality.",
+        "Published responses are those of OPT-6.7B in the paper's table 4.",
+    ]
+    table = Table("Table 4. Responses of stage 1 and stage 3 of the RL arm", HEADER, rows, notes=notes)
+    write_table(table, arguments.output, "table4")
+    write_text(arguments.output / "table4.csv", to_csv([name.lower() for name in HEADER], rows))
+    source = f"samples/{settings['actor']}/rl_sft.parquet;samples/{settings['actor']}/ppo.parquet"
+    cells: list[list[object]] = [
+        [f"table4/{settings['actor']}/{name}", "table4", settings["actor"], name, f"{means[name]:.4f}",
+         f"{means[f'{name}_stderr']:.4f}", means["n"], source]
+        for name in ("rl_sft", "ppo", "difference")
+    ]  # fmt: skip
+    cells.append([f"table4/{settings['reward']}/pair_accuracy", "table4", settings["reward"], "pair_accuracy",
+                  f"{100 * accuracy['accuracy']:.4f}", None, accuracy["pairs"],
+                  f"models/{settings['reward']}/reward/run.json"])  # fmt: skip
+    write_text(arguments.output / "table4_cells.csv", to_csv(CELL_COLUMNS, cells))
+    console.say(
+        f"mean held-out reward, stage 3 minus stage 1: {means['difference']:+.4f} "
+        f"(95 % interval {means['low']:+.4f} to {means['high']:+.4f}, {means['n']} prompts)"
+    )
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argument_parser(__doc__ or "")
+    parser.add_argument("--samples", type=Path, nargs=2, required=True, help="samples of stage 1 and stage 3")
+    parser.add_argument("--reward", type=Path, required=True, help="model directory of the reward model")
+    parser.add_argument("--published", type=Path, required=True, help="YAML file of the paper's table 4")
+    parser.add_argument("--output", type=Path, required=True, help="directory for the renderings")
+    return run_entry_point(parser, work, argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

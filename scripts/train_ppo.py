@@ -1,0 +1,104 @@
+"""Stage 3 of the RL arm: PPO of the stage-1 actor against the stage-2 reward model (paper section 3.4, table 2)."""
+
+import argparse
+import functools
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+from trl.trainer.utils import add_fused_lm_head
+
+from common.batching import accumulation_steps
+from common.console import Console, argument_parser, run_entry_point
+from common.errors import UserError
+from common.learners import Optimization, build_learner
+from common.method import Frame, training_frame
+from common.models import load_model, load_tokenizer
+from common.ppo_training import PPOModels, PPOTrainer, prompt_batches, run_ppo
+from common.reload import LANGUAGE_MODEL, PROBE_TOKENS
+from common.reward import check_same_tokenizer, load_reward_model
+from common.rollouts import Prompt
+from common.rows import read_parquet
+
+
+def encode_prompts(frame: Frame, rows: list[dict[str, Any]], longest: int) -> tuple[list[Prompt], list[str]]:
+    """Prompts that fit, marker included, and the ids of those that do not."""
+    fitting, left_out = [], []
+    for row in rows:
+        text = frame.prompt.prompt(row["instruction"], row["input"]) + frame.prompt.markers["response"]
+        tokens = frame.tokenizer(text, split_special_tokens=True)["input_ids"]
+        if len(tokens) <= longest:
+            fitting.append(Prompt(row["id"], tokens))
+        else:
+            left_out.append(row["id"])
+    return fitting, left_out
+
+
+def load_actor(directory: Path, outputs: tuple[str, ...], dtype: torch.dtype) -> Any:
+    """A causal language model that gives log-likelihoods of labels without whole logits."""
+    model = load_model(directory, dtype)
+    add_fused_lm_head(model, outputs=outputs)
+    return model
+
+
+def build_models(frame: Frame, arguments: argparse.Namespace, steps: int) -> PPOModels:
+    """Actor and reference from stage 1, critic and reward model from stage 2."""
+    block, compute, engine = frame.settings["ppo"], frame.settings["compute"], frame.engine
+    accumulation = accumulation_steps(block["global_batch_size"], block["per_device_batch_size"], engine.processes)
+    actor, critic = (
+        Optimization(
+            block[f"{role}_learning_rate"], block["schedule"], round(block["warmup_ratio"] * steps), steps,
+            tuple(block["betas"]), block["max_grad_norm"], block["per_device_batch_size"], accumulation,
+            arguments.offload, compute["gradient_checkpointing"],
+        )
+        for role in ("actor", "critic")
+    )  # fmt: skip
+    policy = functools.partial(load_actor, arguments.actor)
+    scorer = functools.partial(load_reward_model, arguments.reward)
+    return PPOModels(
+        actor=build_learner(functools.partial(policy, ("log_probs", "entropy")), engine, actor, trained=True),
+        critic=build_learner(scorer, engine, critic, trained=True),
+        reference=build_learner(functools.partial(policy, ("log_probs",)), engine, actor, trained=False),
+        reward=build_learner(scorer, engine, critic, trained=False),
+    )
+
+
+def work(arguments: argparse.Namespace, console: Console) -> None:
+    models = {"actor": arguments.actor, "reward": arguments.reward}
+    with training_frame("train_ppo.py", arguments, console, models, {"train": arguments.train}) as frame:
+        block, engine = frame.settings["ppo"], frame.engine
+        check_same_tokenizer(frame.tokenizer, load_tokenizer(arguments.reward))
+        prompts, left_out = encode_prompts(frame, read_parquet(arguments.train), block["max_prompt_length"])
+        if not prompts:
+            raise UserError("no prompt is short enough", "methods.ppo.max_prompt_length", "raise it")
+        batches = prompt_batches(prompts, block["global_batch_size"], block["epochs"], frame.settings["seed"])
+        trained = build_models(frame, arguments, len(batches) * block["updates_per_rollout"])
+        trainer = PPOTrainer(trained, block, frame.tokenizer, engine, frame.settings["seed"])
+        facts = run_ppo(
+            trainer, batches, engine, console, frame.state, arguments.checkpoint_seconds, arguments.metrics
+        )  # fmt: skip
+        facts |= {"prompts": len(prompts), "left_out_prompt_too_long": len(left_out)}
+        ids = prompts[0].tokens[:PROBE_TOKENS]
+        expected = LANGUAGE_MODEL.trained(trained.actor.wrapped, ids, engine.device)
+        state = trained.actor.state_dict()
+        if engine.is_main:
+            save = functools.partial(trained.actor.model.save_pretrained, state_dict=state)
+            frame.save(facts, save, LANGUAGE_MODEL, ids, expected)
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argument_parser(__doc__ or "")
+    parser.add_argument("--actor", type=Path, required=True, help="model directory of stage 1")
+    parser.add_argument("--reward", type=Path, required=True, help="model directory of stage 2")
+    parser.add_argument("--train", type=Path, required=True, help="parquet file of the prompts")
+    parser.add_argument("--scratch", type=Path, required=True, help="directory for resumable state")
+    parser.add_argument("--checkpoint-seconds", type=int, default=600, help="time between two checkpoints")
+    parser.add_argument("--offload", default="none", help="what DeepSpeed keeps in CPU memory")
+    parser.add_argument("--metrics", type=Path, required=True, help="CSV file of the training curves to write")
+    parser.add_argument("--output", type=Path, required=True, help="model directory to write")
+    return run_entry_point(parser, work, argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
