@@ -35,7 +35,6 @@ include: "rules/audit.smk"
 localrules:
     all,
     downloads,
-    tables,
 
 
 rule all:
@@ -53,8 +52,3 @@ rule downloads:
     """Everything that needs a network; after it the rest runs offline."""
     input:
         download_artifacts(),
-
-
-rule tables:
-    input:
-        table_artifacts(),

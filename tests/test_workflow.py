@@ -121,7 +121,8 @@ def only_coh(jobs: dict[str, list[str]]) -> bool:
     tables = dict.fromkeys(("table1", "table3", "sensitivity", "paired", "markers"), 1)
     rendered = {f"render_{name}": count for name, count in tables.items()}
     only = all("/coh/" in outputs for rule in of_coh for outputs in jobs.get(rule, []))
-    return only and counts == {**of_coh, **rendered, "collect_cells": 1, "all": 1}
+    read = dict.fromkeys(("compare_tables", "check_claims", "collect_cells"), 1)
+    return only and counts == {**of_coh, **rendered, **read, "all": 1}
 
 
 def edit_smoke(project: Path, edit) -> None:
