@@ -28,6 +28,7 @@ wildcard_constraints:
 include: "rules/data.smk"
 include: "rules/train.smk"
 include: "rules/evaluate.smk"
+include: "rules/human_eval.smk"
 include: "rules/report.smk"
 include: "rules/audit.smk"
 
@@ -45,6 +46,7 @@ rule all:
         evaluation_artifacts(),
         sample_artifacts(),
         table_artifacts(),
+        human_eval_artifacts(),
         audit_artifacts(),
 
 

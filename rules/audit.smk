@@ -72,11 +72,7 @@ rule check_claims:
         table3="<results>/tables/table3.csv",
         paired=(["<results>/tables/paired.csv"] if len(METHODS()) > 1 else []),
         samples=sample_artifacts(),
-        ratings=(
-            ["<results>/human_eval/summary.json"]
-            if "human_eval_artifacts" in globals()
-            else []
-        ),
+        ratings="<results>/human_eval/summary.json",
     output:
         "<results>/report/claims.json",
         "<results>/report/claims.md",

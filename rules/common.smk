@@ -242,6 +242,7 @@ def table_names():
         "table2",
         "table3",
         "table4",
+        "human_eval",
         "sensitivity",
         *(["paired"] if len(METHODS()) > 1 else []),
         "comparison",

@@ -17,14 +17,10 @@ def human_eval_ratings(wildcards):
 
 
 def human_eval_artifacts():
-    tables = expand(
-        "<results>/tables/human_eval.{kind}", kind=["csv", "md", "tex", "html"]
-    )
-    pages = expand(
+    return expand(
         "<results>/human_eval/{name}",
         name=["sheet.html", "items.json", "key.json", "summary.json"],
     )
-    return [*pages, *tables]
 
 
 rule build_human_eval:

@@ -51,7 +51,11 @@ def job_settings(config: dict[str, Any]) -> dict[tuple[str, ...], str]:
         trained = [method for method in selected["methods"] if method in config["methods"]]
         domains = {
             "model": selected["models"],
-            "method": trained if name == "training_settings" else selected["methods"],
+            "method": {
+                "training_settings": [*trained, "rl_sft", "reward"],
+                "sample_settings": ["rl_sft", "ppo"],
+            }.get(name, selected["methods"]),
+            "actor": [config["rl"]["actor"]],
             "task": selected["tasks"],
             "part": ["train", "eval"],
         }

@@ -10,14 +10,17 @@ from typing import Any
 import pytest
 
 from common.configuration import load_configuration
-from common.settings import draws, evaluation_settings, training_settings
+from common.settings import draws, evaluation_settings, ppo_settings, training_settings
 from conftest import ROOT
 
 TABLE_1 = {
     "epochs": 5, "learning_rate": 1e-5, "global_batch_size": 128, "schedule": "cosine", "warmup_ratio": 0.03,
     "max_grad_norm": 1,
 }  # fmt: skip
-PLANNED = {"prepare_model": 2, "train_sft": 2, "train_coh": 2, "evaluate_task": 24, "prepare_task": 4}
+PLANNED = {
+    "prepare_model": 4, "train_sft": 2, "train_coh": 2, "train_rl_sft": 1, "train_reward": 1, "train_ppo": 1,
+    "sample_responses": 2, "evaluate_task": 24, "prepare_task": 4,
+}  # fmt: skip
 MODELS, METHODS, TASKS = ("llama-7b", "llama-13b"), ("pretrained", "sft", "coh"), ("sst2", "csqa", "mnli", "copa")
 RUNS = ("k0_seed0", *(f"k{k}_seed{seed}" for k in (1, 3) for seed in (1, 2, 3)))
 RUN_SNAKEMAKE = """
@@ -67,6 +70,26 @@ def test_training_follows_table_1(paper: dict[str, Any], method: str, model: str
     assert {key: training[key] for key in TABLE_1} == TABLE_1
 
 
+@pytest.mark.parametrize(("method", "model"), [("rl_sft", "opt-6.7b"), ("reward", "opt-350m")])
+def test_stages_1_and_2_follow_table_2(paper: dict[str, Any], method: str, model: str) -> None:
+    published = {
+        "rl_sft": {"epochs": 5, "learning_rate": 2e-5, "global_batch_size": 32, "max_grad_norm": 1},
+        "reward": {"epochs": 1, "learning_rate": 5e-5, "global_batch_size": 16, "max_grad_norm": 1},
+    }[method]
+    training = training_settings(paper, method, model)["training"]
+    assert {key: training[key] for key in published} == published
+
+
+def test_stage_3_follows_table_2(paper: dict[str, Any]) -> None:
+    published = {
+        "epochs": 1, "actor_learning_rate": 9e-6, "critic_learning_rate": 1e-5, "global_batch_size": 8,
+        "max_grad_norm": 1, "kl_beta": 0.02, "clip_reward": 5, "clip_range": 0.2, "gamma": 1, "lambda": 0.95,
+    }  # fmt: skip
+    block = ppo_settings(paper, "opt-6.7b")["ppo"]
+    assert {key: block[key] for key in published} == published
+    assert paper["rl"] == {"actor": "opt-6.7b", "reward": "opt-350m"}
+
+
 def test_batch_of_128_fits_eight_gpus(paper: dict[str, Any]) -> None:
     assert paper["compute"]["gpus"] == 8
     for method in ("sft", "coh"):
@@ -112,7 +135,7 @@ def test_coh_is_asked_with_the_marker_it_was_trained_on(paper: dict[str, Any]) -
 
 def test_revisions_are_full_hashes(paper: dict[str, Any]) -> None:
     revisions = list(values_of(paper, "revision"))
-    assert len(revisions) == len(set(revisions)) == 6
+    assert len(revisions) == len(set(revisions)) == 8
     assert [revision for revision in revisions if not re.fullmatch(r"[0-9a-f]{40}", revision)] == []
 
 

@@ -175,7 +175,8 @@ class Planner:
         ]  # fmt: skip
         activations = sum(step.kept for step in steps) + max(step.peak - step.kept for step in steps)
         if not deepspeed:
-            return torch_memory(models, activations, accumulation > 1, cache, self.assumed["cpu_overhead_gb"] * 1e9)
+            overhead = self.assumed["cpu_overhead_gb" if len(models) == 1 else "cpu_overhead_ppo_gb"] * 1e9
+            return torch_memory(models, activations, accumulation > 1, cache, overhead)
         zero = deepspeed_config(
             Engine("cuda", torch.bfloat16, True, device.count, 0), batch, accumulation, 1.0, compute["offload"]
         )

@@ -126,10 +126,9 @@ def _language_loss(model: Any, ids: Any, mask: Any, gpu: bool) -> Any:
     hidden, head = hidden.reshape(-1, hidden.shape[-1]), model.get_output_embeddings()
     if gpu:
         return -_HeadOnGpu.apply(hidden, head.weight).sum()
-    # Of a tile that is wider than the vocabulary the rest is never touched.
-    width = min(HEAD_TILE[1], len(head.weight))
     targets, outputs = ids[:, 1:].reshape(-1), ("log_probs", "entropy", "is_top1")
-    return -ChunkedLogProbFunction.apply(hidden, head.weight, head.bias, targets, 1.0, width, None, 1.0, outputs)[0].sum()
+    options = (1.0, HEAD_TILE[1], None, 1.0, outputs)
+    return -ChunkedLogProbFunction.apply(hidden, head.weight, head.bias, targets, *options)[0].sum()
 
 
 def _reward_loss(model: Any, ids: Any, mask: Any, gpu: bool) -> Any:
