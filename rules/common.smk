@@ -236,6 +236,20 @@ def marker_artifacts():
     ]
 
 
+def human_eval_ratings(wildcards):
+    """Files in the preset's ratings folder, of any kind: scoring refuses what is no rating."""
+    folder = Path("resources/human_eval/ratings") / config["preset"]
+    files = [path for path in folder.glob("[!.]*") if path.is_file()]
+    return sorted(str(path).replace("{", "{{").replace("}", "}}") for path in files)
+
+
+def human_eval_artifacts():
+    return expand(
+        "<results>/human_eval/{name}",
+        name=["sheet.html", "items.json", "key.json", "summary.json"],
+    )
+
+
 def table_names():
     return [
         "table1",

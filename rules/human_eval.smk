@@ -6,23 +6,6 @@ localrules:
     score_human_eval,
 
 
-def human_eval_ratings(wildcards):
-    """Files in the preset's ratings folder, whatever their kind (scoring refuses what is no rating)."""
-    folder = Path("resources/human_eval/ratings") / config["preset"]
-    return sorted(
-        str(path)
-        for path in folder.glob("*")
-        if path.is_file() and not path.name.startswith(".")
-    )
-
-
-def human_eval_artifacts():
-    return expand(
-        "<results>/human_eval/{name}",
-        name=["sheet.html", "items.json", "key.json", "summary.json"],
-    )
-
-
 rule build_human_eval:
     input:
         stage1=f"<results>/samples/{config['rl']['actor']}/rl_sft.parquet",

@@ -231,7 +231,9 @@ rule insert_tables:
     """The README with this preset's tables; `make readme` puts it in place."""
     input:
         readme="README.md",
-        tables=expand("<results>/tables/{name}.md", name=["table3", "table1"]),
+        tables=expand(
+            "<results>/tables/{name}.md", name=["table3", "table4", "table1", "table2"]
+        ),
         models=expand(
             "<results>/models/{model}/{method}", model=MODELS(), method=METHODS()
         ),
