@@ -11,18 +11,8 @@ configfile: "config.yaml"
 include: "rules/common.smk"
 
 
-config = resolved_configuration()
-RESULTS = f"results/{config['preset']}"
-
-
 pathvars:
     results=RESULTS,
-
-
-wildcard_constraints:
-    model=either(config["models"]),
-    task=either(config["tasks"]),
-    method="[a-z0-9_]+",
 
 
 include: "rules/data.smk"
@@ -36,6 +26,7 @@ include: "rules/audit.smk"
 localrules:
     all,
     downloads,
+    tables,
 
 
 rule all:
@@ -54,3 +45,8 @@ rule downloads:
     """Everything that needs a network; after it the rest runs offline."""
     input:
         download_artifacts(),
+
+
+rule tables:
+    input:
+        table_artifacts(),

@@ -54,6 +54,16 @@ def model_source(wildcards):
     return config["models"][wildcards.model]["source"]
 
 
+config = resolved_configuration()
+RESULTS = f"results/{config['preset']}"
+
+
+wildcard_constraints:
+    model=either(config["models"]),
+    task=either(config["tasks"]),
+    method="[a-z0-9_]+",
+
+
 # --- inputs that depend on the kind of a source ---------------------------------------------------------------
 
 
@@ -239,8 +249,13 @@ def marker_artifacts():
 def human_eval_ratings(wildcards):
     """Files in the preset's ratings folder, of any kind: scoring refuses what is no rating."""
     folder = Path("resources/human_eval/ratings") / config["preset"]
-    files = [path for path in folder.glob("[!.]*") if path.is_file()]
-    return sorted(str(path).replace("{", "{{").replace("}", "}}") for path in files)
+    files = sorted(str(path) for path in folder.glob("[!.]*") if path.is_file())
+    for path in files:
+        if set("{}<>") & set(path):
+            raise WorkflowError(
+                f"error: a rating's file name holds one of {{}}<>\n  where: {path}\n  what to do: rename it"
+            )
+    return files
 
 
 def human_eval_artifacts():

@@ -2,7 +2,6 @@
 
 
 localrules:
-    tables,
     render_table1,
     render_table2,
     render_table3,
@@ -12,12 +11,6 @@ localrules:
     render_markers,
     collect_cells,
     insert_tables,
-
-
-rule tables:
-    """Every table and the file of all cells."""
-    input:
-        table_artifacts(),
 
 
 rule render_table1:

@@ -223,7 +223,7 @@ def work(arguments: argparse.Namespace, console: Console) -> None:
     write_text(arguments.tables / "human_eval_cells.csv", to_csv(CELL_COLUMNS, cells))
     for entry in summary["incomplete"]:
         console.say(f"not counted, incomplete: {entry['file']} ({entry['rated']} of {summary['prompts']} rated)")
-    console.say(f"{len(summary['raters'])} raters: {arguments.tables}/human_eval.md")
+    console.say(f"complete ratings: {len(summary['raters'])}; {arguments.tables}/human_eval.md")
 
 
 def main(argv: list[str] | None = None) -> int:

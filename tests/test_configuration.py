@@ -410,7 +410,8 @@ def test_keys_of_a_method_change_that_methods_training_alone(demo: dict[str, Any
 @pytest.mark.parametrize("marker", ["response", "better", "worse", "tie"])
 def test_marker_changes_only_the_methods_that_use_it(demo: dict[str, Any], marker: str) -> None:
     changed = changed_jobs(demo, overlaid(demo, ("prompt", "markers", marker), "another:"))
-    users = {"response": {"sft", "pretrained"}, "better": {"coh"}, "worse": {"coh"}, "tie": {"coh"}}[marker]
+    rl = {"rl_sft", "reward", "ppo"}
+    users = {"response": {"sft", "pretrained", *rl}, "better": {"coh"}, "worse": {"coh"}, "tie": {"coh"}}[marker]
     assert {part for job in changed for part in job if "method=" in part} == {f"method={name}" for name in users}
 
 

@@ -10,7 +10,7 @@ from transformers import MistralConfig, MistralForCausalLM
 from common import generation
 from common.attention import IMPLEMENTATION
 from common.errors import UserError
-from common.generation import Generator, Outcome, Request, common_prefix, decode
+from common.generation import Decoding, Generator, Outcome, Request, common_prefix, decode
 from common.models import load_model, load_tokenizer, save_model
 from common.prompts import few_shot_prompt
 
@@ -169,6 +169,6 @@ def test_a_newline_counts_only_after_visible_text():
     accept._tokenizer = Words()
     outcome = Outcome()
     for token, finish in [(1, "length"), (3, "length"), (2, "length"), (1, "newline"), (2, "newline")]:
-        accept._accept(outcome, token, 1.0)
+        accept._accept(outcome, token, None, 1.0, Decoding())
         assert outcome.finish == finish
     assert outcome.tokens == [1, 3, 2, 1]

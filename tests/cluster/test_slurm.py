@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from one_machine import Cluster, Job, Request, Writers, running_cluster, why_not
+
 from test_workflow import copy_project
 
 RESULTS = Path("results/cluster")
