@@ -2,13 +2,13 @@
 PRESET ?= demo
 PROFILE ?= profiles/default
 PYTHON ?= python3
-CORES ?= all
 VENV := .venv
-SNAKEMAKE = PATH="$(CURDIR)/$(VENV)/bin:$$PATH" snakemake --cores $(CORES) --workflow-profile $(PROFILE)
+# CORES= overrides the profile. On a cluster it would limit every job to the cores of this machine, so it has no default.
+SNAKEMAKE = PATH="$(CURDIR)/$(VENV)/bin:$$PATH" snakemake $(if $(CORES),--cores $(CORES)) --workflow-profile $(PROFILE)
 # Targets stand before --configfile, which takes every word after it.
 CONFIG = $(if $(filter demo,$(PRESET)),,--configfile config/$(PRESET).yaml)
 
-.PHONY: help setup run test lint plan readme clean
+.PHONY: help setup run test lint plan readme trace clean
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -44,6 +44,9 @@ plan: $(VENV)/installed  ## what would run, without running it
 readme: run  ## put the tables of the run into README.md
 	@$(SNAKEMAKE) results/$(PRESET)/report/README.md --quiet all $(CONFIG)
 	@cp results/$(PRESET)/report/README.md README.md && cp results/$(PRESET)/report/curve.svg docs/demo_curve.svg
+
+trace: $(VENV)/installed  ## what is behind a cell: make trace CELL=table3/smollm2-135m/coh/sst2/k1
+	@PATH="$(CURDIR)/$(VENV)/bin:$$PATH" python scripts/trace_cell.py --results results/$(PRESET) --cell "$(CELL)"
 
 clean:  ## remove results and scratch state; models and downloads stay (it says which)
 	@cd results 2>/dev/null && for preset in */; do for part in "$$preset"*/; do \

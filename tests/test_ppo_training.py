@@ -26,7 +26,7 @@ from trl.trainer.utils import add_fused_lm_head
 from common.attention import IMPLEMENTATION
 from common.console import Console
 from common.engine import Engine
-from common.errors import UserError
+from common.errors import Resumable, UserError
 from common.files import sha256_of_file
 from common.generation import Decoding, Generator
 from common.instructions import load_instructions
@@ -41,6 +41,7 @@ from conftest import ROOT
 
 CPU = Engine("cpu", torch.float32, False, 1, 0)
 WORDS, EOS = 32, 2
+TIMES = ["tokens_per_second", "seconds"]
 PPO: dict[str, Any] = {
     "epochs": 1, "actor_learning_rate": 1e-2, "critic_learning_rate": 1e-2, "global_batch_size": 16,
     "per_device_batch_size": 16, "updates_per_rollout": 1, "schedule": "constant", "warmup_ratio": 0.0,
@@ -383,6 +384,46 @@ def test_lengths_ends_and_empty_responses_are_counted(tokenizer, tmp_path: Path,
     assert facts["empty_responses"] == sum(e.response == [EOS] for e in episodes) > 0
 
 
+class StoppedAt(list):
+    """Batches of which one, when it comes up, asks the process to stop."""
+
+    def __init__(self, batches: list[tuple[str, list[Prompt]]], step: int):
+        super().__init__(batches)
+        self._step = step
+
+    def __getitem__(self, index: int) -> Any:
+        if index == self._step - 1:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return super().__getitem__(index)
+
+
+def test_a_damaged_checkpoint_is_passed_over_and_written_anew(tokenizer, tmp_path: Path, usual_termination):
+    batches = prompt_batches(make_prompts(40), 16, 2, seed=3)
+    options = {"schedule": "cosine", "steps": len(batches), "per_device_batch_size": 4}
+
+    def go(trainer: PPOTrainer, part: list[tuple[str, list[Prompt]]], name: str) -> dict[str, Any]:
+        return run_ppo(trainer, part, CPU, Console("test"), tmp_path / name, -1, tmp_path / f"{name}.csv")
+
+    whole, again = make_trainer(tokenizer, **options), make_trainer(tokenizer, **options)
+    assert go(whole, batches, "whole")["resumed_from_step"] == 0
+    with pytest.raises(Resumable, match="step 4 of 6"):
+        go(make_trainer(tokenizer, **options), StoppedAt(batches, 4), "parts")
+    assert sorted(path.name for path in (tmp_path / "parts").iterdir()) == ["checkpoint-3", "checkpoint-4"]
+    with open(tmp_path / "parts/checkpoint-4/actor.safetensors", "r+b") as file:
+        file.seek(-4, os.SEEK_END)
+        file.write(b"oops")
+    (tmp_path / "parts/partial").mkdir()
+    (tmp_path / "parts/partial/of a killed run").write_text("half")
+    assert go(again, batches, "parts")["resumed_from_step"] == 3
+    for role in ("actor", "critic"):
+        expected = getattr(whole.models, role).model.state_dict()
+        for name, weight in getattr(again.models, role).model.state_dict().items():
+            assert torch.equal(weight, expected[name])
+    assert not (tmp_path / "parts/partial").exists()
+    found, expected = (pd.read_csv(tmp_path / f"{name}.csv").drop(columns=TIMES) for name in ("parts", "whole"))
+    pd.testing.assert_frame_equal(found, expected, check_exact=True)
+
+
 # --- Engines and resuming: whole runs of the scripts ---
 
 PROMPT = {"without_input": "{instruction}\n", "with_input": "{instruction}\nInput: {input}\n"}
@@ -391,7 +432,6 @@ TRAINING = {
     "warmup_ratio": 0.1, "max_grad_norm": 1, "max_length": 200, "weight_decay": 0.0, "betas": [0.9, 0.999],
     "log_steps": 1,
 }  # fmt: skip
-TIMES = ["tokens_per_second", "seconds"]
 
 
 @pytest.fixture(scope="module")

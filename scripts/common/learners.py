@@ -112,8 +112,8 @@ class TorchLearner:
         tensors = load_file(directory / f"{name}.safetensors")
         optimizer = self._optimizer.state_dict()
         with torch.no_grad():
-            for key, value in self.model.named_parameters():
-                value.copy_(tensors[f"weights/{key}"])
+            for name_of, weight in self.model.named_parameters():
+                weight.copy_(tensors[f"weights/{name_of}"])
         for key, value in tensors.items():
             if key.startswith("optimizer/"):
                 _, index, field = key.split("/")

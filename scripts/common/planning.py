@@ -173,9 +173,10 @@ class Planner:
             )
             for model in models if model.trained
         ]  # fmt: skip
-        activations = sum(step.kept for step in steps) + max(step.peak - step.kept for step in steps)
+        activations = float(sum(step.kept for step in steps) + max(step.peak - step.kept for step in steps))
         if not deepspeed:
             overhead = self.assumed["cpu_overhead_gb" if len(models) == 1 else "cpu_overhead_ppo_gb"] * 1e9
+            activations *= 1 + self.assumed["cpu_fragmentation"]
             return torch_memory(models, activations, accumulation > 1, cache, overhead)
         zero = deepspeed_config(
             Engine("cuda", torch.bfloat16, True, device.count, 0), batch, accumulation, 1.0, compute["offload"]

@@ -3,6 +3,7 @@
 import csv
 import io
 import math
+import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -64,7 +65,7 @@ class PPOTrainer:
         settings: the `ppo` block of the configuration.
         tokenizer: of all four.
         engine: from `start_engine`.
-        seed: of the order of prompts and of sampling.
+        seed: of sampling.
     """
 
     def __init__(
@@ -76,7 +77,7 @@ class PPOTrainer:
         seed: int,
     ):
         self.models, self.settings, self._tokenizer = models, settings, tokenizer
-        self._engine, self._seed = engine, seed
+        self._engine = engine
         self._decoding = Decoding(
             temperature=settings["temperature"], seed=seed, stop_at_newline=False,
             stop_at_eos=settings["stop_at_eos"], logprobs=True,
@@ -277,10 +278,12 @@ def metrics_csv(rows: Sequence[Mapping[str, float]]) -> str:
 
 
 def _save_state(trainer: PPOTrainer, rows: Sequence[Mapping[str, float]], engine: Engine, scratch: Path) -> None:
-    step = len(rows)
-    partial, final = scratch / f"partial-{step}", scratch / f"checkpoint-{step}"
+    partial, final = scratch / "partial", scratch / f"checkpoint-{len(rows)}"
     if engine.is_main:
-        partial.mkdir(parents=True, exist_ok=True)
+        # A killed run may have left either: half a checkpoint, or a damaged one that was not resumed from.
+        for left_over in (partial, final):
+            shutil.rmtree(left_over, ignore_errors=True)
+        partial.mkdir(parents=True)
     _wait_for_all(engine)
     trainer.models.actor.save(partial, "actor")
     trainer.models.critic.save(partial, "critic")

@@ -19,7 +19,7 @@ from common.reload import PROBE_TOKENS
 from common.reward import REWARD_MODEL, load_reward_model, pad_right, pair_losses, token_scores
 from common.sequences import IGNORED, encode, sft_responses
 from common.statistics import cluster_interval
-from common.training import Objective, compare_losses
+from common.training import LastingTokenCount, Objective, compare_losses
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ class PairCollator:
         return {**pad_right(sequences, self._pad), "labels": labels}
 
 
-class PairTrainer(RewardTrainer):
+class PairTrainer(LastingTokenCount, RewardTrainer):
     """RewardTrainer with sorted global batches and either loss, averaged over the real pairs of a global batch.
 
     The mean over the whole batch, instead of a mean of micro-batch means, makes the step the same on any number of

@@ -14,10 +14,10 @@ from common.batching import GlobalBatchSampler
 from common.models import load_model
 from common.reload import LANGUAGE_MODEL, PROBE_TOKENS
 from common.sequences import IGNORED, Encoded, TokenSequence
-from common.training import Objective, compare_losses
+from common.training import LastingTokenCount, Objective, compare_losses
 
 
-class SortedBatchTrainer(SFTTrainer):
+class SortedBatchTrainer(LastingTokenCount, SFTTrainer):
     """SFTTrainer whose global batches hold the same prompts on any number of devices, sorted by length."""
 
     def __init__(self, *args: Any, sampler: GlobalBatchSampler, **kwargs: Any):

@@ -57,6 +57,20 @@ class TrainingJob:
     offload: str
 
 
+class LastingTokenCount:
+    """Keeps TRL's count of tokens in the trainer's state, where a resumed run finds it."""
+
+    state: TrainerState
+
+    @property
+    def _total_train_tokens(self) -> int:
+        return self.state.num_input_tokens_seen
+
+    @_total_train_tokens.setter
+    def _total_train_tokens(self, count: int) -> None:
+        self.state.num_input_tokens_seen = count
+
+
 @dataclass(frozen=True)
 class Objective:
     """What a method optimises, in the terms every run shares.
