@@ -33,7 +33,7 @@ def copy_project(target: Path) -> Path:
 
 def snakemake(project: Path, *arguments: str, check: bool = True) -> str:
     command = [sys.executable, "-m", "snakemake", "--cores", "2", *arguments]
-    done = subprocess.run(command, cwd=project, capture_output=True, text=True, timeout=850, check=False)
+    done = subprocess.run(command, cwd=project, capture_output=True, text=True, timeout=1700, check=False)
     output = done.stdout + done.stderr
     assert not check or done.returncode == 0, output[-6000:]
     return output
