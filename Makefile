@@ -1,4 +1,4 @@
-# Two commands: `make run` and `make test`. PRESET=smoke|paper chooses a configuration, PROFILE= a profile directory.
+# Two commands: `make run` and `make test`. PRESET=smoke|single-gpu|paper chooses a configuration, PROFILE= a profile directory.
 PRESET ?= demo
 PROFILE ?= profiles/default
 PYTHON ?= python3
@@ -8,12 +8,12 @@ SNAKEMAKE = PATH="$(CURDIR)/$(VENV)/bin:$$PATH" snakemake $(if $(CORES),--cores 
 # Targets stand before --configfile, which takes every word after it.
 CONFIG = $(if $(filter demo,$(PRESET)),,--configfile config/$(PRESET).yaml)
 
-.PHONY: help setup run test lint plan readme trace clean
+.PHONY: help setup run test lint plan preflight readme trace clean
 .DEFAULT_GOAL := help
 
 help:  ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
-	@echo "  PRESET=$(PRESET) (demo, smoke, paper), PROFILE=$(PROFILE)"
+	@echo "  PRESET=$(PRESET) (demo, smoke, single-gpu, paper), PROFILE=$(PROFILE)"
 
 setup: $(VENV)/installed  ## the environment and all downloads; after it no network is needed
 	@$(SNAKEMAKE) downloads --quiet all $(CONFIG)
@@ -38,8 +38,11 @@ test: $(VENV)/installed  ## the tests, the whole smoke DAG among them
 lint: $(VENV)/installed  ## formatting, types, workflow rules
 	@PATH="$(CURDIR)/$(VENV)/bin:$$PATH" sh -ec 'ruff check .; ruff format --check .; mypy; snakefmt --check Snakefile rules; snakemake --lint'
 
-plan: $(VENV)/installed  ## what would run, without running it
-	@$(SNAKEMAKE) --dry-run --quiet rules $(CONFIG)
+plan: $(VENV)/installed  ## what a run needs before it runs: memory, hours, disk (PRESET=paper GPU=a100-40gb)
+	@PATH="$(CURDIR)/$(VENV)/bin:$$PATH" python scripts/plan_run.py $(CONFIG) --profile $(PROFILE) $(if $(GPU),--gpu $(GPU))
+
+preflight: $(VENV)/installed  ## whether the machine that will train is ready; every problem at once
+	@$(SNAKEMAKE) results/$(PRESET)/report/machine.json --quiet rules host reason --forcerun check_machine $(CONFIG)
 
 readme: run  ## put the tables of the run into README.md
 	@$(SNAKEMAKE) results/$(PRESET)/report/README.md --quiet all $(CONFIG)

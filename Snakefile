@@ -16,6 +16,7 @@ pathvars:
 
 
 include: "rules/data.smk"
+include: "rules/preflight.smk"
 include: "rules/train.smk"
 include: "rules/evaluate.smk"
 include: "rules/human_eval.smk"

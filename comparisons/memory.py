@@ -1,10 +1,10 @@
 """Planned and measured memory of training on a CPU: peak beside what the process held before its first model.
 
-Each job is a training script of the workflow in a process of its own, with the settings and the memory settings its rule
-gives it, on the longest sequences of the preset's own data, which decide the peak. What is planned is what
-`make plan` computes, told how long these sequences are.
+Each job is a training script of the workflow in a process of its own, with the settings and the allocator its rule
+gives it, on the longest sequences of the preset's own data: they decide the peak. What is planned is what `make plan`
+computes, told how long these sequences are.
 
-    python comparisons/memory.py --preset demo --rows 24
+    python comparisons/memory.py --preset demo --steps 3
 
 Jobs whose models or splits are not made yet are left out and named. Ends with one line of JSON: jobs, planned and
 measured (bytes), ratio (planned over measured).
@@ -64,19 +64,25 @@ def lengths_of(config: Mapping[str, Any], method: str, rows: Rows, model: Path) 
 def needed(config: Mapping[str, Any], method: str, model: str, results: Path) -> list[Path]:
     """What must be there to measure a job: models and splits."""
     models, splits = results / "models", results / "data" / "splits"
-    stages = [models / model / "pretrained", splits / f"{SPLITS.get(method, method)}.parquet", splits / "heldout.parquet"]
+    stages = [
+        models / model / "pretrained",
+        splits / f"{SPLITS.get(method, method)}.parquet",
+        splits / "heldout.parquet",
+    ]
     if method == "ppo":
         stages += [models / model / "rl_sft", models / config["rl"]["reward"] / "reward"]
     return stages
 
 
 def measure(
-    config: Mapping[str, Any], method: str, model: str, results: Path, folder: Path, count: int, threads: int
+    config: Mapping[str, Any], method: str, model: str, results: Path, folder: Path, steps: int, threads: int
 ) -> tuple[int, int]:
     """Longest sequence in tokens, and bytes of the peak beside what was there before."""
     base, split, heldout, *stages = needed(config, method, model, results)
     rows = read_parquet(split)
     lengths = lengths_of(config, method, rows, base)
+    block = config["methods"][method]
+    count = steps * block.get("training", block)["global_batch_size"]
     chosen = sorted(range(len(rows)), key=lambda i: -lengths[i])[:count]
     train = folder / "train.parquet"
     write_parquet(train, [rows[i] for i in chosen], tuple(rows[0]))
@@ -87,6 +93,8 @@ def measure(
         longest = lengths[chosen[0]] + config["methods"]["ppo"]["max_new_tokens"]
     else:
         settings = training_settings(config, method, model)
+        if "heldout_loss" in settings:
+            settings["heldout_loss"] = False  # takes time, and less memory than training
         inputs = ["--model", base, "--train", train, "--heldout", heldout]
         longest = lengths[chosen[0]]
     arguments = [f"train_{method}", "--settings", canonical_json(settings), *map(str, [*inputs, *outputs])]
@@ -115,7 +123,7 @@ def main() -> int:
     parser.add_argument("--preset", default="demo", help="demo, smoke, or another that was run on a CPU")
     parser.add_argument("--results", type=Path, help="its results (default: results/<preset>)")
     parser.add_argument("--methods", nargs="*", help="only these")
-    parser.add_argument("--rows", type=int, default=24, help="longest rows of the split to train on")
+    parser.add_argument("--steps", type=int, default=3, help="optimizer steps; the first has no moments yet")
     parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args()
     overlays = [] if options.preset == "demo" else [ROOT / "config" / f"{options.preset}.yaml"]
@@ -129,7 +137,7 @@ def main() -> int:
             print(f"{model} {method}: left out, not there: {', '.join(missing)}", flush=True)
             continue
         with tempfile.TemporaryDirectory() as folder:
-            longest, measured = measure(config, method, model, results, Path(folder), options.rows, options.threads)
+            longest, measured = measure(config, method, model, results, Path(folder), options.steps, options.threads)
         plan = planned(config, method, model, results, longest).memory
         parts = ", ".join(f"{name} {size / 1e6:.0f}" for name, size in plan.parts.items())
         print(f"{model} {method}, longest {longest} tokens: planned {plan.total / 1e6:.0f} MB ({parts}), "

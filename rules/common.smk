@@ -103,6 +103,14 @@ def draw_options(shots=None):
     return " ".join(f"{k}:{seed}" for k, seed in settings.draws(config, shots))
 
 
+def machine_report():
+    """What training on GPUs waits for. It decides nothing about a model, so its age never retrains one."""
+    compute = config["compute"]
+    if compute["device"] == "cpu" or not compute["gpus"] or not compute["preflight"]:
+        return []
+    return ancient("<results>/report/machine.json")
+
+
 def training_params(method, settings_of=None):
     """Parameters of a method's training rule: the rule, its script and its scratch folder share one name."""
     script = f"train_{method}.py"

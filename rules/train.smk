@@ -31,6 +31,7 @@ rule train_sft:
         model="<results>/models/{model}/pretrained",
         train="<results>/data/splits/sft.parquet",
         heldout="<results>/data/splits/heldout.parquet",
+        machine=machine_report(),
     output:
         model=directory("<results>/models/{model}/sft"),
         metrics="<results>/training/{model}/sft/metrics.csv",
@@ -64,6 +65,7 @@ use rule train_sft as train_sft_best with:
         model="<results>/models/{model}/pretrained",
         train="<results>/data/splits/coh.parquet",
         heldout="<results>/data/splits/heldout.parquet",
+        machine=machine_report(),
     output:
         model=directory("<results>/models/{model}/sft_best"),
         metrics="<results>/training/{model}/sft_best/metrics.csv",
@@ -80,6 +82,7 @@ use rule train_sft as train_coh with:
         model="<results>/models/{model}/pretrained",
         train="<results>/data/splits/coh.parquet",
         heldout="<results>/data/splits/heldout.parquet",
+        machine=machine_report(),
     output:
         model=directory("<results>/models/{model}/coh"),
         metrics="<results>/training/{model}/coh/metrics.csv",
@@ -96,6 +99,7 @@ use rule train_sft as train_rl_sft with:
         model="<results>/models/{model}/pretrained",
         train="<results>/data/splits/rl_sft.parquet",
         heldout="<results>/data/splits/heldout.parquet",
+        machine=machine_report(),
     output:
         model=directory("<results>/models/{model}/rl_sft"),
         metrics="<results>/training/{model}/rl_sft/metrics.csv",
@@ -112,6 +116,7 @@ use rule train_sft as train_reward with:
         model="<results>/models/{model}/pretrained",
         train="<results>/data/splits/rl_reward.parquet",
         heldout="<results>/data/splits/heldout.parquet",
+        machine=machine_report(),
     output:
         model=directory("<results>/models/{model}/reward"),
         metrics="<results>/training/{model}/reward/metrics.csv",

@@ -1,4 +1,4 @@
-"""Plan a run before anything is spent: memory, hours and disk of every kind of job, and what to change if it does not fit.
+"""Plan a run before anything is spent: memory, hours, disk of every kind of job, and what to change if it does not fit.
 
 python scripts/plan_run.py --configfile config/paper.yaml --gpu a100-40gb --profile profiles/slurm
 """
@@ -16,7 +16,7 @@ from common.errors import EXIT_MACHINE, UserError
 from common.files import write_json
 from common.hardware import INTERCONNECTS, Assumption, Gpu, load_assumptions, load_gpu
 from common.plan_advice import Problem, lead_problems, memory_problems
-from common.planning import JobPlan, Planner, model_bytes
+from common.planning import JobPlan, Planner, disk_bytes
 from common.profiles import Site, read_site
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -28,8 +28,10 @@ def room_of(gpu: Gpu, job: JobPlan) -> float | None:
     return gpu.memory_gb * GB if job.gpus else None
 
 
-def number(value: float, unit: float, digits: int = 1) -> str:
-    return f"{value / unit:,.{digits}f}"
+def number(value: float, unit: float) -> str:
+    """Three significant digits."""
+    scaled = value / unit
+    return f"{scaled:,.0f}" if scaled >= 100 else f"{scaled:.3g}"
 
 
 def hours(seconds: float | None) -> str:
@@ -40,7 +42,7 @@ def job_rows(jobs: Sequence[JobPlan]) -> list[list[str]]:
     """One row a kind of job."""
     return [
         [
-            job.rule, job.model, str(job.count), str(job.gpus or "CPU"), number(job.parameters, 1e9, 2),
+            job.rule, job.model, str(job.count), str(job.gpus or "CPU"), number(job.parameters, 1e9),
             number(job.memory.total, GB), job.memory.moment, number(job.tokens, 1e6), f"{job.flops:.1e}",
             hours(job.seconds["nvlink"]), hours(job.seconds["pcie"]), number(job.disk, GB), number(job.scratch, GB),
         ]
@@ -77,12 +79,10 @@ def total_lines(planner: Planner, jobs: Sequence[JobPlan]) -> list[str]:
     if not several:
         alone = sum(job.count * (job.seconds["pcie"] or 0.0) for job in jobs)
         lines.append(f"no job uses several GPUs: {alone / 3600:,.1f} hours one job at a time over any interconnect")
-    models, results = model_bytes(planner), sum(job.count * job.disk for job in jobs)
-    scratch = max(job.scratch for job in jobs)
-    everything = models + results + scratch
+    disk = disk_bytes(planner, jobs)
     lines.append(
-        f"disk: {number(everything, GB)} GB = downloads and base models {number(models, GB)}, trained models "
-        f"{number(results, GB)}, resumable state of one job at a time {number(scratch, GB)}"
+        f"disk: {number(disk.total, GB)} GB = downloads and base models {number(disk.base_models, GB)}, trained models "
+        f"{number(disk.trained_models, GB)}, resumable state of one job at a time {number(disk.resumable_state, GB)}"
     )
     return lines
 

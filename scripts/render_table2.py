@@ -50,13 +50,16 @@ def work(arguments: argparse.Namespace, console: Console) -> None:
         }
         rows.append([label, *(value or "-" for value in values.values())])
         for method, value in values.items():
-            row, column, source = keys[0] if key is None else key, folders[method], f"models/{folders[method]}/run.json"
+            row, column = key or keys[0], folders[method]
+            source = f"models/{column}/run.json"
             cells.append([f"table2/{row}/{column}", "table2", row, column, value or "-", None, None, source])
     labels = settings["labels"]
     notes = [f"Actor: {labels['actor']}; reward model and critic: {labels['reward']}. In stage 3 the first learning rate "
              "is the actor's, the second the critic's."]  # fmt: skip
     if blocks["ppo"]["updates_per_rollout"] == 1:
-        notes.append("Each rollout is used for one update, so the policy's ratio is 1 and the clip range binds nothing.")
+        notes.append(
+            "Each rollout is used for one update, so the policy's ratio is 1 and the clip range binds nothing."
+        )
     table = Table("Table 2. Hyper-parameters of the RL arm", ["Hyper-parameter", *STAGES], rows, notes=notes)
     write_table(table, arguments.output, "table2")
     write_text(arguments.output / "table2.csv", to_csv(["hyper_parameter", *folders.values()], rows))

@@ -1,4 +1,4 @@
-"""Table 4: responses of stage 1 and stage 3 beside the published ones, and the mean reward of both on held-out prompts."""
+"""Table 4: responses of stage 1 and stage 3 beside the published ones, and the mean held-out reward of both."""
 
 import argparse
 import sys
@@ -70,9 +70,7 @@ def shown_prompts(samples: Samples, published: dict[str, Any], examples: int) ->
 def work(arguments: argparse.Namespace, console: Console) -> None:
     settings = arguments.settings
     samples = read_samples(arguments.samples)
-    published = {
-        row["id"]: row for row in yaml.safe_load(arguments.published.read_text(encoding="utf-8"))["examples"]
-    }
+    published = {row["id"]: row for row in yaml.safe_load(arguments.published.read_text(encoding="utf-8"))["examples"]}
     means = reward_comparison(samples)
     accuracy = read_json(arguments.reward / "run.json")["heldout_pairs"]
     rows = shown_prompts(samples, published, settings["examples"])
@@ -81,8 +79,8 @@ def work(arguments: argparse.Namespace, console: Console) -> None:
     )
     labels = settings["labels"]
     notes = [
-        f"Actor {labels['actor']}, reward model {labels['reward']}; greedy responses. Stage 3 minus stage 1, paired over "
-        f"{means['n']} held-out prompts: {means['difference']:+.3f} (95 % interval {means['low']:+.3f} to "
+        f"Actor {labels['actor']}, reward model {labels['reward']}; greedy responses. Stage 3 minus stage 1, paired "
+        f"over {means['n']} held-out prompts: {means['difference']:+.3f} (95 % interval {means['low']:+.3f} to "
         f"{means['high']:+.3f}).",
         f"The reward model puts the better-scored response first in {100 * accuracy['accuracy']:.1f} % of "
         f"{accuracy['pairs']} held-out pairs (95 % interval {100 * accuracy['interval95'][0]:.1f} to "

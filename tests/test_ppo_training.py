@@ -1,17 +1,12 @@
-"""The loop of PPO: a step by hand, what it learns, what stops it, the engines, and resuming."""
+"""The loop of PPO: a step by hand, what it learns, what stops it, and resuming from a damaged checkpoint."""
 
+import collections
 import copy
-import importlib
-import json
+import dataclasses
 import math
-import multiprocessing
 import os
 import random
-import shutil
 import signal
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,25 +14,26 @@ from typing import Any
 import pandas as pd
 import pytest
 import torch
-from safetensors.torch import load_file
-from transformers import AutoModelForSequenceClassification, LlamaConfig, LlamaForCausalLM, PreTrainedModel, set_seed
+from transformers import (
+    AutoModelForSequenceClassification,
+    LlamaConfig,
+    LlamaForCausalLM,
+    OPTConfig,
+    OPTForCausalLM,
+    PreTrainedModel,
+    set_seed,
+)
 from trl.trainer.utils import add_fused_lm_head
 
 from common.attention import IMPLEMENTATION
 from common.console import Console
 from common.engine import Engine
 from common.errors import Resumable, UserError
-from common.files import sha256_of_file
 from common.generation import Decoding, Generator
-from common.instructions import load_instructions
 from common.learners import Learner, Optimization, TorchLearner, build_learner
 from common.models import load_tokenizer
 from common.ppo_training import PPOModels, PPOTrainer, check_health, prompt_batches, run_ppo
-from common.reward_training import initial_reward_model
 from common.rollouts import Episode, Prompt, sample_episodes
-from common.rows import write_parquet
-from common.splits import COLUMNS, split
-from conftest import ROOT
 
 CPU = Engine("cpu", torch.float32, False, 1, 0)
 WORDS, EOS = 32, 2
@@ -148,7 +144,7 @@ def reference_advantages(rewards: list[float], values: list[float], gamma: float
 
 
 def reference_step(trainer: PPOTrainer, episodes: list[Episode], updates: int, rates: list[float]) -> dict[str, Any]:
-    """Actor, critic and metrics after a step on these episodes: one at a time, without padding, from the definitions."""
+    """Actor, critic and metrics after a step on these episodes, one at a time and straight from the definitions."""
     block, count = trainer.settings, len(episodes)
     actor, critic = copy_of_actor(trainer), copy.deepcopy(trainer.models.critic.model)
     frozen, reward_model = trainer.models.reference.model, trainer.models.reward.model
@@ -158,11 +154,9 @@ def reference_step(trainer: PPOTrainer, episodes: list[Episode], updates: int, r
         for name, model in models.items()
     }
     tokens = sum(len(episode.response) for episode in episodes)
-    found: dict[str, Any] = {name: 0.0 for name in (
-        "reward", "reward_clipped", "reward_at_limit", "kl_k1", "kl_k3", "entropy", "value_error", "policy_loss",
-        "value_loss", "policy_clipped", "value_clipped")}  # fmt: skip
+    found: dict[str, float] = collections.defaultdict(float)
     kept: list[dict[str, Any]] = []
-    noise = {name: {key: p.detach() * 0 for key, p in model.named_parameters()} for name, model in models.items()}
+    noise = {name: {key: torch.zeros_like(p) for key, p in model.named_parameters()} for name, model in models.items()}
     for episode in episodes:
         with torch.no_grad():
             logprobs, reference = reference_logprobs(actor, episode), reference_logprobs(frozen, episode)
@@ -201,7 +195,9 @@ def reference_step(trainer: PPOTrainer, episodes: list[Episode], updates: int, r
         for name, model in models.items():
             optimizers[name].zero_grad()
             losses[name].backward()
-            found[f"{name}_grad_norm"] = float(torch.nn.utils.clip_grad_norm_(model.parameters(), block["max_grad_norm"]))
+            found[f"{name}_grad_norm"] = float(
+                torch.nn.utils.clip_grad_norm_(model.parameters(), block["max_grad_norm"])
+            )
             for key, parameter in model.named_parameters():
                 # AdamW turns a gradient of rounding noise into a whole step.
                 noise[name][key] += (parameter.grad.abs() < 1e-6) & (parameter.grad != 0)
@@ -275,6 +271,39 @@ def test_the_clip_binds_when_a_rollout_is_used_twice(tokenizer):
     shares = [trainer.step(make_prompts(16), f"epoch {epoch}")["policy_clipped"] for epoch in range(4)]
     assert max(shares) > 0.02
     assert max(shares) < 0.5
+
+
+def dropping_policy(seed: int) -> PreTrainedModel:
+    """OPT as it is published: with dropout."""
+    set_seed(seed)
+    config = OPTConfig(
+        vocab_size=WORDS, hidden_size=32, ffn_dim=64, num_hidden_layers=2, num_attention_heads=4, init_std=0.2,
+        max_position_embeddings=64, dropout=0.3, attention_dropout=0.3, layerdrop=0.5, bos_token_id=1,
+        eos_token_id=EOS, pad_token_id=0,
+    )  # fmt: skip
+    model = OPTForCausalLM(config)
+    add_fused_lm_head(model, outputs=("log_probs", "entropy"))
+    return model
+
+
+def test_nothing_is_dropped_and_recomputing_activations_changes_nothing(tokenizer):
+    found, weights = [], []
+    for recompute in (False, True):
+        trainer = make_trainer(tokenizer, global_batch_size=8, per_device_batch_size=4, kl_beta=1.0)
+        plan = dataclasses.replace(optimization(trainer.settings, "actor", 100), gradient_checkpointing=recompute)
+        actor = build_learner(lambda dtype: dropping_policy(5), CPU, plan, True)
+        reference = build_learner(lambda dtype: dropping_policy(5), CPU, plan, False)
+        trainer.models = dataclasses.replace(trainer.models, actor=actor, reference=reference)
+        found.append([trainer.step(make_prompts(8), f"epoch {step}") for step in range(2)])
+        assert found[-1][0]["kl_k3"] < 1e-9
+        assert actor.model.config.dropout == 0.3
+        assert actor.model.is_gradient_checkpointing == recompute
+        weights.append(actor.model.state_dict())
+    for plain, recomputed in zip(*found, strict=True):
+        for name in set(plain) - set(TIMES):
+            assert plain[name] == pytest.approx(recomputed[name], rel=1e-5, abs=1e-6), name
+    for name, weight in weights[0].items():
+        torch.testing.assert_close(weight, weights[1][name], rtol=0, atol=1e-5)
 
 
 # --- What it learns ---
@@ -422,164 +451,3 @@ def test_a_damaged_checkpoint_is_passed_over_and_written_anew(tokenizer, tmp_pat
     assert not (tmp_path / "parts/partial").exists()
     found, expected = (pd.read_csv(tmp_path / f"{name}.csv").drop(columns=TIMES) for name in ("parts", "whole"))
     pd.testing.assert_frame_equal(found, expected, check_exact=True)
-
-
-# --- Engines and resuming: whole runs of the scripts ---
-
-PROMPT = {"without_input": "{instruction}\n", "with_input": "{instruction}\nInput: {input}\n"}
-TRAINING = {
-    "epochs": 3, "learning_rate": 1e-3, "global_batch_size": 8, "per_device_batch_size": 2, "schedule": "cosine",
-    "warmup_ratio": 0.1, "max_grad_norm": 1, "max_length": 200, "weight_decay": 0.0, "betas": [0.9, 0.999],
-    "log_steps": 1,
-}  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def inputs(model_folders: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """An actor, a reward model and demo prompts whose number does not fill the last global batch."""
-    folder = tmp_path_factory.mktemp("inputs")
-    shutil.copytree(model_folders["llama"], folder / "actor")
-    initial_reward_model(folder / "actor", folder / "reward", seed=1)
-    load_tokenizer(folder / "actor").save_pretrained(folder / "reward")
-    for name in ("actor", "reward"):
-        (folder / name / "run.json").write_text("{}")
-    demo = ROOT / "resources/demo/instructions"
-    rows = load_instructions(demo / "alpaca_gpt4_data.json", demo / "comparison_data_v2.json", 0.0).rows
-    settings = {"prompts": 60, "heldout": 6, "rl_sft": 1, "rl_reward": 8, "rl_prompts": 29,
-                "fine_tune_on_heldout": False, "ties": "keep", "pairs": "all_distinct"}  # fmt: skip
-    parts = split(rows, settings, seed=1)
-    for name in ("heldout", "rl_reward", "rl_prompts"):
-        write_parquet(folder / f"{name}.parquet", parts[name], COLUMNS[name])
-    assert len(parts["rl_reward"]) % 8
-    return {path.stem: path for path in folder.iterdir()}
-
-
-def command(script: str, inputs: dict[str, Path], out: Path, engine: str, checkpoint_seconds: int = 600) -> list[str]:
-    """The arguments a rule would give."""
-    settings: dict[str, Any] = {
-        "model": "tiny", "seed": 5, "prompt": {**PROMPT, "markers": {"response": "Response:"}},
-        "compute": {"device": "cpu", "engine": engine, "gradient_checkpointing": False},
-    }  # fmt: skip
-    if script == "train_ppo":
-        block = {"epochs": 2, "global_batch_size": 8, "per_device_batch_size": 2, "updates_per_rollout": 2,
-                 "schedule": "cosine", "warmup_ratio": 0.1, "max_prompt_length": 100, "max_new_tokens": 12,
-                 "actor_learning_rate": 1e-3, "critic_learning_rate": 2e-3}  # fmt: skip
-        settings |= {"method": "ppo", "ppo": {**PPO, **block}}
-        models = ["--actor", str(inputs["actor"]), "--reward", str(inputs["reward"])]
-        data = ["--train", str(inputs["rl_prompts"])]
-    else:
-        settings |= {"method": "reward", "training": TRAINING, "loss": "last_token", "pairs": "all_distinct"}
-        models = ["--model", str(inputs["actor"])]
-        data = ["--train", str(inputs["rl_reward"]), "--heldout", str(inputs["heldout"])]
-    return [
-        "--settings", json.dumps(settings), *models, *data, "--scratch", str(out / "scratch"),
-        "--metrics", str(out / "metrics.csv"), "--output", str(out / "model"), "--log", str(out / "log.txt"),
-        "--checkpoint-seconds", str(checkpoint_seconds),
-    ]  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[Any]:
-    """Starts processes that have the libraries loaded already, each a copy of one that never did any work."""
-    os.environ |= {"PYTHONPATH": f"{ROOT}/scripts:{ROOT}/tests", "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["train_ppo", "train_reward"])
-    yield context
-    for process in multiprocessing.active_children():
-        process.kill()
-
-
-def call(script: str, arguments: list[str]) -> None:
-    """In a process of its own: what `python scripts/<script>.py <arguments>` does."""
-    sys.exit(importlib.import_module(script).main(arguments))
-
-
-def start(server: Any, script: str, inputs: dict[str, Path], out: Path, engine: str, checkpoint_seconds: int = 600) -> Any:
-    process = server.Process(target=call, args=(script, command(script, inputs, out, engine, checkpoint_seconds)))
-    process.start()
-    return process
-
-
-def finish(process: Any, out: Path, code: int = 0) -> None:
-    process.join(timeout=300)
-    assert process.exitcode == code, (out / "log.txt").read_text()[-3000:]
-
-
-def wait_for_new_checkpoint(process: Any, out: Path) -> None:
-    """Until one is there that was not when this was called; DeepSpeed's first use may compile for minutes."""
-    known, deadline = set(out.glob("scratch/*/checkpoint-*/complete.json")), time.monotonic() + 500
-    while not set(out.glob("scratch/*/checkpoint-*/complete.json")) - known:
-        assert process.is_alive(), "the run ended before its next checkpoint"
-        assert time.monotonic() < deadline
-        time.sleep(0.002)
-
-
-def interrupted(server: Any, script: str, inputs: dict[str, Path], out: Path, engine: str, kill: bool) -> None:
-    """A run that is killed, if so wished, then one that is asked to stop, then one that ends."""
-    if kill:
-        process = start(server, script, inputs, out, engine, checkpoint_seconds=0)
-        wait_for_new_checkpoint(process, out)
-        process.kill()
-        finish(process, out, -signal.SIGKILL)
-    process = start(server, script, inputs, out, engine, checkpoint_seconds=0)
-    wait_for_new_checkpoint(process, out)
-    process.terminate()
-    finish(process, out, 75)
-    assert "run the same command again to resume" in (out / "log.txt").read_text()
-    assert not (out / "model").exists()
-    finish(start(server, script, inputs, out, engine), out)
-    assert json.loads((out / "model/run.json").read_text())["resumed_from_step"] > 0
-    assert not list(out.glob("scratch/*/checkpoint-*"))
-
-
-def curve(out: Path) -> pd.DataFrame:
-    return pd.read_csv(out / "metrics.csv").drop(columns=TIMES, errors="ignore")
-
-
-def weights(out: Path) -> dict[str, torch.Tensor]:
-    return load_file(out / "model/model.safetensors")
-
-
-@pytest.fixture(scope="module", params=["train_ppo", "train_reward"])
-def script(request: pytest.FixtureRequest) -> str:
-    return request.param
-
-
-@pytest.fixture(scope="module")
-def whole(server: Any, script: str, inputs: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An uninterrupted run on plain torch."""
-    out = tmp_path_factory.mktemp(script)
-    finish(start(server, script, inputs, out, "torch"), out)
-    assert json.loads((out / "model/run.json").read_text())["resumed_from_step"] == 0
-    return out
-
-
-def test_a_killed_and_a_terminated_run_resume_bit_for_bit(server, script, inputs, whole: Path, tmp_path: Path):
-    interrupted(server, script, inputs, tmp_path, "torch", kill=True)
-    assert sha256_of_file(tmp_path / "model/model.safetensors") == sha256_of_file(whole / "model/model.safetensors")
-    pd.testing.assert_frame_equal(curve(tmp_path), curve(whole), check_exact=True)
-
-
-def test_deepspeed_zero3_on_one_rank_resumes_and_agrees_with_torch(server, script, inputs, whole, tmp_path: Path):
-    interrupted(server, script, inputs, tmp_path, "deepspeed", kill=False)
-    compare_engines(tmp_path, whole, processes=1)
-
-
-def test_deepspeed_zero3_on_two_ranks_agrees_with_torch(script, inputs, whole: Path, tmp_path: Path):
-    line = [sys.executable, "scripts/launch.py", "--gpus", "0", "--processes", "2", "--threads", "2"]
-    line += [f"scripts/{script}.py", *command(script, inputs, tmp_path, "deepspeed")]
-    done = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
-    assert done.returncode == 0, done.stderr + (tmp_path / "log.txt").read_text()[-3000:]
-    compare_engines(tmp_path, whole, processes=2)
-
-
-def compare_engines(out: Path, whole: Path, processes: int) -> None:
-    facts = json.loads((out / "model/run.json").read_text())
-    assert (facts["processes"], facts["engine"]) == (processes, "deepspeed-zero3")
-    found, expected = curve(out), curve(whole)
-    assert len(expected) >= 8
-    pd.testing.assert_frame_equal(found, expected, rtol=1e-4, atol=1e-4)
-    reference = weights(whole)
-    assert weights(out).keys() == reference.keys()
-    for name, weight in weights(out).items():
-        torch.testing.assert_close(weight, reference[name], rtol=0, atol=1e-4)

@@ -59,7 +59,7 @@ def test_gpu_rules_ask_for_their_partition_and_never_for_tasks(on_slurm: dict[st
     assert {"train_sft", "train_coh", "evaluate_task"} <= with_gpu.keys()
     for rule, asked in with_gpu.items():
         assert (asked["slurm_partition"], asked["gpu_model"]) == ("gpu", "a100"), rule
-        assert asked["gpu"] == ("8" if rule.startswith("train_") else "1"), rule
+        assert asked["gpu"] == ("8" if rule.startswith(("train_", "check_machine")) else "1"), rule
     for rule, asked in on_slurm.items():
         assert not {"tasks", "tasks_per_gpu", "ntasks"} & asked.keys(), rule
         assert rule in with_gpu or "gpu_model" not in asked, f"{rule} would be given a GPU"

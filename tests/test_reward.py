@@ -207,7 +207,9 @@ def train(
     """Train a reward model in this process, on plain torch."""
     tokenizer = load_tokenizer(folder)
     settings = {"seed": 5, "loss": loss, "training": {**TRAINING, **options}}
-    pairs = [encode_pairs(tokenizer, part, PROMPT, settings["training"]["max_length"]) for part in (train_rows, heldout)]
+    pairs = [
+        encode_pairs(tokenizer, part, PROMPT, settings["training"]["max_length"]) for part in (train_rows, heldout)
+    ]
     (tmp_path / "state").mkdir()
     initial_reward_model(folder, tmp_path / "initial", 5)
     objective = reward_objective(settings, tmp_path / "initial", tokenizer, "cpu", *pairs)
@@ -289,7 +291,9 @@ def test_a_step_completed_with_fillers_equals_plain_torch_on_the_real_pairs(
     assert curve["step"].tolist() == [1]
     assert curve["loss"].tolist() == pytest.approx([total.item()], abs=1e-5)
     assert curve["grad_norm"].tolist() == pytest.approx([norm.item()], rel=1e-4)
-    assert curve["num_tokens"].tolist() == [sum(len(encoded(tokenizer, r, s)) for r in five for s in ("chosen", "rejected"))]
+    assert curve["num_tokens"].tolist() == [
+        sum(len(encoded(tokenizer, r, s)) for r in five for s in ("chosen", "rejected"))
+    ]
     found, compared = dict(trained.model.named_parameters()), 0
     for name, parameter in model.named_parameters():
         # AdamW's first step is the gradient's sign: where that is rounding noise, so is the step.
@@ -304,7 +308,13 @@ def test_pairs_that_cannot_be_used_are_counted(model_folder: Path):
     tokenizer = load_tokenizer(model_folder)
     long = " ".join(["stone"] * 80)
     parts = [
-        {"id": "same when cut", "instruction": "Say it.", "input": "", "chosen": long + " yes", "rejected": long + " no"},
+        {
+            "id": "same when cut",
+            "instruction": "Say it.",
+            "input": "",
+            "chosen": long + " yes",
+            "rejected": long + " no",
+        },
         {"id": "no room", "instruction": long, "input": "", "chosen": "yes", "rejected": "no"},
         {"id": "cut", "instruction": "Say it.", "input": "", "chosen": "yes", "rejected": long},
         {"id": "markup", "instruction": "Say it.", "input": "", "chosen": "</s>", "rejected": "no"},

@@ -1,4 +1,4 @@
-"""Resumable checkpoints of a training job: when to write one, marked complete with hashes, the newest complete one used."""
+"""Resumable checkpoints of a training job: when one is written, how it is marked complete, which one is used."""
 
 import json
 import shutil

@@ -56,7 +56,9 @@ def read_manifest(config: Mapping[str, Any], results: Path) -> dict[str, Any] | 
     if any(source["kind"] != "file" for source in sources):
         return None
     share = config["instructions"]["max_rejected_share"]
-    return _local_manifest(*(source["path"] for source in sources), share, canonical_json(config["splits"]), config["seed"])
+    return _local_manifest(
+        *(source["path"] for source in sources), share, canonical_json(config["splits"]), config["seed"]
+    )
 
 
 @functools.cache
@@ -111,7 +113,9 @@ TEXTS = {
 }
 
 
-def sequences(config: Mapping[str, Any], method: str, limit: int, results: Path, assumed: Mapping[str, float]) -> Sequences:
+def sequences(
+    config: Mapping[str, Any], method: str, limit: int, results: Path, assumed: Mapping[str, float]
+) -> Sequences:
     """Count and lengths of a method's sequences.
 
     Args:

@@ -271,7 +271,9 @@ class Chooser:
 
     def __init__(self, decoding: Decoding, keys: Sequence[str], steps: int):
         self.decoding = decoding
-        self._noise = torch.stack([_uniform(decoding.seed, key, steps) for key in keys]) if decoding.temperature else None
+        self._noise = (
+            torch.stack([_uniform(decoding.seed, key, steps) for key in keys]) if decoding.temperature else None
+        )
 
     def __call__(
         self, logits: torch.Tensor, rows: Sequence[int], step: int

@@ -47,7 +47,7 @@ class Optimization:
 
 
 def without_dropout(model: PreTrainedModel) -> PreTrainedModel:
-    """Switch dropout off for good, so that every pass of PPO sees the same policy; the configuration keeps its values."""
+    """Switch dropout off, so that every pass of PPO sees the same policy; the configuration keeps its values."""
     for module in model.modules():
         if isinstance(module, torch.nn.Dropout):
             module.p = 0.0

@@ -98,7 +98,9 @@ def remedies(planner: Planner, job: JobPlan, room: float) -> list[str]:
     return [together] if together else []
 
 
-def memory_problems(planner: Planner, jobs: Sequence[JobPlan], room_of: Callable[[JobPlan], float | None]) -> list[Problem]:
+def memory_problems(
+    planner: Planner, jobs: Sequence[JobPlan], room_of: Callable[[JobPlan], float | None]
+) -> list[Problem]:
     """Jobs that need more memory than their device has.
 
     Args:

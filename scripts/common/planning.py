@@ -156,8 +156,8 @@ class Planner:
         return Device(self.gpu, gpus, self.assumed)
 
     def _deepspeed(self, device: Device) -> bool:
-        engine = self.config["compute"]["engine"]
-        return engine == "deepspeed" or (engine == "auto" and device.gpu is not None)
+        """Whether ZeRO-3 is planned for; on a CPU, where it serves tests, plain torch is."""
+        return device.gpu is not None and self.config["compute"]["engine"] != "torch"
 
     def _memory(
         self, device: Device, models: Sequence[Learnt], batch: int, length: int, accumulation: int, cache: float = 0.0
@@ -175,9 +175,9 @@ class Planner:
         ]  # fmt: skip
         activations = float(sum(step.kept for step in steps) + max(step.peak - step.kept for step in steps))
         if not deepspeed:
-            overhead = self.assumed["cpu_overhead_gb" if len(models) == 1 else "cpu_overhead_ppo_gb"] * 1e9
-            activations *= 1 + self.assumed["cpu_fragmentation"]
-            return torch_memory(models, activations, accumulation > 1, cache, overhead)
+            library = "reserved_gb" if gpu else "cpu_overhead_gb" if len(models) == 1 else "cpu_overhead_ppo_gb"
+            activations *= 1 + self.assumed["fragmentation" if gpu else "cpu_fragmentation"]
+            return torch_memory(models, activations, accumulation > 1, cache, self.assumed[library] * 1e9)
         zero = deepspeed_config(
             Engine("cuda", torch.bfloat16, True, device.count, 0), batch, accumulation, 1.0, compute["offload"]
         )
@@ -236,11 +236,12 @@ class Planner:
         accumulation = accumulation_steps(block["global_batch_size"], block["per_device_batch_size"], processes)
         steps = block["epochs"] * math.ceil(data.count / block["global_batch_size"])
         length = self._longest.get("ppo", data.longest + block["max_new_tokens"])
-        tokens = block["epochs"] * data.count * (data.mean + answer.mean)
+        mean = data.mean + answer.mean
+        tokens = block["epochs"] * data.count * mean
         checkpointing = self.config["compute"]["gradient_checkpointing"]
         updates = block["updates_per_rollout"]
-        learning = sum(training_flops(model.shape, length / 2, checkpointing) for model in models if model.trained)
-        looking = forward_flops(actor, length / 2) * 2 + forward_flops(scorer, length / 2)
+        learning = sum(training_flops(model.shape, mean, checkpointing) for model in models if model.trained)
+        looking = forward_flops(actor, mean) * 2 + forward_flops(scorer, mean)
         flops = tokens * (updates * learning + looking)
         width = self._weight_bytes(device)
         episodes = block["global_batch_size"] // processes
@@ -261,9 +262,9 @@ class Planner:
     ) -> JobPlan:  # fmt: skip
         """Put a training job together from what one optimizer step takes."""
         deepspeed = self._deepspeed(device)
-        exchanged = exchanged_bytes(models, device.count) if deepspeed and device.gpu else 0.0
-        whole = sum(BF16 * model.shape.parameters for model in models if model.whole) if deepspeed and device.gpu else 0
-        waiting = offload_seconds(models, device, micro_steps, self.config["compute"]["offload"]) if device.gpu else 0.0
+        exchanged = exchanged_bytes(models, device.count) if deepspeed else 0.0
+        whole = sum(BF16 * model.shape.parameters for model in models if model.whole) if deepspeed else 0
+        waiting = offload_seconds(models, device, micro_steps, self.config["compute"]["offload"]) if deepspeed else 0.0
         step = {
             link: None if rate is None
             else max(computing, (micro_steps * exchanged + whole) / rate) + generation + waiting
@@ -343,16 +344,27 @@ class Planner:
         )  # fmt: skip
 
 
-def model_bytes(planner: Planner) -> float:
-    """Disk of downloads and prepared models, in the type they are published in (fp16; fp32 for small models)."""
+@dataclass(frozen=True)
+class DiskPlan:
+    """Bytes on disk at most, with one training job at a time."""
+
+    base_models: float
+    trained_models: float
+    resumable_state: float
+
+    @property
+    def total(self) -> float:
+        return self.base_models + self.trained_models + self.resumable_state
+
+
+def disk_bytes(planner: Planner, jobs: Sequence[JobPlan]) -> DiskPlan:
+    """Downloads and prepared models (fp16 on the hub, fp32 for small models), trained models, resumable state."""
     config = planner.config
+    per_weight = {"hub": 2 * BF16, "local": BF16, "wheel": FP32 + 1, "random": FP32}
     names = {*config["table3"]["models"], *config["rl"].values()}
-    total = 0.0
-    for name in names:
-        kind = config["models"][name]["source"]["kind"]
-        count = planner.shape(name).parameters
-        total += count * {"hub": 2 * BF16, "local": BF16, "wheel": FP32 + 1, "random": FP32}[kind]
-    return total
+    base = sum(planner.shape(name).parameters * per_weight[config["models"][name]["source"]["kind"]] for name in names)
+    trained, scratch = sum(job.count * job.disk for job in jobs), max(job.scratch for job in jobs)
+    return DiskPlan(float(base), trained, scratch)
 
 
 def needed_lead(job: JobPlan, assumed: Mapping[str, float]) -> float:

@@ -59,7 +59,9 @@ def sample_episodes(
         decoding: how to sample.
     """
     requests = [Request(f"{occasion}/{prompt.id}", prompt.tokens, []) for prompt in prompts]
-    outcomes = {key: outcome for batch in generator.run(requests, max_new_tokens, decoding) for key, outcome in batch.items()}
+    outcomes = {
+        key: outcome for batch in generator.run(requests, max_new_tokens, decoding) for key, outcome in batch.items()
+    }
     found = [outcomes[request.key] for request in requests]
     return [
         Episode(prompt.tokens, outcome.tokens, outcome.logprobs, outcome.finish)

@@ -88,9 +88,7 @@ def supervised_objective(
     return Objective(
         arguments_class=functools.partial(SFTConfig, dataset_kwargs={"skip_prepare_dataset": True}),
         load=functools.partial(load_model, model),
-        trainer=functools.partial(
-            SortedBatchTrainer, data_collator=DataCollatorForLanguageModeling(pad_token_id=pad)
-        ),
+        trainer=functools.partial(SortedBatchTrainer, data_collator=DataCollatorForLanguageModeling(pad_token_id=pad)),
         rows=[_row(sequence) for sequence in train.sequences],
         filler={"input_ids": [eos, eos], "labels": [IGNORED, IGNORED]},
         length=lambda row: len(row["input_ids"]),

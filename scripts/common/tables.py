@@ -50,11 +50,13 @@ def escape_latex(text: str) -> str:
 
 
 def escape_markdown(text: str) -> str:
-    """Text that Markdown (with HTML) prints as it is, inside a table cell."""
+    """Text that Markdown (with HTML, and GitHub's formulas and struck-out text) prints as it is, in a table cell."""
     escaped = html.escape(text, quote=False)
-    for char in "\\`*_[]|":
+    for char in "\\`*_[]|$~":
         escaped = escaped.replace(char, "\\" + char)
-    return escaped.replace("\n", "<br>")
+    for line_end in ("\r\n", "\r", "\n"):
+        escaped = escaped.replace(line_end, "<br>")
+    return escaped
 
 
 def _full_header(table: Table) -> list[str]:

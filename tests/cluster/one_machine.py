@@ -19,7 +19,7 @@ RUN = ["--workflow-profile", "profiles/slurm", "--configfile", "config/smoke.yam
 # What a real cluster leaves as it is: status from squeue, since this one keeps no accounts, asked at once; no waiting
 # for a shared file system; few jobs at a time, since the node has fewer cores than it claims.
 HERE = ["--slurm-status-command", "squeue", "--slurm-init-seconds-before-status-checks", "1", "--latency-wait", "5",
-        "--jobs", "3", "--slurm-keep-successful-logs"]  # fmt: skip
+        "--jobs", "6", "--slurm-keep-successful-logs"]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -109,11 +109,16 @@ class Cluster:
         found = [parse_job(line) for line in lines if line.startswith("JobId=")]
         return sorted((job for job in found if job.number > since), key=lambda job: job.number)
 
-    def start(self, project: Path, *targets: str) -> subprocess.Popen[str]:
-        """Snakemake with the profile of the project; its output goes to one pipe."""
+    @contextmanager
+    def snakemake(self, project: Path, *targets: str) -> Iterator[subprocess.Popen[str]]:
+        """A run with the project's profile, all of its output in one pipe."""
         command = [sys.executable, "-m", "snakemake", *targets, *RUN, *HERE]
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
-        return subprocess.Popen(command, cwd=project, env=self.environment, text=True, **pipes)
+        with subprocess.Popen(command, cwd=project, env=self.environment, text=True, **pipes) as process:
+            try:
+                yield process
+            finally:
+                process.kill()
 
 
 def why_not() -> str | None:
@@ -148,32 +153,43 @@ def running_cluster(directory: Path) -> Iterator[Cluster]:
         subprocess.run([TOOL, "stop", directory], env=environment, timeout=180, check=True)
 
 
-class Writers(threading.Thread):
-    """Watches which SLURM jobs have a process of `script` in `project`: when each was first and last seen."""
+@dataclass
+class Seen:
+    """When a SLURM job's process was first and last seen, in seconds of the monotonic clock."""
 
-    def __init__(self, script: str, project: Path):
-        super().__init__(daemon=True)
-        self._script, self._project = script.encode(), project
-        self._done = threading.Event()
-        self.seen: dict[str, tuple[float, float]] = {}
+    first: float
+    last: float
 
-    def run(self) -> None:
-        while not self._done.wait(0.05):
-            for job in filter(None, map(self._job_of, Path("/proc").glob("[0-9]*"))):
-                first, _ = self.seen.get(job, (time.monotonic(), 0.0))
-                self.seen[job] = (first, time.monotonic())
 
-    def _job_of(self, process: Path) -> str | None:
-        """The SLURM job a process writes for, or None when it is no such process."""
-        try:
-            words = (process / "cmdline").read_bytes().split(b"\0")
-            if len(words) < 2 or words[1] != self._script or (process / "cwd").readlink() != self._project:
-                return None
-            variables = (process / "environ").read_bytes().split(b"\0")
-        except OSError:  # it has ended
+@contextmanager
+def watch_writers(script: str, project: Path) -> Iterator[dict[str, Seen]]:
+    """Look 20 times a second which SLURM jobs, by number, have a process of `script` in `project`."""
+    seen: dict[str, Seen] = {}
+    done = threading.Event()
+
+    def watch() -> None:
+        while not done.wait(0.05):
+            now = time.monotonic()
+            for process in Path("/proc").glob("[0-9]*"):
+                if job := _slurm_job(process, script, project):
+                    seen.setdefault(job, Seen(now, now)).last = now
+
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+    try:
+        yield seen
+    finally:
+        done.set()
+        watcher.join()
+
+
+def _slurm_job(process: Path, script: str, project: Path) -> str | None:
+    """The job a process of `script` belongs to, or None when it is no such process."""
+    try:
+        words = (process / "cmdline").read_bytes().split(b"\0")
+        if len(words) < 2 or words[1] != script.encode() or (process / "cwd").readlink() != project:
             return None
-        return next((word[13:].decode() for word in variables if word.startswith(b"SLURM_JOB_ID=")), "no job")
-
-    def stop(self) -> None:
-        self._done.set()
-        self.join()
+        variables = dict(line.partition(b"=")[::2] for line in (process / "environ").read_bytes().split(b"\0"))
+    except OSError:  # it has ended
+        return None
+    return variables.get(b"SLURM_JOB_ID", b"none").decode()

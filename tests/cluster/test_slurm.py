@@ -12,8 +12,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
-from one_machine import Cluster, Job, Request, Writers, running_cluster, why_not
+from one_machine import TOOL, Cluster, Job, Request, running_cluster, watch_writers, why_not
 
+from common.errors import EXIT_MACHINE
 from test_workflow import copy_project
 
 RESULTS = Path("results/cluster")
@@ -21,7 +22,7 @@ RESULTS = Path("results/cluster")
 TRAINING = Request("gpu", gpus=2, cpus=1, memory_mb=240_000, minutes=1440)
 EVALUATION = Request("gpu", gpus=1, cpus=1, memory_mb=64_000, minutes=480)
 DATA = Request("cpu", gpus=0, cpus=1, memory_mb=8_000, minutes=60)
-# What each rule asks SLURM for; a rule that is in neither list fails the test.
+# What each rule asks SLURM for; a submitted rule that is not listed fails the test.
 REQUESTS = {
     "prepare_model": Request("cpu", gpus=0, cpus=1, memory_mb=64_000, minutes=120),
     "prepare_instructions": DATA,
@@ -40,7 +41,7 @@ REQUESTS = {
 # Jobs that are cancelled half-way, and what each makes.
 CANCELLED = {"train_sft": "models/tiny-llama/sft", "train_ppo": "models/tiny-opt-actor/ppo"}
 
-pytestmark = pytest.mark.timeout(1500)
+pytestmark = pytest.mark.timeout(2000)
 
 
 @pytest.fixture(scope="module")
@@ -50,8 +51,24 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
         if os.environ.get("REQUIRE_SLURM") == "1":
             pytest.fail(f"REQUIRE_SLURM=1, but {reason}")
         pytest.skip(reason)
+    before = own_configuration()
     with running_cluster(tmp_path_factory.mktemp("slurm") / "one") as cluster:
         yield cluster
+    assert own_configuration() == before
+
+
+def own_configuration() -> dict[Path, bytes]:
+    """The machine's own SLURM configuration, which no test may touch."""
+    return {path: path.read_bytes() for path in Path("/etc/slurm").rglob("*") if path.is_file()}
+
+
+def test_no_cluster_is_started_where_a_controller_answers(cluster: Cluster, tmp_path: Path) -> None:
+    command = [str(TOOL), "start", str(tmp_path / "second")]
+    done = subprocess.run(command, env=cluster.environment, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == EXIT_MACHINE
+    assert "error: a SLURM controller answers on this machine" in done.stderr
+    assert not (tmp_path / "second").exists()
+    assert "idle" in cluster.command("sinfo", "--noheader")
 
 
 @dataclass(frozen=True)
@@ -66,19 +83,14 @@ class Run:
 @pytest.fixture(scope="module")
 def whole(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Run:
     project = copy_project(tmp_path_factory.mktemp("cluster") / "project")
-    start = time.monotonic()
-    output = finish(cluster.start(project), project)
-    jobs = cluster.jobs()
-    print(f"{len(jobs)} jobs through SLURM in {time.monotonic() - start:.0f} s")
-    return Run(project, output, jobs)
+    with cluster.snakemake(project) as process:
+        output = finish(process, project)
+    return Run(project, output, cluster.jobs())
 
 
 def finish(process: subprocess.Popen[str], project: Path) -> str:
     """Wait for a run that must succeed; its output."""
-    try:
-        output, _ = process.communicate(timeout=1200)
-    finally:
-        process.kill()
+    output, _ = process.communicate(timeout=1800)
     logs = "\n".join(path.read_text(errors="replace")[-3000:] for path in failed_logs(project, output))
     assert process.returncode == 0, output[-6000:] + logs
     return output
@@ -90,10 +102,9 @@ def failed_logs(project: Path, output: str) -> list[Path]:
 
 
 def rule_of(job: Job) -> str:
-    """The rule a job was submitted for; the longest name that fits, since one may begin like another."""
     named = [rule for rule in REQUESTS if job.is_of(rule)]
     assert named, f"REQUESTS names no rule for {job.comment}: add what it must ask for"
-    return max(named, key=len)
+    return named[0]
 
 
 def test_each_job_asked_for_what_its_rule_should(whole: Run) -> None:
@@ -121,7 +132,8 @@ def test_downloads_and_tables_stay_on_the_login_node(whole: Run) -> None:
 
 
 def test_a_second_run_submits_nothing(whole: Run, cluster: Cluster) -> None:
-    output = finish(cluster.start(whole.project), whole.project)
+    with cluster.snakemake(whole.project) as process:
+        output = finish(process, whole.project)
     assert "Nothing to be done" in output
     assert len(cluster.jobs()) == len(whole.jobs)
 
@@ -137,13 +149,10 @@ def test_a_cancelled_training_resumes_to_the_weights_of_an_uncancelled_one(
     shutil.rmtree(project / target)
     last = cluster.jobs()[-1].number
 
-    writers = Writers(f"scripts/{rule}.py", project)
-    writers.start()
-    process = cluster.start(project, str(target))
-    first = wait_for_checkpoint(process, project, rule, cluster, last)
-    cluster.command("scancel", str(first.number))
-    output = finish(process, project)
-    writers.stop()
+    with watch_writers(f"scripts/{rule}.py", project) as writers, cluster.snakemake(project, str(target)) as process:
+        first = wait_for_checkpoint(process, project, rule, cluster, last)
+        cluster.command("scancel", str(first.number))
+        output = finish(process, project)
 
     cancelled, rerun = [job for job in cluster.jobs(since=last) if job.is_of(rule)]
     assert (cancelled.number, cancelled.state, rerun.state) == (first.number, "CANCELLED", "COMPLETED")
@@ -155,8 +164,8 @@ def test_a_cancelled_training_resumes_to_the_weights_of_an_uncancelled_one(
     assert f"resuming from checkpoint-{record['resumed_from_step']}" in slurm_log(project, rerun)
     assert record["weights_sha256"] == uncancelled["weights_sha256"]
 
-    assert writers.seen.keys() == {str(cancelled.number), str(rerun.number)}
-    assert writers.seen[str(cancelled.number)][1] < writers.seen[str(rerun.number)][0]
+    assert writers.keys() == {str(cancelled.number), str(rerun.number)}
+    assert writers[str(cancelled.number)].last < writers[str(rerun.number)].first
     assert "another process still writes here" not in output + slurm_log(project, rerun)
 
 

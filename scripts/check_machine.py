@@ -1,0 +1,120 @@
+"""Before a long run: GPUs, memory, disk, bf16, library versions, write access and downloads, all problems at once."""
+
+import argparse
+import dataclasses
+import os
+import shutil
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from common.console import Console, argument_parser, run_entry_point
+from common.download_checks import check_downloads
+from common.errors import EXIT_MACHINE, UserError
+from common.files import write_json
+from common.hardware import load_assumptions, load_gpu
+from common.machine_checks import (
+    GB,
+    ROOT,
+    Finding,
+    GpuState,
+    assigned,
+    available_memory,
+    check_disk,
+    check_gpus,
+    check_memory,
+    check_versions,
+    check_writing,
+    existing_parent,
+    gpu_states,
+    read_pins,
+)
+from common.plan_advice import memory_problems
+from common.planning import JobPlan, Planner, disk_bytes
+from common.provenance import Provenance
+from launch import assigned_devices
+
+
+def visible_gpus() -> list[GpuState]:
+    """GPUs this job may use: those a scheduler assigned, or all."""
+    value = os.environ.get("CUDA_VISIBLE_DEVICES")
+    return assigned(gpu_states(), None if value is None else assigned_devices(value))
+
+
+def planned_jobs(config: Mapping[str, Any], gpus: int, results: Path) -> tuple[Planner, list[JobPlan]]:
+    """The plan for as many GPUs as training jobs ask for here."""
+    there = {**config, "compute": {**config["compute"], "gpus": gpus}}
+    assumed = {name: entry.value for name, entry in load_assumptions().items()}
+    planner = Planner(there, load_gpu(config["compute"]["gpu_type"]), assumed, results)
+    return planner, list(planner.jobs())
+
+
+def check_plan(planner: Planner, jobs: list[JobPlan], states: list[GpuState], results: Path) -> list[Finding]:
+    """What the plan asks of this machine: memory of GPUs and CPU, disk."""
+    found = []
+    if states:
+        smallest = min(state.total for state in states)
+        for problem in memory_problems(planner, jobs, lambda job: smallest if job.gpus else None):
+            found.append(Finding(problem.what, problem.where, "; or ".join(problem.remedies)))
+        planned = planner.gpu.memory_gb * GB
+        if abs(smallest - planned) > 0.1 * planned:
+            what = f"the plan is for {planner.gpu.label}, this is {states[0].name} with {smallest / GB:.1f} GB"
+            found.append(Finding(what, "compute.gpu_type", "name the type for better estimates", blocks=False))
+    hungriest = max(jobs, key=cpu_memory)
+    found += check_memory(available_memory(), cpu_memory(hungriest), hungriest.name)
+    return found + check_disk(results, disk_bytes(planner, jobs).total)
+
+
+def cpu_memory(job: JobPlan) -> float:
+    """Bytes of CPU memory a job needs."""
+    return job.memory.host if job.gpus else job.memory.total
+
+
+def work(arguments: argparse.Namespace, console: Console) -> None:
+    config, results = arguments.settings["config"], arguments.results
+    gpus = 0 if config["compute"]["device"] == "cpu" else arguments.gpus
+    provenance = Provenance("check_machine.py", arguments.settings)
+    states = visible_gpus() if gpus else []
+    needed = 0.0
+    try:
+        planner, jobs = planned_jobs(config, gpus, results)
+        needed = max((job.memory.total for job in jobs if job.gpus), default=0.0)
+        found = check_plan(planner, jobs, states, results)
+    except UserError as error:
+        found = [Finding(error.what, error.where, error.remedy)]
+    found += check_gpus(states, gpus, needed, torch.version.cuda)
+    found += check_writing([results / "scratch", results / "logs", arguments.output.parent])
+    found += check_versions(read_pins(ROOT / "requirements.lock", ROOT / "envs" / "train.yaml"))
+    found += check_downloads(config, results)
+    problems = [finding for finding in found if finding.blocks]
+    for finding in sorted(found, key=lambda finding: finding.blocks):
+        console.write(f"{finding}\n")
+    facts = {
+        "passed": not problems,
+        "findings": [dataclasses.asdict(finding) for finding in found],
+        "gpus": [dataclasses.asdict(state) for state in states],
+        "cpu_memory_bytes": available_memory(),
+        "disk_free_bytes": shutil.disk_usage(existing_parent(results)).free,
+        "provenance": provenance.record(),
+    }
+    if problems:
+        console.say(f"{len(problems)} problems, {len(found) - len(problems)} notes")
+        remedy = "mend all of the above, then run `make preflight` again"
+        raise UserError(f"this machine is not ready for the run: {len(problems)} problems", "", remedy, EXIT_MACHINE)
+    write_json(arguments.output, facts)
+    console.say(f"this machine is ready for the run ({len(found)} notes)")
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argument_parser(__doc__ or "")
+    parser.add_argument("--gpus", type=int, required=True, help="GPUs a training job asks for")
+    parser.add_argument("--results", type=Path, required=True, help="directory of the preset's results")
+    parser.add_argument("--output", type=Path, required=True, help="JSON file of what was found")
+    return run_entry_point(parser, work, argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
