@@ -54,8 +54,10 @@ def work(arguments: argparse.Namespace, console: Console) -> None:
             source = f"models/{column}/run.json"
             cells.append([f"table2/{row}/{column}", "table2", row, column, value or "-", None, None, source])
     labels = settings["labels"]
-    notes = [f"Actor: {labels['actor']}; reward model and critic: {labels['reward']}. In stage 3 the first learning rate "
-             "is the actor's, the second the critic's."]  # fmt: skip
+    notes = [
+        f"Actor: {labels['actor']}; reward model and critic: {labels['reward']}. In stage 3 the first learning "
+        "rate is the actor's, the second the critic's."
+    ]
     if blocks["ppo"]["updates_per_rollout"] == 1:
         notes.append(
             "Each rollout is used for one update, so the policy's ratio is 1 and the clip range binds nothing."
