@@ -108,6 +108,7 @@ def training_frame(
         inputs={name: sha256_of_file(path) for name, path in data.items()},
         weights={name: weights_hash(directory) for name, directory in models.items()},
         code=script_digest(script),
+        engine=engine.facts(),
     )
     frame = Frame(
         settings, engine, load_tokenizer(next(iter(models.values()))), PromptFormat.from_settings(settings["prompt"]),

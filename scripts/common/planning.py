@@ -114,8 +114,10 @@ class Planner:
         self._shapes: dict[tuple[str, str], ModelShape] = {}
 
     def changed(self, config: Mapping[str, Any]) -> "Planner":
-        """The same for another configuration."""
-        return Planner(config, self.gpu, self.assumed, self.results, self._gpus, self._longest)
+        """The same for other settings of the same models."""
+        other = Planner(config, self.gpu, self.assumed, self.results, self._gpus, self._longest)
+        other._shapes = self._shapes
+        return other
 
     def jobs(self) -> Iterator[JobPlan]:
         """Every kind of job that trains or answers, in the order of the workflow."""

@@ -361,7 +361,7 @@ def run_ppo(
         "episodes": int(sum(row["episodes"] for row in rows)),
         "response_tokens": round(sum(row["response_tokens"] * row["episodes"] for row in rows)),
         "empty_responses": round(sum(row["empty"] * row["episodes"] for row in rows)),
-        "largest_sampling_mismatch": max(row["sampling_mismatch"] for row in rows),
+        "largest_mean_mismatch": max(row["sampling_mismatch"] for row in rows),
         "first_steps": _mean_of(rows[: max(1, len(rows) // 5)]),
         "last_steps": _mean_of(rows[-max(1, len(rows) // 5) :]),
     }
