@@ -32,7 +32,7 @@ from common.machine_checks import (
     read_pins,
     used_bytes,
 )
-from common.settings import machine_settings
+from common.machine_settings import machine_settings
 from conftest import ROOT
 
 A100 = GpuState("0", "GPU-aa00", "NVIDIA A100-SXM4-40GB", 42.4e9, 42.0e9, 8.0)

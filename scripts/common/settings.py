@@ -185,13 +185,6 @@ def human_eval_settings(config: Mapping[str, Any]) -> dict[str, Any]:
     return {"seed": config["seed"], "examples": config["human_eval"]["examples"]}
 
 
-def machine_settings(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Everything that decides what a machine must have."""
-    parts = ("seed", "compute", "models", "instructions", "splits", "methods", "tasks", "evaluation", "table3",
-             "marker_table", "rl", "table4")  # fmt: skip
-    return {"config": {part: config[part] for part in parts}}
-
-
 def readme_settings(config: Mapping[str, Any]) -> dict[str, Any]:
     models = config["table3"]["models"]
     return {
