@@ -1,6 +1,7 @@
 """What check_machine depends on: everything a plan is made of.
 
-Apart from `settings`, since it decides no result: devices and unused keys may change it. Loaded while the DAG is planned.
+Apart from `settings`, since it decides no result: devices and unused keys may change it. Loaded while the DAG is
+planned.
 """
 
 from collections.abc import Mapping
