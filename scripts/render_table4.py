@@ -34,7 +34,7 @@ def read_samples(files: list[Path]) -> Samples:
     return samples
 
 
-def reward_comparison(samples: Samples) -> dict[str, float]:
+def reward_comparison(samples: Samples) -> dict[str, Any]:
     """Mean held-out reward of both stages and the paired difference with a bootstrap interval over prompts."""
     first, third = (
         np.array([row["reward"] for row in samples[method] if row["source"] == "heldout"])
@@ -43,7 +43,7 @@ def reward_comparison(samples: Samples) -> dict[str, float]:
     difference = third - first
     low, high = bootstrap_interval(difference, SEED)
     spread = {
-        name: float(values.std(ddof=1) / np.sqrt(len(values)))
+        name: float(values.std(ddof=1) / np.sqrt(len(values))) if len(values) > 1 else None
         for name, values in (("rl_sft", first), ("ppo", third), ("difference", difference))
     }
     return {
@@ -93,7 +93,7 @@ def work(arguments: argparse.Namespace, console: Console) -> None:
     source = f"samples/{settings['actor']}/rl_sft.parquet;samples/{settings['actor']}/ppo.parquet"
     cells: list[list[object]] = [
         [f"table4/{settings['actor']}/{name}", "table4", settings["actor"], name, f"{means[name]:.4f}",
-         f"{means[f'{name}_stderr']:.4f}", means["n"], source]
+         None if means[f"{name}_stderr"] is None else f"{means[f'{name}_stderr']:.4f}", means["n"], source]
         for name in ("rl_sft", "ppo", "difference")
     ]  # fmt: skip
     cells.append([f"table4/{settings['reward']}/pair_accuracy", "table4", settings["reward"], "pair_accuracy",

@@ -2,6 +2,7 @@
 
 import argparse
 import functools
+import math
 import sys
 from pathlib import Path
 from typing import Any
@@ -48,7 +49,7 @@ def build_models(frame: Frame, arguments: argparse.Namespace, steps: int) -> PPO
     accumulation = accumulation_steps(block["global_batch_size"], block["per_device_batch_size"], engine.processes)
     actor, critic = (
         Optimization(
-            block[f"{role}_learning_rate"], block["schedule"], round(block["warmup_ratio"] * steps), steps,
+            block[f"{role}_learning_rate"], block["schedule"], math.ceil(block["warmup_ratio"] * steps), steps,
             tuple(block["betas"]), block["max_grad_norm"], block["per_device_batch_size"], accumulation,
             arguments.offload, compute["gradient_checkpointing"],
         )

@@ -26,7 +26,8 @@ import json, os, sys
 names = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_PORT", "CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER",
          "OMP_NUM_THREADS", "MALLOC_TRIM_THRESHOLD_")
 facts = {name: os.environ.get(name) for name in names}
-print(json.dumps({**facts, "pid": os.getpid(), "arguments": sys.argv[1:]}), flush=True)
+line = json.dumps({**facts, "pid": os.getpid(), "arguments": sys.argv[1:]}) + "\\n"
+os.write(1, line.encode())  # at once, since processes share the pipe
 """
 
 STOPS_ON_REQUEST = """

@@ -134,6 +134,13 @@ def test_latex_paragraph_breaks_do_not_end_the_caption() -> None:
     assert "\n\n" not in caption
 
 
+def test_latex_columns_of_long_texts_share_the_width_of_the_page() -> None:
+    rows = [["x", "a " * 100, "b " * 200], ["y", "", ""]]
+    text = to_latex(Table("A caption", ["n", "first", "second"], rows))
+    assert r"\begin{tabular}{lp{0.40\linewidth}p{0.40\linewidth}}" in text
+    assert r"\begin{tabular}{ll}" in to_latex(Table("A caption", ["n", "m"], [["x", "y"]]))
+
+
 def test_latex_writes_ranges_and_signs_in_its_own_way() -> None:
     assert escape_latex("60\u201370 \u00b1 2") == r"60--70 $\pm$ 2"
 

@@ -51,7 +51,9 @@ def start_engine(compute: Mapping[str, Any]) -> Engine:
                         "set `engine: deepspeed`, or start one process", EXIT_MACHINE)  # fmt: skip
     if deepspeed:
         _join(gpu)
-    return Engine("cuda" if gpu else "cpu", default_dtype(gpu), deepspeed, processes, int(os.environ.get("RANK", "0")))
+    # Half precision needs fp32 master weights, which only DeepSpeed keeps here.
+    dtype = default_dtype(gpu and deepspeed)
+    return Engine("cuda" if gpu else "cpu", dtype, deepspeed, processes, int(os.environ.get("RANK", "0")))
 
 
 def _join(gpu: bool) -> None:

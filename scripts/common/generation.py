@@ -125,7 +125,8 @@ class Generator:
             if self._context is not None and longest > self._context:
                 tokens = len(request.prompt)
                 what = f"a prompt of {tokens} tokens and its answer exceed the model's {self._context} positions"
-                raise UserError(what, f"item {request.key}", "use fewer `shots`, or a model with a longer context")
+                remedy = "shorten it (fewer `shots`, a smaller `max_prompt_length`), or a model with more positions"
+                raise UserError(what, f"item {request.key}", remedy)
 
     def _batches(self, ordered: Sequence[Request], prefix: int, max_new_tokens: int) -> Iterator[list[Request]]:
         start = 0

@@ -150,6 +150,8 @@ class ZeroLearner:
 
     def step(self) -> float:
         self._engine.step()
+        if not self._engine.was_step_applied():
+            return 0.0  # fp16 overflowed; DeepSpeed has lowered the loss scale and left the weights alone
         norm = self._engine.get_global_grad_norm()
         return float(norm) if norm is not None else float("nan")
 
@@ -212,7 +214,7 @@ def build_learner(
         config["zero_optimization"].pop("offload_optimizer", None)
     # transformers parts the weights over the processes while loading as long as this object lives.
     partition = HfDeepSpeedConfig(config) if engine.deepspeed else None
-    model = without_dropout(load(engine.dtype if engine.deepspeed else torch.float32))
+    model = without_dropout(load(engine.dtype))
     del partition
     if not trained:
         model.requires_grad_(False).eval()

@@ -52,6 +52,9 @@ class Frame:
         tokenizer: of the model it starts from.
         prompt: how prompts are written.
         state: directory for resumable state, keyed by all the run depends on.
+        provenance: begun with the job.
+        inputs: files the result depends on, by name.
+        output: model directory to write.
     """
 
     settings: dict[str, Any]

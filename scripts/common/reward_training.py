@@ -117,10 +117,8 @@ class PairTrainer(LastingTokenCount, RewardTrainer):
         losses, margins = pair_losses(token_scores(model, ids, mask), ids, mask, self._pair_loss)
         # Gradients are averaged over the processes afterwards, hence the factor.
         loss = (losses * real).sum() / num_items_in_batch * self.accelerator.num_processes
-        right, pairs, tokens = (
-            self.accelerator.gather(value.float()).sum().item()
-            for value in ((margins > 0)[real].sum(), real.sum(), (mask.sum(dim=1) * real.repeat(2)).sum())
-        )
+        counts = torch.stack([(margins > 0)[real].sum(), real.sum(), (mask.sum(dim=1) * real.repeat(2)).sum()])
+        right, pairs, tokens = self.accelerator.reduce(counts, "sum").tolist()
         if pairs:
             self._metrics["train"]["accuracy"].append(right / pairs)
         self._total_train_tokens += int(tokens)

@@ -43,6 +43,9 @@ _LATEX = {
 }  # fmt: skip
 
 
+_LONG = 60  # characters that no longer fit beside other columns
+
+
 def escape_latex(text: str) -> str:
     """Text that LaTeX prints as it is, blank lines apart: they would end a caption."""
     lines = [line for line in text.splitlines() if line.strip()]
@@ -78,6 +81,14 @@ def to_markdown(table: Table) -> str:
     return f"**{escape_markdown(table.caption)}**\n\n{body}\n{notes}\n"
 
 
+def _latex_columns(table: Table) -> str:
+    """Column types: as wide as their text, or sharing the page's width where a text is long."""
+    longest = [max(map(len, column)) for column in zip(table.header, *table.rows, strict=True)]
+    wide = sum(length > _LONG for length in longest)
+    width = rf"p{{{0.8 / wide:.2f}\linewidth}}" if wide else ""
+    return "".join(width if length > _LONG else "l" for length in longest)
+
+
 def to_latex(table: Table) -> str:
     def line(cells: Sequence[str]) -> str:
         return " & ".join(cells) + r" \\"
@@ -96,7 +107,7 @@ def to_latex(table: Table) -> str:
     notes = [rf"\par\footnotesize {escape_latex(note)}" for note in table.notes]
     lines = [
         r"\begin{table}", r"\centering", rf"\caption{{{escape_latex(table.caption)}}}",
-        rf"\begin{{tabular}}{{{'l' * len(table.header)}}}", r"\toprule", *head, r"\midrule", *rows, r"\bottomrule",
+        rf"\begin{{tabular}}{{{_latex_columns(table)}}}", r"\toprule", *head, r"\midrule", *rows, r"\bottomrule",
         r"\end{tabular}", *notes, r"\end{table}",
     ]  # fmt: skip
     return "\n".join(lines) + "\n"

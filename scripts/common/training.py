@@ -238,7 +238,7 @@ def run_training(
         Resumable: on SIGTERM, after a checkpoint.
     """
     arguments = _arguments(job, engine, objective.arguments_class)
-    model = objective.load(torch.float32 if not engine.deepspeed else engine.dtype)
+    model = objective.load(engine.dtype)
     examples, global_batch = len(objective.rows), job.training["global_batch_size"]
     rows = [*objective.rows, *[objective.filler] * filler_count(examples, global_batch)]
     sampler = GlobalBatchSampler([objective.length(row) for row in rows], examples, global_batch, job.seed)
