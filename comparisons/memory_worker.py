@@ -15,12 +15,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "scripts"))
 
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification
-
-
-def peak_bytes() -> int:
-    """The largest resident set of this process so far."""
-    lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
-    return 1024 * next(int(line.split()[1]) for line in lines if line.startswith("VmHWM"))
+from workers import peak_bytes
 
 
 def main() -> int:

@@ -3,9 +3,6 @@
 Runs in the peer's own environment, so it uses nothing of this package.
 """
 
-import argparse
-import contextlib
-import json
 import sys
 import tempfile
 import time
@@ -23,6 +20,7 @@ from transformers import (
     TrainerCallback,
 )
 from trl.experimental.ppo import PPOConfig, PPOTrainer
+from workers import peak_bytes, run_side
 
 
 class Clock(TrainerCallback):
@@ -33,24 +31,6 @@ class Clock(TrainerCallback):
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         self.moments.append(time.perf_counter())
-
-
-def peak_bytes() -> int:
-    """Largest resident memory of this process so far."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return int(next(line for line in lines if line.startswith("VmHWM")).split()[1]) * 1024
-
-
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--work", type=Path, required=True)
-    parser.add_argument("--model", type=Path, required=True)
-    parser.add_argument("--reward", type=Path, required=True)
-    options = parser.parse_args()
-    with contextlib.redirect_stdout(sys.stderr):
-        result = measure(json.loads(options.work.read_text()), options.model, options.reward)
-    print(json.dumps(result))
-    return 0
 
 
 def measure(work: dict[str, Any], model_folder: Path, reward_folder: Path) -> dict[str, Any]:
@@ -83,4 +63,4 @@ def measure(work: dict[str, Any], model_folder: Path, reward_folder: Path) -> di
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_side(__doc__ or "", measure))

@@ -1,9 +1,6 @@
 """Our side of comparisons/ppo.py: trains some steps and prints episodes a second and peak memory."""
 
-import argparse
-import contextlib
 import functools
-import json
 import sys
 import time
 from pathlib import Path
@@ -12,6 +9,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "scripts"))
 
 import torch
+from workers import peak_bytes, run_side
 
 from common.engine import Engine
 from common.learners import Optimization, build_learner
@@ -22,24 +20,6 @@ from common.rollouts import Prompt
 from train_ppo import load_actor
 
 MICRO_BATCH = 4
-
-
-def peak_bytes() -> int:
-    """Largest resident memory of this process so far."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return int(next(line for line in lines if line.startswith("VmHWM")).split()[1]) * 1024
-
-
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--work", type=Path, required=True)
-    parser.add_argument("--model", type=Path, required=True)
-    parser.add_argument("--reward", type=Path, required=True)
-    options = parser.parse_args()
-    with contextlib.redirect_stdout(sys.stderr):
-        result = measure(json.loads(options.work.read_text()), options.model, options.reward)
-    print(json.dumps(result))
-    return 0
 
 
 def measure(work: dict[str, Any], model: Path, reward: Path) -> dict[str, Any]:
@@ -73,4 +53,4 @@ def measure(work: dict[str, Any], model: Path, reward: Path) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_side(__doc__ or "", measure))
