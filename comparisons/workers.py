@@ -1,4 +1,4 @@
-"""What the workers of these comparisons share; only the standard library, since peers have environments of their own."""
+"""What the workers of these comparisons share; standard library only, since peers have environments of their own."""
 
 import argparse
 import contextlib
