@@ -27,6 +27,7 @@ from peers import ROOT, run_worker
 from common.configuration import load_configuration
 from common.files import canonical_json
 from common.hardware import load_assumptions, load_gpu
+from common.methods import METHODS
 from common.models import load_tokenizer
 from common.planning import JobPlan, Planner
 from common.prompts import PromptFormat
@@ -37,7 +38,6 @@ from common.settings import ppo_settings, training_settings
 from launch import KEEP_MEMORY
 from train_coh import coh_responses
 
-SPLITS = {"reward": "rl_reward", "ppo": "rl_prompts", "sft_best": "coh"}
 Rows = list[dict[str, Any]]
 
 
@@ -66,7 +66,7 @@ def needed(config: Mapping[str, Any], method: str, model: str, results: Path) ->
     models, splits = results / "models", results / "data" / "splits"
     stages = [
         models / model / "pretrained",
-        splits / f"{SPLITS.get(method, method)}.parquet",
+        splits / f"{METHODS[method].split}.parquet",
         splits / "heldout.parquet",
     ]
     if method == "ppo":

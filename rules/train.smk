@@ -77,6 +77,23 @@ use rule train_sft as train_sft_best with:
         **training_params("sft_best"),
 
 
+use rule train_sft as train_dpo with:
+    input:
+        model="<results>/models/{model}/sft",
+        train="<results>/data/splits/coh.parquet",
+        heldout="<results>/data/splits/heldout.parquet",
+        machine=machine_report(),
+    output:
+        model=directory("<results>/models/{model}/dpo"),
+        metrics="<results>/training/{model}/dpo/metrics.csv",
+    log:
+        "<results>/logs/train_dpo/{model}.log",
+    benchmark:
+        "<results>/benchmarks/train_dpo/{model}.tsv"
+    params:
+        **training_params("dpo"),
+
+
 use rule train_sft as train_coh with:
     input:
         model="<results>/models/{model}/pretrained",

@@ -16,8 +16,8 @@ from common.comparison import (
 )
 from common.console import Console, argument_parser, run_entry_point
 from common.files import write_text
+from common.methods import METHOD_LABELS
 from common.published import load_published
-from common.results import METHOD_LABELS
 from common.run_claims import read_columns
 from common.tables import CELL_COLUMNS, Table, to_csv, write_table
 

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from common.console import Console, argument_parser, run_entry_point
 from common.files import write_text
-from common.results import METHOD_LABELS, cell_row, cell_text, load_cell
+from common.methods import METHOD_LABELS
+from common.results import cell_row, cell_text, load_cell
 from common.tables import CELL_COLUMNS, Table, to_csv, write_table
 
 

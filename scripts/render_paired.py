@@ -7,7 +7,8 @@ from typing import Any
 
 from common.console import Console, argument_parser, run_entry_point
 from common.files import write_text
-from common.results import METHOD_LABELS, Grid, PairedTest, load_grid, paired_tests, task_titles
+from common.methods import METHOD_LABELS
+from common.results import Grid, PairedTest, load_grid, paired_tests, task_titles
 from common.tables import CELL_COLUMNS, Table, to_csv, write_table
 
 LEVEL = 0.05

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from common.console import Console, argument_parser, run_entry_point
 from common.files import read_json, write_text
-from common.results import METHOD_LABELS
+from common.methods import METHOD_LABELS
 from common.tables import CELL_COLUMNS, Table, text_of, to_csv, write_table
 
 ROWS = {

@@ -7,8 +7,8 @@ from typing import Any
 
 from common.console import Console, argument_parser, run_entry_point
 from common.files import read_json, write_text
+from common.methods import METHOD_LABELS
 from common.results import (
-    METHOD_LABELS,
     Cell,
     Grid,
     best_cells,

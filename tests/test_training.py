@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -10,9 +11,11 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from torch.utils.cpp_extension import _get_build_directory
 
 from common.files import sha256_of_file
 from common.instructions import load_instructions
+from common.methods import METHODS
 from common.rows import read_parquet, write_parquet
 from common.splits import COLUMNS, split
 from conftest import ROOT
@@ -42,7 +45,7 @@ def splits(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def train(method: str, model: Path, splits: Path, out: Path, engine: str = "torch", processes: int = 1, **options):
     """Start a training script as a rule does; `options` change the hyper-parameters."""
     (model / "run.json").write_text("{}")
-    extra = {"sft": {}, "coh": {"loss_on": "responses", "ties": "keep"}}[method]
+    extra = {"sft": {}, "coh": {"loss_on": "responses", "ties": "keep"}, "dpo": {"beta": 0.5}}[method]
     settings = {
         "model": "tiny", "method": method, "seed": 5, "prompt": {**PROMPT, "markers": MARKERS}, "heldout_loss": True,
         "training": {**TRAINING, **options.pop("training", {})},
@@ -51,7 +54,7 @@ def train(method: str, model: Path, splits: Path, out: Path, engine: str = "torc
     command = [
         sys.executable, "scripts/launch.py", "--gpus", "0", "--processes", str(processes), "--threads", str(processes),
         f"scripts/train_{method}.py", "--settings", json.dumps(settings), "--model", str(model),
-        "--train", str(splits / f"{method}.parquet"), "--heldout", str(splits / "heldout.parquet"),
+        "--train", str(splits / f"{METHODS[method].split}.parquet"), "--heldout", str(splits / "heldout.parquet"),
         "--scratch", str(out / "scratch"), "--metrics", str(out / "metrics.csv"), "--output", str(out / "model"),
         "--checkpoint-seconds", str(options.pop("checkpoint_seconds", 600)), "--log", str(out / "log.txt"),
     ]  # fmt: skip
@@ -102,6 +105,16 @@ def test_training_lowers_the_loss_and_records_what_it_saw(model_folders: dict[st
     assert record["tokens_seen"]["total"] == 6 * tokens["total"]
     assert record["provenance"]["rule"] == "train_sft"
     assert not list((tmp_path / "scratch").glob("*/checkpoint-*"))
+
+
+def test_a_lock_that_a_killed_compilation_left_stops_nobody(
+    model_folders: dict[str, Path], splits: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    compiled = Path(_get_build_directory("deepspeed_shm_comm", verbose=False))
+    left_over = shutil.copytree(compiled, tmp_path / "extensions" / compiled.name)
+    (left_over / "lock").touch()
+    monkeypatch.setenv("TORCH_EXTENSIONS_DIR", str(left_over.parent))
+    finish(train("sft", model_folders["opt"], splits, tmp_path, "deepspeed", 2, training={"epochs": 1}), tmp_path)
 
 
 def test_a_terminated_run_resumes_bit_for_bit(model_folders: dict[str, Path], splits: Path, tmp_path: Path):

@@ -9,6 +9,7 @@ from typing import Any
 
 from common.files import canonical_json, read_json
 from common.instructions import load_instructions
+from common.methods import METHODS
 from common.splits import manifest, split
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -73,12 +74,12 @@ def example_count(config: Mapping[str, Any], method: str, known: Mapping[str, An
 
     Args:
         config: the whole configuration.
-        method: sft, sft_best, coh, rl_sft, reward or ppo.
+        method: a name of METHODS.
         known: manifest of the splits, or None.
         pairs: preference pairs a prompt yields when all with different scores are taken.
     """
     splits = config["splits"]
-    part = {"reward": "rl_reward", "ppo": "rl_prompts", "sft_best": "coh"}.get(method, method)
+    part = METHODS[method].split
     if known is not None:
         return int(known["counts"][part])
     if method in ("rl_sft", "ppo"):
@@ -102,17 +103,6 @@ def text_words(known: Mapping[str, Any] | None, assumed: Mapping[str, float]) ->
     return {role: Words(found[name]["mean"] or 0.0, found[name]["max"]) for role, name in names.items()}
 
 
-# The texts of one sequence of each method; a preference pair is two sequences.
-TEXTS = {
-    "sft": ("prompt", "reference"),
-    "rl_sft": ("prompt", "reference"),
-    "sft_best": ("prompt", "better"),
-    "coh": ("prompt", "better", "worse"),
-    "reward": ("prompt", "better"),
-    "ppo": ("prompt",),
-}
-
-
 def sequences(
     config: Mapping[str, Any], method: str, limit: int, results: Path, assumed: Mapping[str, float]
 ) -> Sequences:
@@ -120,14 +110,14 @@ def sequences(
 
     Args:
         config: the whole configuration.
-        method: sft, sft_best, coh, rl_sft, reward (count in pairs) or ppo (prompts).
+        method: a name of METHODS; examples of `reward` are pairs, those of `ppo` prompts.
         limit: longest sequence in tokens; without splits some sequence is taken to be that long.
         results: directory of the preset's results.
         assumed: values of assumptions.yaml.
     """
     known = read_manifest(config, results)
     words = text_words(known, assumed)
-    texts = TEXTS[method]
+    texts = METHODS[method].texts
     frame = FRAME_TOKENS * max(1, len(texts) - 1)
     mean = assumed["tokens_per_word"] * sum(words[text].mean for text in texts) + frame
     largest = [words[text].largest for text in texts]

@@ -29,6 +29,7 @@ from common.job_time import (
     with_checkpoints,
 )
 from common.memory_model import Learnt, Memory, inference_memory, torch_memory, zero3_memory
+from common.methods import METHODS
 from common.model_shapes import ModelShape, find_shape
 from common.step_memory import step_memory
 
@@ -177,7 +178,13 @@ class Planner:
         ]  # fmt: skip
         activations = float(sum(step.kept for step in steps) + max(step.peak - step.kept for step in steps))
         if not deepspeed:
-            library = "reserved_gb" if gpu else "cpu_overhead_gb" if len(models) == 1 else "cpu_overhead_ppo_gb"
+            library = (
+                "reserved_gb"
+                if gpu
+                else "cpu_overhead_gb"
+                if sum(model.trained for model in models) == 1
+                else "cpu_overhead_ppo_gb"
+            )
             activations *= 1 + self.assumed["fragmentation" if gpu else "cpu_fragmentation"]
             return torch_memory(models, activations, accumulation > 1, cache, self.assumed[library] * 1e9)
         zero = deepspeed_config(
@@ -192,23 +199,22 @@ class Planner:
     # --- training ---------------------------------------------------------------------------------------------------
 
     def supervised(self, method: str, model: str) -> JobPlan:
-        """Fine-tuning on responses."""
+        """Fine-tuning on responses or on pairs of them."""
         training = self.config["methods"][method]["training"]
-        shape = self.shape(model)
-        return self._trained(method, model, training, Learnt(shape), 1)
+        return self._trained(method, model, training, self.shape(model))
 
     def reward(self) -> JobPlan:
-        """The reward model: both sequences of a pair are held at once."""
+        """The reward model."""
         model = self.config["rl"]["reward"]
         training = self.config["methods"]["reward"]["training"]
-        shape = self.shape(model, "reward")
-        return self._trained("reward", model, training, Learnt(shape), 2)
+        return self._trained("reward", model, training, self.shape(model, "reward"))
 
     def _trained(
-        self, method: str, name: str, training: Mapping[str, Any], model: Learnt, together: int
+        self, method: str, name: str, training: Mapping[str, Any], shape: ModelShape
     ) -> JobPlan:  # fmt: skip
-        """A job of TRL's trainers; each example is `together` sequences."""
-        rule = f"train_{method}"
+        """A job of TRL's trainers."""
+        rule, together = f"train_{method}", METHODS[method].together
+        models = [Learnt(shape)] + [Learnt(shape, False)] * METHODS[method].has_reference
         device = self.device(rule)
         data = sequences(self.config, method, training["max_length"], self.results, self.assumed)
         processes = device.count if device.gpu else 1
@@ -217,11 +223,12 @@ class Planner:
         checkpointing = self.config["compute"]["gradient_checkpointing"]
         steps = training["epochs"] * math.ceil(data.count / training["global_batch_size"])
         tokens = training["epochs"] * data.count * together * data.mean
-        flops = tokens * training_flops(model.shape, data.mean, checkpointing)
+        looking = forward_flops(shape, data.mean) * METHODS[method].has_reference
+        flops = tokens * (training_flops(shape, data.mean, checkpointing) + looking)
         computing = flops * self.assumed["padding"] / device.flops / steps
         return self._job(
-            rule, name, device, [model], tokens, flops, steps, computing, accumulation, 0.0,
-            self._memory(device, [model], batch, self._longest.get(method, data.longest), accumulation),
+            rule, name, device, models, tokens, flops, steps, computing, accumulation, 0.0,
+            self._memory(device, models, batch, self._longest.get(method, data.longest), accumulation),
             not data.measured,
         )  # fmt: skip
 

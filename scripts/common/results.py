@@ -15,7 +15,6 @@ from common.rows import read_frame
 from common.statistics import holm, mean_interval
 
 SEED = 0
-METHOD_LABELS = {"pretrained": "Pretrained", "sft": "SFT", "sft_best": "SFT (best-scored)", "coh": "CoH"}
 CellKey = tuple[str, str, str, int]
 Grid = dict[CellKey, "Cell | None"]
 

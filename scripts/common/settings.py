@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import PurePath
 from typing import Any
 
+from common.methods import METHODS
+
 
 def prepare_model_settings(config: Mapping[str, Any], model: str) -> dict[str, Any]:
     source = config["models"][model]["source"]
@@ -46,7 +48,7 @@ def training_settings(config: Mapping[str, Any], method: str, model: str) -> dic
     prompt = {**config["prompt"], "markers": {name: markers[name] for name in used}}
     splits = config["splits"]
     further: dict[str, Any] = {}
-    if method in ("coh", "sft_best"):
+    if METHODS[method].split == "coh":
         further["ties"] = splits["ties"]
     if method == "reward":
         further["pairs"] = splits["pairs"]

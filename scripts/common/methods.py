@@ -1,0 +1,38 @@
+"""What the workflow, the plan and the tables know of each method; how it trains is its script's business.
+
+Loaded while the DAG is planned: nothing heavy here.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Method:
+    """A way to train a model.
+
+    Attributes:
+        label: its name in tables.
+        split: the data it is trained on, a name of `data/splits`.
+        texts: what one of its sequences is made of: prompt, reference, better, worse.
+        together: sequences that an example holds at once.
+        has_reference: whether a frozen copy of the model is held beside it.
+    """
+
+    label: str
+    split: str
+    texts: tuple[str, ...]
+    together: int = 1
+    has_reference: bool = False
+
+
+# Methods with a row in Table 3, then the stages of the RL arm.
+METHODS = {
+    "sft": Method("SFT", "sft", ("prompt", "reference")),
+    "sft_best": Method("SFT (best-scored)", "coh", ("prompt", "better")),
+    "coh": Method("CoH", "coh", ("prompt", "better", "worse")),
+    "dpo": Method("DPO", "coh", ("prompt", "better"), together=2, has_reference=True),
+    "rl_sft": Method("SFT (stage 1)", "rl_sft", ("prompt", "reference")),
+    "reward": Method("Reward model", "rl_reward", ("prompt", "better"), together=2),
+    "ppo": Method("PPO", "rl_prompts", ("prompt",)),
+}
+METHOD_LABELS = {"pretrained": "Pretrained", **{name: method.label for name, method in METHODS.items()}}

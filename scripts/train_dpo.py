@@ -1,0 +1,134 @@
+"""Direct preference optimisation (Rafailov et al. 2023) on the pairs of Chain-of-Hindsight, from the SFT checkpoint.
+
+Not an arm of the paper: it learns from the same two responses as CoH, and like stage 3 it is held near the model it
+starts from. Pairs of equal score state no preference and are left out.
+"""
+
+import argparse
+import functools
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from datasets import Dataset
+from transformers import PreTrainedTokenizerFast
+from trl import DPOConfig, DPOTrainer
+
+from common.batching import GlobalBatchSampler
+from common.console import Console, run_entry_point
+from common.errors import UserError
+from common.method import Frame, Rows, train_objective, training_parser
+from common.models import load_model
+from common.prompts import PromptFormat
+from common.reload import LANGUAGE_MODEL, PROBE_TOKENS
+from common.reward import pad_right
+from common.sequences import IGNORED, Encoded, TokenSequence, encode, sft_responses
+from common.training import LastingTokenCount, Objective
+
+Pair = tuple[TokenSequence, TokenSequence]
+
+
+def encode_pairs(
+    tokenizer: PreTrainedTokenizerFast, rows: Rows, prompt: PromptFormat, max_length: int
+) -> tuple[list[Pair], list[str]]:
+    """Better and worse response behind their prompt, and the ids of prompts that leave no room for one.
+
+    Args:
+        tokenizer: of the model.
+        rows: of the coh split.
+        prompt: prompt format with the marker response.
+        max_length: longest sequence in tokens.
+    """
+    pairs, left_out = [], []
+    for row in (row for row in rows if not row["tie"]):
+        better, worse = (
+            encode(tokenizer, sft_responses({**row, "response": row[side]}, prompt), max_length)
+            for side in ("better", "worse")
+        )
+        if better is None or worse is None:
+            left_out.append(row["id"])
+        else:
+            pairs.append((better, worse))
+    return pairs, left_out
+
+
+def as_row(better: TokenSequence, worse: TokenSequence) -> dict[str, list[int]]:
+    return {
+        "better_ids": better.input_ids, "better_labels": better.labels,
+        "worse_ids": worse.input_ids, "worse_labels": worse.labels,
+    }  # fmt: skip
+
+
+def collate(rows: Sequence[Mapping[str, list[int]]], pad: int) -> dict[str, torch.Tensor]:
+    """All better sequences, then all worse ones, as DPOTrainer wants them: shape (2 * pairs, longest)."""
+    sides = ("better", "worse")
+    labels = pad_right([row[f"{side}_labels"] for side in sides for row in rows], IGNORED)["input_ids"]
+    return {
+        **pad_right([row[f"{side}_ids"] for side in sides for row in rows], pad),
+        "completion_mask": (labels != IGNORED).long(),
+    }
+
+
+class PairTrainer(LastingTokenCount, DPOTrainer):
+    """DPOTrainer on encoded pairs, in the order of data all methods share.
+
+    Each pair weighs one over the global batch. A filler has no response: its loss is ln 2 whatever the model, its
+    gradient zero.
+    """
+
+    def __init__(self, *args: Any, sampler: GlobalBatchSampler, **kwargs: Any):
+        self._sampler = sampler
+        super().__init__(*args, **kwargs)
+
+    def _prepare_dataset(self, dataset: Dataset, *args: Any, **kwargs: Any) -> Dataset:
+        return dataset
+
+    def _get_train_sampler(self, train_dataset: Dataset | None = None) -> GlobalBatchSampler:
+        return self._sampler
+
+
+def work(arguments: argparse.Namespace, console: Console) -> None:
+    settings = arguments.settings
+    training = settings["training"]
+
+    def prepare(frame: Frame, train: Rows, heldout: Rows) -> Objective:
+        tokenizer = frame.tokenizer
+        pairs, left_out = encode_pairs(tokenizer, train, frame.prompt, training["max_length"])
+        if not pairs:
+            raise UserError("no pair of responses with different scores is left", str(arguments.train),
+                            "raise the counts of `splits`, or `max_length`")  # fmt: skip
+        counts = Encoded([sequence for pair in pairs for sequence in pair], left_out).counts()
+        nothing = TokenSequence([tokenizer.eos_token_id] * 2, [IGNORED] * 2, ())
+
+        def trainer(**options: Any) -> PairTrainer:
+            reference = load_model(arguments.model, frame.engine.dtype)
+            collator = functools.partial(collate, pad=tokenizer.pad_token_id)
+            return PairTrainer(ref_model=reference, data_collator=collator, **options)
+
+        return Objective(
+            arguments_class=functools.partial(DPOConfig, beta=settings["beta"]),
+            load=functools.partial(load_model, arguments.model),
+            trainer=trainer,
+            rows=[as_row(*pair) for pair in pairs],
+            filler=as_row(nothing, nothing),
+            length=lambda row: max(len(row["better_ids"]), len(row["worse_ids"])),
+            probe=LANGUAGE_MODEL,
+            probe_ids=pairs[0][0].input_ids[:PROBE_TOKENS],
+            measure=None,
+            facts={
+                "train": {"pairs": len(pairs), "left_out_ties": sum(row["tie"] for row in train), **counts},
+                "tokens_seen": {kind: n * training["epochs"] for kind, n in counts["tokens"].items()},
+            },
+            summary=lambda before, after: {},
+        )
+
+    train_objective("train_dpo.py", arguments, console, prepare)
+
+
+def main(argv: list[str] | None = None) -> int:
+    return run_entry_point(training_parser(__doc__ or ""), work, argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
