@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -209,52 +210,19 @@ def test_a_bad_row_ends_the_run_with_file_and_row(project: Path):
     assert "Traceback" not in output
 
 
-BOOLEAN = """
-name: boolean
-title: Boolean
-version: 1
-fields: {id: string, passage: string, question: string, answer: integer}
-id: id
-prompt: |
-  {passage}
-  {question}
-answers:
-  kind: labels
-  field: answer
-  labels:
-    0: {text: "No"}
-    1: {text: "Yes"}
-"""
-
-
-def test_a_fifth_task_needs_no_python(project: Path):
-    folder = project / "my"
-    folder.mkdir()
-    (folder / "boolean.yaml").write_text(BOOLEAN)
-    rows = [
-        {"id": f"b{i}", "passage": f"The shop opens at {i}.", "question": "Does it open early?", "answer": i % 2}
-        for i in range(1, 13)
-    ]
-    for name, part in (("train", rows[:5]), ("eval", rows[5:])):
-        (folder / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in part))
-    overlay = {
-        "preset": "my",
-        "tasks": {
-            "boolean": {
-                "definition": "my/boolean.yaml",
-                "source": {"kind": "files", "train": "my/train.jsonl", "eval": "my/eval.jsonl"},
-            }
-        },
-        "table3": {"models": ["tiny-llama"], "methods": ["pretrained"], "tasks": ["boolean"]},
-        "marker_table": {"methods": []},
-        "evaluation": {"items": None},
-    }
-    (folder / "my.yaml").write_text(yaml.safe_dump(overlay))
-    snakemake(project, "--configfile", SMOKE, "my/my.yaml")
-    with open(project / "results/my/tables/table3.csv", newline="") as file:
-        (row,) = csv.DictReader(file)
-    assert [row[f"boolean_k{k}_n"] for k in (0, 1, 3)] == ["7", "7", "7"]
-    command = ["scripts/show_prompts.py", "--task", "boolean", "--k", "1", "--configfile", SMOKE, "my/my.yaml"]
-    done = subprocess.run([sys.executable, *command], cwd=project, capture_output=True, text=True, check=True)
+def test_walkthrough_leads_to_a_table_of_ones_own(project: Path):
+    page = (project / "docs/walkthrough.md").read_text(encoding="utf-8")
+    commands = "\n".join(re.findall(r"^```bash\n(.*?)^```$", page, re.MULTILINE | re.DOTALL))
+    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    done = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", commands], cwd=project, env=environment, capture_output=True, text=True,
+        timeout=1700, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, (done.stdout + done.stderr)[-6000:]
     assert done.stdout.count("=== b") == 7
     assert done.stdout.count("Does it open early?\nResponse:") == 14
+    with open(project / "results/my/tables/table3.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["method"] for row in rows] == ["pretrained", "sft", "dpo", "coh"]
+    assert all(row[f"boolean_k{k}_n"] == "7" for row in rows for k in (0, 1, 3))
+    assert re.search(r"KL beta.*0\.1 ", (project / "results/my/tables/table2.md").read_text())
