@@ -181,6 +181,7 @@ def _arguments(job: TrainingJob, engine: Engine, arguments_class: Callable[..., 
         data_seed=job.seed,
         save_strategy="no",
         save_total_limit=2,
+        logging_first_step=True,  # a run may be shorter than `log_steps`
         logging_steps=training["log_steps"],
         logging_nan_inf_filter=False,
         report_to="none",
