@@ -130,10 +130,10 @@ def work(arguments: argparse.Namespace, console: Console) -> None:
             answered.append(rows)
             scores.append({**summary, "provenance": record})
         checks = check_precision(job, draws, answered, console)
-    for draw, rows, score, check in zip(draws, answered, scores, checks, strict=True):
-        stem = arguments.output / f"k{draw.k}_seed{draw.seed}"
-        write_parquet(stem.with_suffix(".parquet"), rows, tuple(rows[0]))
-        write_json(stem.with_suffix(".json"), {**score, "precision": check})
+        for draw, rows, score, check in zip(draws, answered, scores, checks, strict=True):
+            stem = arguments.output / f"k{draw.k}_seed{draw.seed}"
+            write_parquet(stem.with_suffix(".parquet"), rows, tuple(rows[0]))
+            write_json(stem.with_suffix(".json"), {**score, "precision": check})
 
 
 def draw_argument(text: str) -> tuple[int, int]:

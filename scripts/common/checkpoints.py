@@ -1,6 +1,7 @@
 """Resumable checkpoints of a training job: when one is written, how it is marked complete, which one is used."""
 
 import json
+import os
 import shutil
 import signal
 import time
@@ -9,9 +10,11 @@ from typing import Any
 
 from common.console import Console
 from common.engine import Engine, agree
-from common.files import sha256_of_file, write_json
+from common.files import sha256_of_file, sync_directory, sync_tree, write_json
 
 MARKER = "complete.json"
+# Where a checkpoint is written before it is complete.
+PARTIAL = "partial"
 KEPT = 2
 
 
@@ -56,6 +59,29 @@ def mark_complete(checkpoint: Path) -> None:
     write_json(checkpoint / MARKER, {str(path.relative_to(checkpoint)): sha256_of_file(path) for path in files})
 
 
+def commit(partial: Path) -> None:
+    """Turn a written checkpoint into one to resume from: synced, marked, renamed; then older ones are deleted.
+
+    Args:
+        partial: `<directory>/partial/checkpoint-<step>`; it becomes `<directory>/checkpoint-<step>`.
+    """
+    directory = partial.parent.parent
+    final = directory / partial.name
+    shutil.rmtree(final, ignore_errors=True)  # a damaged one, which was not resumed from
+    sync_tree(partial)
+    mark_complete(partial)
+    os.replace(partial, final)
+    sync_directory(directory)
+    prune(directory)
+
+
+def discard_partial(directory: Path, console: Console) -> None:
+    """Delete what a killed run was writing, and say so."""
+    for torn in sorted((directory / PARTIAL).glob("checkpoint-*")):
+        console.say(f"discarding {torn}: the run that wrote it ended before it was complete")
+    shutil.rmtree(directory / PARTIAL, ignore_errors=True)
+
+
 def is_complete(checkpoint: Path) -> bool:
     """Whether the checkpoint was marked and every file still has its hash."""
     try:
@@ -81,6 +107,9 @@ def newest_complete(directory: Path, console: Console) -> Path | None:
 
 
 def prune(directory: Path) -> None:
-    """Delete all but the newest checkpoints: one to resume from, and one more in case that one is damaged."""
-    for checkpoint in _by_age(directory)[KEPT:]:
-        shutil.rmtree(checkpoint)
+    """Delete all but the newest marked checkpoints: one to resume from, and one more in case that one is damaged."""
+    found = _by_age(directory)
+    kept = [checkpoint for checkpoint in found if (checkpoint / MARKER).exists()][:KEPT]
+    for checkpoint in found:
+        if checkpoint not in kept:
+            shutil.rmtree(checkpoint)

@@ -45,6 +45,14 @@ def sync_directory(path: Path) -> None:
         os.close(descriptor)
 
 
+def sync_tree(directory: Path) -> None:
+    """Flush every file under a directory to disk."""
+    for file in directory.rglob("*"):
+        if file.is_file():
+            with open(file, "rb") as handle:
+                os.fsync(handle.fileno())
+
+
 def write_text(path: Path, text: str) -> None:
     """Write a text file atomically: temporary file, flush, rename."""
     write_bytes(path, text.encode())
@@ -104,10 +112,7 @@ def new_directory(path: Path) -> Iterator[Path]:
     temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
     try:
         yield temporary
-        for file in temporary.rglob("*"):
-            if file.is_file():
-                with open(file, "rb") as handle:
-                    os.fsync(handle.fileno())
+        sync_tree(temporary)
         os.chmod(temporary, 0o755)  # noqa: S103 - results are for everyone to read
         if path.exists():
             shutil.rmtree(path)

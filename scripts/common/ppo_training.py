@@ -3,7 +3,6 @@
 import csv
 import io
 import math
-import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -17,7 +16,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerFast
 from common import ppo
 from common.attention import IMPLEMENTATION
 from common.batching import GlobalBatchSampler, filler_count
-from common.checkpoints import CheckpointClock, mark_complete, newest_complete, prune, step_of
+from common.checkpoints import PARTIAL, CheckpointClock, commit, discard_partial, newest_complete, step_of
 from common.console import Console, Progress
 from common.engine import Engine
 from common.errors import Resumable, UserError
@@ -278,11 +277,8 @@ def metrics_csv(rows: Sequence[Mapping[str, float]]) -> str:
 
 
 def _save_state(trainer: PPOTrainer, rows: Sequence[Mapping[str, float]], engine: Engine, scratch: Path) -> None:
-    partial, final = scratch / "partial", scratch / f"checkpoint-{len(rows)}"
+    partial = scratch / PARTIAL / f"checkpoint-{len(rows)}"
     if engine.is_main:
-        # A killed run may have left either: half a checkpoint, or a damaged one that was not resumed from.
-        for left_over in (partial, final):
-            shutil.rmtree(left_over, ignore_errors=True)
         partial.mkdir(parents=True)
     _wait_for_all(engine)
     trainer.models.actor.save(partial, "actor")
@@ -290,9 +286,7 @@ def _save_state(trainer: PPOTrainer, rows: Sequence[Mapping[str, float]], engine
     _wait_for_all(engine)
     if engine.is_main:
         write_json(partial / "metrics.json", list(rows))
-        mark_complete(partial)
-        partial.rename(final)
-        prune(scratch)
+        commit(partial)
     _wait_for_all(engine)
 
 
@@ -329,6 +323,8 @@ def run_ppo(
         UserError: see `check_health`.
     """
     rows: list[dict[str, float]] = []
+    if engine.is_main:
+        discard_partial(scratch, console)
     checkpoint = newest_complete(scratch, console if engine.is_main else Console("", None))
     if checkpoint is not None:
         trainer.models.actor.restore(checkpoint, "actor")

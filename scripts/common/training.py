@@ -25,7 +25,7 @@ from transformers import (
 )
 
 from common.batching import GlobalBatchSampler, accumulation_steps, filler_count
-from common.checkpoints import CheckpointClock, mark_complete, newest_complete, step_of
+from common.checkpoints import PARTIAL, CheckpointClock, commit, discard_partial, newest_complete, step_of
 from common.console import Console, Progress
 from common.engine import Engine, deepspeed_config
 from common.errors import Resumable
@@ -149,7 +149,7 @@ class JobCallback(TrainerCallback):
         if self._engine.processes > 1:
             torch.distributed.barrier()
         if self._engine.is_main:
-            mark_complete(Path(str(args.output_dir)) / f"checkpoint-{state.global_step}")
+            commit(Path(str(args.output_dir)) / f"checkpoint-{state.global_step}")
             self._console.say(f"saved a checkpoint at step {state.global_step}")
         self._clock.restart()
 
@@ -161,7 +161,7 @@ def _arguments(job: TrainingJob, engine: Engine, arguments_class: Callable[..., 
     accumulation = accumulation_steps(training["global_batch_size"], per_device, engine.processes)
     config = deepspeed_config(engine, per_device, accumulation, training["max_grad_norm"], job.offload)
     return arguments_class(
-        output_dir=str(job.scratch),
+        output_dir=str(job.scratch / PARTIAL),
         num_train_epochs=training["epochs"],
         learning_rate=training["learning_rate"],
         lr_scheduler_type=training["schedule"],
@@ -180,7 +180,6 @@ def _arguments(job: TrainingJob, engine: Engine, arguments_class: Callable[..., 
         seed=job.seed,
         data_seed=job.seed,
         save_strategy="no",
-        save_total_limit=2,
         logging_first_step=True,  # a run may be shorter than `log_steps`
         logging_steps=training["log_steps"],
         logging_nan_inf_filter=False,
@@ -238,6 +237,8 @@ def run_training(
     Raises:
         Resumable: on SIGTERM, after a checkpoint.
     """
+    if engine.is_main:
+        discard_partial(job.scratch, console)
     arguments = _arguments(job, engine, objective.arguments_class)
     model = objective.load(engine.dtype)
     examples, global_batch = len(objective.rows), job.training["global_batch_size"]
