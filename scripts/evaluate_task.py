@@ -14,7 +14,7 @@ from common.attention import IMPLEMENTATION
 from common.console import Console, Progress, argument_parser, run_entry_point
 from common.digest import script_digest
 from common.evaluation import Draw, Evaluation, build_draw, changed_answers, sample_draw, summarise
-from common.files import read_json, sha256_of_file, write_json
+from common.files import read_json, sha256_of_file, write_record
 from common.generation import Generator
 from common.models import default_dtype, limit_threads, load_model, load_tokenizer
 from common.provenance import Provenance
@@ -133,7 +133,8 @@ def work(arguments: argparse.Namespace, console: Console) -> None:
         for draw, rows, score, check in zip(draws, answered, scores, checks, strict=True):
             stem = arguments.output / f"k{draw.k}_seed{draw.seed}"
             write_parquet(stem.with_suffix(".parquet"), rows, tuple(rows[0]))
-            write_json(stem.with_suffix(".json"), {**score, "precision": check})
+            found = sha256_of_file(stem.with_suffix(".parquet"))
+            write_record(stem.with_suffix(".json"), {**score, "rows_sha256": found, "precision": check})
 
 
 def draw_argument(text: str) -> tuple[int, int]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from common.console import Console, argument_parser, run_entry_point
 from common.errors import UserError
-from common.files import new_directory, sha256_of_file, write_json
+from common.files import new_directory, sha256_of_file, write_record
 from common.models import from_directory, from_random, from_wheel, save_model, separate_padding, weights_hash
 from common.provenance import Provenance
 from common.rows import read_parquet
@@ -39,7 +39,7 @@ def work(arguments: argparse.Namespace, console: Console) -> None:
         save_model(model, tokenizer, directory)
         record = provenance.record(model_revision=source.get("revision") or source.get("file_sha256"))
         facts = {"parameters": model.num_parameters(), "weights_sha256": weights_hash(directory)}
-        write_json(directory / "run.json", {**facts, "provenance": record})
+        write_record(directory / "run.json", {**facts, "provenance": record})
     console.say(f"{model.num_parameters():,} parameters, {type(model).__name__}")
 
 

@@ -5,6 +5,7 @@ Imported while the DAG is planned, so it loads nothing heavy.
 
 import copy
 import difflib
+import functools
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,6 +15,7 @@ import jsonschema
 import yaml
 
 from common.errors import UserError
+from common.files import read_yaml
 
 SCHEMA = Path(__file__).resolve().parents[2] / "config" / "schema.yaml"
 
@@ -24,7 +26,7 @@ def check_configuration(config: Mapping[str, Any], where: str = "the configurati
     Raises:
         UserError: naming every offending key, with the nearest known one for a typo.
     """
-    schema = yaml.safe_load(SCHEMA.read_text(encoding="utf-8"))
+    schema = _schema()
     validator = jsonschema.Draft202012Validator(schema)
     filled = copy.deepcopy(dict(config))
     problems = [line for error in validator.iter_errors(filled) for line in _explain(error, schema)]
@@ -36,6 +38,11 @@ def check_configuration(config: Mapping[str, Any], where: str = "the configurati
         remedy = "mend these keys; config/schema.yaml describes every key"
         raise UserError("the configuration is not valid:\n    " + "\n    ".join(problems), where, remedy)
     return filled
+
+
+@functools.cache
+def _schema() -> dict[str, Any]:
+    return dict(yaml.safe_load(SCHEMA.read_text(encoding="utf-8")))
 
 
 def _explain(error: jsonschema.ValidationError, root: Mapping[str, Any]) -> list[str]:
@@ -176,10 +183,7 @@ def load_configuration(base: Path, overlays: Sequence[Path], command_line: Mappi
 
 
 def _read_mapping(path: Path) -> dict[str, Any]:
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        raise UserError(f"a configuration file cannot be read: {error}", str(path), "mend the file") from error
+    content = read_yaml(path, "a configuration file")
     if not isinstance(content, dict):
         raise UserError("a configuration file is no mapping of keys", str(path), "mend the file")
     return content

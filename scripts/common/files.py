@@ -1,16 +1,22 @@
 """Reading and writing files so that nothing half-written is ever taken for whole."""
 
 import contextlib
+import fcntl
+import glob
 import hashlib
 import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from common.errors import UserError
+
+RECORD_HASH = "record_sha256"
 
 
 def sha256_of_file(path: Path) -> str:
@@ -53,6 +59,27 @@ def sync_tree(directory: Path) -> None:
                 os.fsync(handle.fileno())
 
 
+def _lock(path: Path) -> int | None:
+    """A descriptor of a locked temporary file or directory; None when the process that writes it still lives."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:  # locked, or no locks here
+        os.close(descriptor)
+        return None
+    return descriptor
+
+
+def _discard_left_over(path: Path) -> None:
+    """Delete temporary files and directories for `path` whose writers were killed."""
+    for left_over in path.parent.glob(f".{glob.escape(path.name)}.*"):
+        with contextlib.suppress(OSError):
+            descriptor = _lock(left_over)
+            if descriptor is not None:
+                shutil.rmtree(left_over) if left_over.is_dir() else left_over.unlink()
+                os.close(descriptor)
+
+
 def write_text(path: Path, text: str) -> None:
     """Write a text file atomically: temporary file, flush, rename."""
     write_bytes(path, text.encode())
@@ -61,8 +88,11 @@ def write_text(path: Path, text: str) -> None:
 def write_bytes(path: Path, content: bytes) -> None:
     """Write a file atomically: temporary file, flush, rename."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    _discard_left_over(path)
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
+        with contextlib.suppress(OSError):
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         with os.fdopen(descriptor, "wb") as file:
             file.write(content)
             file.flush()
@@ -81,14 +111,31 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
+def write_record(path: Path, record: Mapping[str, Any]) -> None:
+    """Write a JSON object with a hash over itself, so that `read_json` notices when it was changed or damaged."""
+    content = json.loads(json.dumps(record, allow_nan=False))
+    write_json(path, {**content, RECORD_HASH: sha256_of_text(canonical_json(content))})
+
+
+def _check_record(content: Any, path: Path) -> None:
+    if isinstance(content, dict) and RECORD_HASH in content:
+        rest = {key: value for key, value in content.items() if key != RECORD_HASH}
+        if content[RECORD_HASH] != sha256_of_text(canonical_json(rest)):
+            remedy = "delete it and what was made with it, and run again"
+            raise UserError(f"a record was changed after it was written: `{RECORD_HASH}`", str(path), remedy)
+
+
 def read_json(path: Path) -> Any:
     """Read a JSON file.
 
     Raises:
-        UserError: when it is missing, not UTF-8, cut off or not JSON, with the position.
+        UserError: when it is missing, not UTF-8, cut off or not JSON, with the position; or a record of `write_record`
+            that is not as it was written.
     """
     try:
-        return json.loads(path.read_bytes().decode("utf-8"))
+        content = json.loads(path.read_bytes().decode("utf-8"))
+        _check_record(content, path)
+        return content
     except FileNotFoundError as error:
         raise UserError("a file is missing", str(path), "check the path in the configuration") from error
     except UnicodeDecodeError as error:
@@ -102,6 +149,55 @@ def read_json(path: Path) -> Any:
         raise UserError(f"a file is not usable JSON: {error}", str(path), "mend the file") from error
 
 
+# More than any configuration needs; a file of a few hundred bytes can stand for billions of values.
+LARGEST_YAML, DEEPEST_YAML = 100_000, 50
+
+
+def read_yaml(path: Path, what: str = "a file") -> Any:
+    """Read a YAML file of plain values: nothing in it can run code, hang or fill the memory.
+
+    Args:
+        path: the file.
+        what: what it is, for the error.
+
+    Raises:
+        UserError: when it is missing, not UTF-8, not YAML, nested without end, or holds other things than YAML's
+            mappings with text or number keys, lists, texts, numbers, booleans and null.
+    """
+    try:
+        content = yaml.safe_load(path.read_bytes().decode("utf-8"))
+        problem = _unusual(content)
+    except FileNotFoundError as error:
+        raise UserError(f"{what} is missing", str(path), "check its path") from error
+    except (OSError, ValueError, OverflowError, yaml.YAMLError) as error:
+        raise UserError(f"{what} cannot be read: {error}", str(path), "mend the file") from error
+    except RecursionError:
+        problem = "it is nested too deeply"
+    if problem:
+        raise UserError(f"{what} cannot be used: {problem}", str(path), "mend the file")
+    return content
+
+
+def _unusual(content: Any) -> str | None:
+    """What in a YAML file is no plain value, or None."""
+    pending, seen = [(content, 0)], 0
+    while pending:
+        value, depth = pending.pop()
+        seen += 1
+        if depth > DEEPEST_YAML or seen > LARGEST_YAML:
+            return "it is nested too deeply" if depth > DEEPEST_YAML else f"more than {LARGEST_YAML} values"
+        if isinstance(value, dict):
+            odd = next((key for key in value if isinstance(key, bool) or not isinstance(key, str | int)), None)
+            if odd is not None or None in value:
+                return f"the key {odd!r} is neither text nor a whole number"
+            pending += [(child, depth + 1) for child in value.values()]
+        elif isinstance(value, list):
+            pending += [(child, depth + 1) for child in value]
+        elif not (value is None or isinstance(value, str | int | float)):
+            return f"{value!r} is a {type(value).__name__}; put it in quotes if it is a text"
+    return None
+
+
 @contextlib.contextmanager
 def new_directory(path: Path) -> Iterator[Path]:
     """A temporary directory that becomes `path` when the block ends without an error.
@@ -109,7 +205,9 @@ def new_directory(path: Path) -> Iterator[Path]:
     Every file in it is flushed first; whatever stood at `path` is replaced.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
+    _discard_left_over(path)
     temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
+    descriptor = _lock(temporary)
     try:
         yield temporary
         sync_tree(temporary)
@@ -121,3 +219,6 @@ def new_directory(path: Path) -> Iterator[Path]:
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
+    finally:
+        if descriptor is not None:
+            os.close(descriptor)

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from common.errors import UserError
+from common.files import read_yaml
 
 FOLDER = Path(__file__).resolve().parents[2] / "resources" / "hardware"
 INTERCONNECTS = ("nvlink", "pcie")
+LARGEST = 1e12
 
 
 @dataclass(frozen=True)
@@ -44,13 +44,45 @@ def read_mapping(path: Path) -> dict[str, Any]:
     Raises:
         UserError: when it is missing, no YAML or something else.
     """
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        raise UserError(f"a file cannot be read: {error}", str(path), "check the path and mend the file") from error
+    content = read_yaml(path)
     if not isinstance(content, dict):
         raise UserError("a file is no mapping of keys", str(path), "mend the file")
     return content
+
+
+POSITIVE = "a positive number"
+TEXT = "a text"
+OPTIONAL = "a positive number or null"
+TRUTH = "true or false"
+GPU_FIELDS = {"label": TEXT, "memory_gb": POSITIVE, "bf16_tflops": POSITIVE, "memory_gb_s": POSITIVE,
+              "nvlink_gb_s": OPTIONAL, "pcie_gb_s": POSITIVE, "bf16": TRUTH, "source": TEXT}  # fmt: skip
+ASSUMPTION_FIELDS = {"value": POSITIVE, "unit": TEXT, "source": TEXT}
+
+
+def _is(value: Any, kind: str) -> bool:
+    if kind == TEXT:
+        return isinstance(value, str)
+    if kind == TRUTH:
+        return isinstance(value, bool)
+    if value is None:
+        return kind == OPTIONAL
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 < value <= LARGEST
+
+
+def _checked(entry: Any, fields: Mapping[str, str], where: str) -> dict[str, Any]:
+    """An entry with exactly these fields.
+
+    Raises:
+        UserError: naming the field that is missing, unknown or of another kind.
+    """
+    if not isinstance(entry, Mapping):
+        raise UserError("an entry is no mapping of keys", where, f"give it the keys {', '.join(fields)}")
+    for name in (*fields, *entry):
+        if name not in fields:
+            raise UserError(f"unknown key `{name}`", where, f"the keys are {', '.join(fields)}")
+        if name not in entry or not _is(entry[name], fields[name]):
+            raise UserError(f"`{name}` is no{fields[name].removeprefix('a')}: {entry.get(name)!r}", where, "mend it")
+    return dict(entry)
 
 
 def load_gpu(name: str) -> Gpu:
@@ -65,7 +97,7 @@ def load_gpu(name: str) -> Gpu:
         hint = f"did you mean `{near[0]}`? " if near else ""
         raise UserError(f"no GPU type `{name}`", "resources/hardware/gpus.yaml",
                         f"{hint}choose one of {', '.join(known)}, or add it to that file")  # fmt: skip
-    return Gpu(name=name, **known[name])
+    return Gpu(name=name, **_checked(known[name], GPU_FIELDS, f"resources/hardware/gpus.yaml, {name}"))
 
 
 def load_assumptions(path: Path | None = None) -> dict[str, Assumption]:
@@ -83,10 +115,9 @@ def load_assumptions(path: Path | None = None) -> dict[str, Assumption]:
         if name not in found:
             raise UserError(f"no plan assumes `{name}`", str(path), f"choose one of {', '.join(found)}")
         found[name] = {**found[name], **entry} if isinstance(entry, Mapping) else {**found[name], "value": entry}
-    for name, entry in found.items():
-        if not isinstance(entry["value"], int | float) or entry["value"] <= 0:
-            raise UserError(f"`{name}` is no positive number: {entry['value']!r}", str(path or FOLDER), "mend it")
-    return {name: Assumption(**entry) for name, entry in found.items()}
+    where = path or FOLDER / "assumptions.yaml"
+    checked = {name: _checked(entry, ASSUMPTION_FIELDS, f"{where}, {name}") for name, entry in found.items()}
+    return {name: Assumption(**entry) for name, entry in checked.items()}
 
 
 def bandwidth(gpu: Gpu, interconnect: str, assumed: Mapping[str, float]) -> float | None:

@@ -13,7 +13,7 @@ from transformers import PreTrainedTokenizerFast
 from common.console import Console, argument_parser
 from common.digest import script_digest
 from common.engine import Engine, start_engine
-from common.files import new_directory, sha256_of_file, write_json
+from common.files import new_directory, sha256_of_file, write_record
 from common.models import limit_threads, load_tokenizer, weights_hash
 from common.prompts import PromptFormat
 from common.provenance import Provenance
@@ -83,7 +83,7 @@ class Frame:
             self.tokenizer.save_pretrained(directory)
             check_saved(directory, probe, ids, expected, self.engine.dtype)
             record = self.provenance.record(self.inputs, seed=self.settings["seed"])
-            write_json(
+            write_record(
                 directory / "run.json", {"weights_sha256": weights_hash(directory), **facts, "provenance": record}
             )
         shutil.rmtree(self.state, ignore_errors=True)

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import jsonschema
-import yaml
 
 from common.errors import UserError
+from common.files import read_yaml
 
 PERCENTAGE = re.compile(r"[0-9]+(\.[0-9]+)?")
 COLUMNS = ("model", "method", "task", "k", "accuracy")
@@ -159,7 +159,7 @@ def load_yaml(path: Path) -> dict[str, Any]:
     Raises:
         UserError: naming every key that does not fit.
     """
-    content, schema = _read_yaml(path), _read_yaml(path.with_name("schema.yaml"))
+    content, schema = read_yaml(path), read_yaml(path.with_name("schema.yaml"))
     if not isinstance(schema, dict) or path.stem not in schema.get("$defs", {}):
         raise UserError(f"the schema does not define {path.name}", str(path.with_name("schema.yaml")), "restore it")
     validator = jsonschema.Draft202012Validator({**schema, "$ref": f"#/$defs/{path.stem}"})
@@ -169,13 +169,6 @@ def load_yaml(path: Path) -> dict[str, Any]:
             "a file of the paper's numbers is not valid:\n    " + "\n    ".join(problems), str(path), "mend"
         )
     return dict(content)
-
-
-def _read_yaml(path: Path) -> Any:
-    try:
-        return yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        raise UserError(f"a file of the paper's numbers cannot be read: {error}", str(path), "restore it") from error
 
 
 def _read_csv(path: Path, columns: tuple[str, ...]) -> list[dict[str, str]]:

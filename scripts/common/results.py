@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from common.errors import UserError
-from common.files import read_json
+from common.files import read_json, sha256_of_file
 from common.paired import Comparison, compare
 from common.rows import read_frame
 from common.statistics import holm, mean_interval
@@ -73,18 +74,32 @@ def load_cell(folder: Path, k: int, seeds: Sequence[int], column: str = "correct
     stems = [folder / f"k{k}_seed{seed}" for seed in seeds]
     if not all(stem.with_suffix(suffix).exists() for stem in stems for suffix in (".json", ".parquet")):
         return None
-    frames = [read_frame(stem.with_suffix(".parquet")) for stem in stems]
+    summaries = [read_json(stem.with_suffix(".json")) for stem in stems]
+    frames = [_rows_of(stem, summary, column) for stem, summary in zip(stems, summaries, strict=True)]
     ids = tuple(frames[0]["id"])
     checks = []
-    for stem, frame in zip(stems, frames, strict=True):
+    for stem, frame, summary in zip(stems, frames, summaries, strict=True):
         if tuple(frame["id"]) != ids:
             raise UserError("two runs of a cell have different items", str(stem), "delete both and evaluate again")
-        summary = read_json(stem.with_suffix(".json"))
-        if not isinstance(summary, dict) or int(frame["correct"].sum()) != summary.get("correct"):
-            raise UserError("a score does not follow from its rows", str(stem), "delete it and evaluate again")
         checks += [summary["precision"]] if summary.get("precision") else []
     correct = np.stack([frame[column].to_numpy(dtype=bool) for frame in frames])
     return Cell(correct, ids, _title(folder), tuple(checks))
+
+
+def _rows_of(stem: Path, summary: Any, column: str) -> pd.DataFrame:
+    """The answers a score was counted from.
+
+    Raises:
+        UserError: when they are not those the score was written with.
+    """
+    path = stem.with_suffix(".parquet")
+    frame = read_frame(path)
+    whole = isinstance(summary, dict) and summary.get("rows_sha256") in (None, sha256_of_file(path))
+    whole = whole and {"id", "correct", column} <= {*frame}
+    if not whole or int(frame["correct"].sum()) != summary.get("correct"):
+        remedy = "delete both files of this score and run again: it is evaluated anew"
+        raise UserError("a score does not follow from its rows", f"{stem}.json, {path.name}", remedy)
+    return frame
 
 
 def load_grid(settings: Mapping[str, Any], folder: Path, column: str = "correct") -> Grid:

@@ -56,10 +56,15 @@ def _wait_for(descriptor: int, path: Path, console: Console) -> None:
             time.sleep(0.2)
 
 
+def _line_hash(key: str, item: dict[str, Any]) -> str:
+    return sha256_of_text(json.dumps([key, item], sort_keys=True))[:16]
+
+
 class ItemCache:
     """Finished items of an interrupted job, one JSON object a line, each kept as soon as it is known.
 
-    A line cut off by a kill is dropped when the file is opened; every other line is kept.
+    A line cut off by a kill or damaged since, and what follows it, is dropped when the file is opened and worked out
+    anew; every line before it is kept.
     """
 
     def __init__(self, path: Path):
@@ -77,7 +82,9 @@ class ItemCache:
                 try:
                     entry = json.loads(line.decode("utf-8"))
                     key, item = entry["key"], entry["item"]
-                except (ValueError, KeyError, TypeError):
+                    if entry["sha256"] != _line_hash(key, item):
+                        break
+                except (ValueError, KeyError, TypeError, RecursionError):
                     break
                 if not line.endswith(b"\n"):
                     break
@@ -97,7 +104,8 @@ class ItemCache:
     def add(self, items: dict[str, dict[str, Any]]) -> None:
         """Append finished items and flush them to disk."""
         for key, item in items.items():
-            self._file.write(json.dumps({"key": key, "item": item}, ensure_ascii=False) + "\n")
+            entry = {"key": key, "item": item, "sha256": _line_hash(key, item)}
+            self._file.write(json.dumps(entry, ensure_ascii=False) + "\n")
         self._file.flush()
         os.fsync(self._file.fileno())
         self._items.update(items)

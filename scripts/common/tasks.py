@@ -9,9 +9,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from common.errors import UserError
+from common.files import read_yaml
 from common.prompts import fill
 from common.rows import BadRow, CsvText, Rejections, read_rows, text_field
 
@@ -125,12 +124,7 @@ def load_task(path: Path) -> Task:
     Raises:
         UserError: naming the file and the key that is wrong.
     """
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise UserError("a task definition is missing", str(path), "check `definition` in the configuration") from error
-    except (ValueError, yaml.YAMLError) as error:
-        raise UserError(f"a task definition cannot be read: {error}", str(path), "mend the file") from error
+    content = read_yaml(path, "a task definition")
     problem = _definition_problem(content)
     if problem:
         raise UserError(f"a task definition is not valid: {problem}", str(path), "see docs/tasks.md")

@@ -1,0 +1,253 @@
+"""Kill the smoke preset with SIGKILL again and again, rerun it, and compare its results with an undisturbed run's.
+
+python tools/chaos.py            # at least 20 kills, about half an hour on two cores
+python tools/chaos.py --short    # a few kills on a part of the preset
+"""
+
+import argparse
+import contextlib
+import csv
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+
+import yaml
+from process_watch import WriterWatch, alive, kill_session, running
+
+ROOT = Path(__file__).resolve().parents[1]
+PRESET = "smoke"
+RESULTS = Path("results") / PRESET
+# Long enough to be hit in its midst, with a checkpoint every second.
+LONGER = {
+    "preset": PRESET,
+    "compute": {"checkpoint_seconds": 1},
+    "methods": {"sft": {"training": {"epochs": 36}}, "ppo": {"epochs": 12}},
+    "evaluation": {"items": 40},
+}
+SMALLER = {"table3": {"models": ["tiny-llama"], "methods": ["pretrained", "sft"], "tasks": ["sst2"]}}
+# What is asked of Snakemake to have a rule run, and what the rule leaves behind.
+OUTPUTS = {
+    "train_sft": ["models/tiny-llama/sft", "training/tiny-llama/sft"],
+    "train_ppo": ["models/tiny-opt-actor/ppo", "training/tiny-opt-actor/ppo"],
+    "evaluate_task": ["eval/tiny-llama/sft/sst2/k0_seed0.json", "eval/tiny-llama/sft/sst2"],
+}
+TREE, ALONE, WRITE, ANY = "the whole tree", "Snakemake alone", "during a write", "any"
+KILLS = [(TREE, rule) for rule in OUTPUTS for _ in range(5)] + [(ALONE, rule) for rule in OUTPUTS]
+KILLS += [(WRITE, rule) for rule in ("train_sft", "train_ppo") for _ in range(2)]
+FEW_KILLS = [(TREE, rule) for rule in OUTPUTS] + [(ALONE, "train_sft"), (WRITE, "train_ppo")]
+COMPARED = ("tables/*", "models/*/*/*.safetensors", "eval/*/*/*/*.parquet")
+WAITING = "waiting: another process still writes here"
+
+
+class Chaos:
+    """A clone of the project that is run and killed.
+
+    Args:
+        project: the clone.
+        overlay: configuration over the preset's.
+        targets: what a whole run makes.
+        chance: draws the moments.
+    """
+
+    def __init__(self, project: Path, overlay: Path, targets: list[str], chance: random.Random):
+        self.project, self.targets, self.chance = project, targets, chance
+        self._command = [sys.executable, "-m", "snakemake", "--quiet", "all", "--cores", "2"]
+        self._config = ["--configfile", f"config/{PRESET}.yaml", str(overlay)]
+        self.watch = WriterWatch(project / RESULTS / "scratch")
+        self.seconds: dict[str, float] = {}
+        self.kills, self.reruns, self.waits = Counter[tuple[str, str]](), 0, 0
+
+    def start(self, targets: list[str]) -> subprocess.Popen:
+        """Snakemake in a session of its own; what it prints is kept in chaos.log."""
+        with open(self.project / "chaos.log", "ab") as log:
+            process = subprocess.Popen(
+                [*self._command, *targets, *self._config], cwd=self.project, stdout=log, stderr=log,
+                start_new_session=True,
+            )  # fmt: skip
+        self.watch.sessions.add(process.pid)
+        return process
+
+    def finish(self) -> None:
+        """Run to the end.
+
+        Raises:
+            SystemExit: when the run fails.
+        """
+        if self.start(self.targets).wait():
+            sys.exit((self.project / "chaos.log").read_text(errors="replace")[-6000:])
+
+    def unlock(self) -> None:
+        subprocess.run([*self._command, "--unlock", *self._config], cwd=self.project, check=True, capture_output=True)
+
+    def learn_durations(self) -> None:
+        """Seconds of each rule's job, from an undisturbed run's benchmarks."""
+        for rule in OUTPUTS:
+            files = (self.project / RESULTS / "benchmarks" / rule).glob("*.tsv")
+            rows = [row for file in files for row in csv.DictReader(file.open(), delimiter="\t")]
+            self.seconds[rule] = min(float(row["s"]) for row in rows)
+
+    def strike_anywhere(self) -> None:
+        """Kill a whole run, whatever it is at."""
+        process = self.start(self.targets)
+        moment = self.chance.uniform(2, 60)
+        time.sleep(moment)
+        self.kills[TREE, ANY] += 1
+        print(f"kill {self.kills.total()}: wherever the run is, {moment:.1f} s in", flush=True)
+        kill_session(process.pid)
+        process.wait()
+        self.unlock()
+        self.reruns += 1
+
+    def strike(self, kind: str, rule: str) -> None:
+        """Kill once, inside `rule`; a job that ends before its moment has come is made anew and awaited again."""
+        while True:
+            process = self.start([str(RESULTS / OUTPUTS[rule][0])])
+            victim = self._wait_for_job(process, rule)
+            moment = self._wait_for_moment(kind, rule, victim) if victim else None
+            if victim and moment is not None and alive(victim):
+                break
+            process.wait()
+            self.forget(rule)
+        self.kills[kind, rule] += 1
+        print(f"kill {self.kills.total()}: {rule}, {kind}, {moment:.1f} s in", flush=True)
+        if kind == ALONE:
+            os.kill(process.pid, signal.SIGKILL)
+            process.wait()
+            self._rerun_beside(victim, rule)
+            return
+        kill_session(process.pid)
+        process.wait()
+        if kind == WRITE and not self._being_written(rule):
+            sys.exit(f"{rule} was not writing when it was killed")
+        self.unlock()
+        self.reruns += 1  # the next strike or the last run goes on with this job
+
+    def _wait_for_job(self, process: subprocess.Popen, rule: str) -> int | None:
+        while process.poll() is None:
+            if pid := running(process.pid, f"{rule}.py"):
+                return pid
+            time.sleep(0.02)
+        return None
+
+    def _wait_for_moment(self, kind: str, rule: str, victim: int) -> float | None:
+        """Seconds after which a job is to be killed; None when it ended before."""
+        started = time.monotonic()
+        share = self.chance.uniform(0.02, 0.15) if kind == ALONE else self.chance.uniform(0.02, 0.95)
+        while alive(victim):
+            passed = time.monotonic() - started
+            if self._being_written(rule) if kind == WRITE else passed > share * self.seconds[rule]:
+                return passed
+            time.sleep(0.001 if kind == WRITE else 0.02)
+        return None
+
+    def _being_written(self, rule: str) -> bool:
+        """Whether some file of a checkpoint lies where checkpoints are written before they are complete."""
+        return any((self.project / RESULTS / "scratch" / rule).glob("*/*/partial/checkpoint-*/*"))
+
+    def _rerun_beside(self, orphan: int, rule: str) -> None:
+        """Run again while the killed Snakemake's job still runs; the rerun must wait for it."""
+        self.unlock()
+        self.reruns += 1
+        met = alive(orphan)
+        process = self.start([str(RESULTS / OUTPUTS[rule][0])])
+        while process.poll() is None:
+            time.sleep(0.1)
+        log = (self.project / "chaos.log").read_text(errors="replace")
+        if process.returncode:
+            sys.exit(log[-6000:])
+        waits = log.count(WAITING)
+        print(f"  the orphan {'was still at work' if met else 'had ended'}; reruns that waited so far: {waits}")
+        self.waits = waits
+
+    def forget(self, rule: str) -> None:
+        """Delete what a rule made and its resumable state, so that it runs from its beginning."""
+        for name in OUTPUTS[rule]:
+            path = self.project / RESULTS / name
+            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+        with contextlib.suppress(FileNotFoundError):
+            shutil.rmtree(self.project / RESULTS / "scratch" / rule)
+
+
+def clone(target: Path) -> Path:
+    """The project's own files, as a fresh clone would have them."""
+    listed = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT, capture_output=True, text=True, check=True,
+    ).stdout.splitlines()  # fmt: skip
+    for name in filter(lambda name: (ROOT / name).is_file(), listed):
+        (target / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, target / name)
+    return target
+
+
+def differences(first: Path, second: Path) -> tuple[list[str], int]:
+    """Files of two runs that differ or that only one has, and how many were compared."""
+    names = {
+        str(path.relative_to(run / RESULTS)) for run in (first, second) for pattern in COMPARED
+        for path in (run / RESULTS).glob(pattern)
+    }  # fmt: skip
+
+    def content(run: Path, name: str) -> bytes | None:
+        path = run / RESULTS / name
+        return path.read_bytes() if path.exists() else None
+
+    return sorted(name for name in names if content(first, name) != content(second, name)), len(names)
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--short", action="store_true", help="few kills on a part of the preset")
+    parser.add_argument("--seed", type=int, default=None, help="of the moments (default: drawn)")
+    options = parser.parse_args(argv)
+    seed = options.seed if options.seed is not None else random.randrange(10**6)
+    chance, began = random.Random(seed), time.monotonic()
+    print(f"seed {seed}", flush=True)
+    with tempfile.TemporaryDirectory(prefix="chaos-") as folder:
+        overlay = Path(folder) / "overlay.yaml"
+        overlay.write_text(yaml.safe_dump({**LONGER, **(SMALLER if options.short else {})}))
+        targets = [str(RESULTS / "tables" / f"{name}.csv") for name in ("table2", "table3")] if options.short else []
+        calm = Chaos(clone(Path(folder) / "calm"), overlay, targets, chance)
+        calm.finish()
+        calm.learn_durations()
+        print(f"the undisturbed run took {time.monotonic() - began:.0f} s", flush=True)
+        # The short form keeps the data and models that were prepared.
+        wild = Path(folder) / "wild"
+        shutil.copytree(calm.project, wild) if options.short else clone(wild)
+        chaos = Chaos(wild, overlay, targets, chance)
+        chaos.seconds = calm.seconds
+        shutil.rmtree(wild / RESULTS / "tables", ignore_errors=True)
+        for rule in OUTPUTS:
+            chaos.forget(rule)
+        chaos.watch.start()
+        kills = list(FEW_KILLS if options.short else KILLS)
+        chance.shuffle(kills)
+        try:
+            for _ in range(0 if options.short else 3):
+                chaos.strike_anywhere()
+            for kind, rule in kills:
+                chaos.strike(kind, rule)
+            chaos.finish()
+            chaos.watch.stop()
+        finally:
+            for session in chaos.watch.sessions:
+                kill_session(session)
+        differing, compared = differences(calm.project, wild)
+    for kind in (TREE, ALONE, WRITE):
+        print(f"killed, {kind}: {', '.join(f'{rule} {chaos.kills[kind, rule]}' for rule in (*OUTPUTS, ANY))}")
+    print(f"kills {chaos.kills.total()}, reruns {chaos.reruns}, reruns that waited for an orphan {chaos.waits}")
+    watched = f"writers seen {chaos.watch.seen.total()} times, two at once or without the lock"
+    print(f"{watched} {len(chaos.watch.violations)}")
+    print(f"files compared {compared}, differences {len(differing)}; {(time.monotonic() - began) / 60:.1f} minutes")
+    print("\n".join([*chaos.watch.violations, *differing]))
+    return int(bool(differing or chaos.watch.violations))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

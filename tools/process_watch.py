@@ -1,0 +1,115 @@
+"""Processes of a run, seen from outside: who belongs to it, who writes its resumable state, how to end it."""
+
+import contextlib
+import json
+import os
+import signal
+import threading
+import time
+from collections import Counter
+from pathlib import Path
+
+# O_WRONLY or O_RDWR, in the octal `flags` line of /proc/<pid>/fdinfo.
+WRITING = os.O_WRONLY | os.O_RDWR
+
+
+def members(*sessions: int) -> list[int]:
+    """Living processes of sessions; whatever a run starts stays in the session the run was started in."""
+    found = []
+    for entry in os.listdir("/proc"):
+        if entry.isdigit():
+            with contextlib.suppress(OSError):
+                state, _, _, of = Path(f"/proc/{entry}/stat").read_text().rsplit(")", 1)[1].split()[:4]
+                if int(of) in sessions and state != "Z":
+                    found.append(int(entry))
+    return found
+
+
+def alive(pid: int) -> bool:
+    """Whether a process still runs."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def kill_session(session: int) -> int:
+    """SIGKILL every process of a session; how many there were."""
+    killed: set[int] = set()
+    while pids := members(session):
+        for pid in pids:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        killed |= {*pids}
+        time.sleep(0.005)
+    return len(killed)
+
+
+def running(session: int, script: str) -> int | None:
+    """The process of a session that runs `scripts/<script>`, launcher and helpers apart."""
+    for pid in members(session):
+        with contextlib.suppress(OSError):
+            words = Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace").split("\0")
+            if words[1:2] == [f"scripts/{script}"]:
+                return pid
+    return None
+
+
+def written_files(pid: int, folder: Path) -> set[Path]:
+    """Files under `folder` that a process has open for writing, lock files apart."""
+    found = set()
+    with contextlib.suppress(OSError):
+        for descriptor in os.listdir(f"/proc/{pid}/fd"):
+            with contextlib.suppress(OSError):
+                path = Path(os.readlink(f"/proc/{pid}/fd/{descriptor}"))
+                if folder in path.parents and path.suffix != ".lock":
+                    flags = Path(f"/proc/{pid}/fdinfo/{descriptor}").read_text().split("flags:")[1].split()[0]
+                    if int(flags, 8) & WRITING:
+                        found.add(path)
+    return found
+
+
+class WriterWatch(threading.Thread):
+    """Looks again and again who has files of a scratch folder open for writing, and whether it holds the lock.
+
+    Attributes:
+        sessions: sessions to look at.
+        seen: times a writer was seen, by rule.
+        violations: descriptions of a writer beside the lock's holder.
+    """
+
+    def __init__(self, scratch: Path):
+        super().__init__(daemon=True)
+        self.scratch, self.sessions = scratch, set[int]()
+        self.seen, self.violations = Counter[str](), list[str]()
+        self._end = threading.Event()
+
+    def holders(self) -> dict[Path, int]:
+        """The process each job's lock names."""
+        found = {}
+        for lock in self.scratch.glob("*/*/writer.lock"):
+            with contextlib.suppress(OSError, ValueError, KeyError):
+                found[lock.parent] = json.loads(lock.read_text())["pid"]
+        return found
+
+    def look(self) -> None:
+        """One look. A holder that changes meanwhile decides nothing."""
+        before = self.holders()
+        writers: dict[Path, set[int]] = {}
+        for pid in members(*self.sessions):
+            for path in written_files(pid, self.scratch):
+                job = self.scratch.joinpath(*path.relative_to(self.scratch).parts[:2])
+                writers.setdefault(job, set()).add(pid)
+        after = self.holders()
+        for job, pids in writers.items():
+            self.seen[job.parent.name] += 1
+            if before.get(job) == after.get(job) and pids != {after.get(job)}:
+                self.violations.append(f"{job}: written by {sorted(pids)}, its lock names {after.get(job)}")
+
+    def run(self) -> None:
+        while not self._end.wait(0.02):
+            self.look()
+
+    def stop(self) -> None:
+        self._end.set()
+        self.join()
