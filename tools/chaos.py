@@ -5,8 +5,6 @@ python tools/chaos.py --short    # a few kills on a part of the preset
 """
 
 import argparse
-import contextlib
-import csv
 import os
 import random
 import shutil
@@ -24,6 +22,7 @@ from process_watch import WriterWatch, alive, kill_session, running
 ROOT = Path(__file__).resolve().parents[1]
 PRESET = "smoke"
 RESULTS = Path("results") / PRESET
+ACTOR = "tiny-opt-actor"
 # Long enough to be hit in its midst, with a checkpoint every second.
 LONGER = {
     "preset": PRESET,
@@ -34,8 +33,12 @@ LONGER = {
 SMALLER = {"table3": {"models": ["tiny-llama"], "methods": ["pretrained", "sft"], "tasks": ["sst2"]}}
 # What is asked of Snakemake to have a rule run, and what the rule leaves behind.
 OUTPUTS = {
-    "train_sft": ["models/tiny-llama/sft", "training/tiny-llama/sft"],
-    "train_ppo": ["models/tiny-opt-actor/ppo", "training/tiny-opt-actor/ppo"],
+    "train_sft": ["training/tiny-llama/sft/metrics.csv", "training/tiny-llama/sft", "models/tiny-llama/sft"],
+    "train_ppo": [
+        "training/tiny-opt-actor/ppo/metrics.csv",
+        "training/tiny-opt-actor/ppo",
+        "models/tiny-opt-actor/ppo",
+    ],
     "evaluate_task": ["eval/tiny-llama/sft/sst2/k0_seed0.json", "eval/tiny-llama/sft/sst2"],
 }
 TREE, ALONE, WRITE, ANY = "the whole tree", "Snakemake alone", "during a write", "any"
@@ -90,8 +93,7 @@ class Chaos:
         """Seconds of each rule's job, from an undisturbed run's benchmarks."""
         for rule in OUTPUTS:
             files = (self.project / RESULTS / "benchmarks" / rule).glob("*.tsv")
-            rows = [row for file in files for row in csv.DictReader(file.open(), delimiter="\t")]
-            self.seconds[rule] = min(float(row["s"]) for row in rows)
+            self.seconds[rule] = min(float(file.read_text().splitlines()[1].split("\t")[0]) for file in files)
 
     def strike_anywhere(self) -> None:
         """Kill a whole run, whatever it is at."""
@@ -106,7 +108,7 @@ class Chaos:
         self.reruns += 1
 
     def strike(self, kind: str, rule: str) -> None:
-        """Kill once, inside `rule`; a job that ends before its moment has come is made anew and awaited again."""
+        """Kill once, inside `rule`; a job that ends before its moment has come is made anew and awaited."""
         while True:
             process = self.start([str(RESULTS / OUTPUTS[rule][0])])
             victim = self._wait_for_job(process, rule)
@@ -120,7 +122,7 @@ class Chaos:
         if kind == ALONE:
             os.kill(process.pid, signal.SIGKILL)
             process.wait()
-            self._rerun_beside(victim, rule)
+            self._rerun_beside(rule)
             return
         kill_session(process.pid)
         process.wait()
@@ -151,28 +153,23 @@ class Chaos:
         """Whether some file of a checkpoint lies where checkpoints are written before they are complete."""
         return any((self.project / RESULTS / "scratch" / rule).glob("*/*/partial/checkpoint-*/*"))
 
-    def _rerun_beside(self, orphan: int, rule: str) -> None:
+    def _rerun_beside(self, rule: str) -> None:
         """Run again while the killed Snakemake's job still runs; the rerun must wait for it."""
         self.unlock()
         self.reruns += 1
-        met = alive(orphan)
         process = self.start([str(RESULTS / OUTPUTS[rule][0])])
         while process.poll() is None:
             time.sleep(0.1)
         log = (self.project / "chaos.log").read_text(errors="replace")
         if process.returncode:
             sys.exit(log[-6000:])
-        waits = log.count(WAITING)
-        print(f"  the orphan {'was still at work' if met else 'had ended'}; reruns that waited so far: {waits}")
-        self.waits = waits
+        self.waits = log.count(WAITING)
+        print(f"  reruns that waited for an orphan so far: {self.waits}", flush=True)
 
     def forget(self, rule: str) -> None:
         """Delete what a rule made and its resumable state, so that it runs from its beginning."""
-        for name in OUTPUTS[rule]:
-            path = self.project / RESULTS / name
-            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
-        with contextlib.suppress(FileNotFoundError):
-            shutil.rmtree(self.project / RESULTS / "scratch" / rule)
+        for name in (*OUTPUTS[rule][1:], f"scratch/{rule}"):
+            shutil.rmtree(self.project / RESULTS / name, ignore_errors=True)
 
 
 def clone(target: Path) -> Path:
