@@ -14,7 +14,8 @@ from common.errors import UserError
 
 ODD_VALUES: list[Any] = [
     None, True, False, 0, -1, 3, 10**30, -0.5, 1.0, 1e308, float("nan"), float("inf"), "", " ", "0", "1e-5", "A", "\0",
-    "\ud800", "\u2028x", "{x}", "{instruction", "x" * 3000, "<b>", "\\", [], {}, [[]], ["A"], [None], {"": 0}, {"kind": "hub"},
+    "\ud800", "\u2028x", "{x}", "{instruction", "x" * 3000, "<b>", "\\", [], {}, [[]], ["A"],
+    [None], {"": 0}, {"kind": "hub"},
 ]  # fmt: skip
 SECONDS = 5.0
 
@@ -144,7 +145,8 @@ def fuzz(
             with time_limit():
                 found = load()
         except UserError as error:
-            assert path.stem in str(error), f"the error names no file: {error}\n{where}"
+            if path.stem not in str(error):
+                raise AssertionError(f"the error names no file: {error}\n{where}") from error
             counts["refused"] += 1
         except BaseException as error:
             raise AssertionError(f"{type(error).__name__}: {error}\n{where}") from error

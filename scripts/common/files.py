@@ -187,14 +187,16 @@ def _unusual(content: Any) -> str | None:
         if depth > DEEPEST_YAML or seen > LARGEST_YAML:
             return "it is nested too deeply" if depth > DEEPEST_YAML else f"more than {LARGEST_YAML} values"
         if isinstance(value, dict):
-            odd = next((key for key in value if isinstance(key, bool) or not isinstance(key, str | int)), None)
-            if odd is not None or None in value:
-                return f"the key {odd!r} is neither text nor a whole number"
-            pending += [(child, depth + 1) for child in value.values()]
+            odd = [key for key in value if isinstance(key, bool) or not isinstance(key, str | int)]
+            if odd:
+                return f"the key {odd[0]!r} is neither text nor a whole number"
+            pending += [(child, depth + 1) for pair in value.items() for child in pair]
         elif isinstance(value, list):
             pending += [(child, depth + 1) for child in value]
         elif not (value is None or isinstance(value, str | int | float)):
             return f"{value!r} is a {type(value).__name__}; put it in quotes if it is a text"
+        elif isinstance(value, str) and not value.isascii() and any(0xD800 <= ord(char) <= 0xDFFF for char in value):
+            return f"{value!r} holds half a surrogate pair"
     return None
 
 
