@@ -8,7 +8,7 @@ SNAKEMAKE = PATH="$(CURDIR)/$(VENV)/bin:$$PATH" snakemake $(if $(CORES),--cores 
 # Targets stand before --configfile, which takes every word after it.
 CONFIG = $(if $(filter demo,$(PRESET)),,--configfile config/$(PRESET).yaml)
 
-.PHONY: help setup run test lint plan preflight readme trace clean
+.PHONY: help setup run test lint plan preflight chaos readme trace clean
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -43,6 +43,9 @@ plan: $(VENV)/installed  ## what a run needs before it runs: memory, hours, disk
 
 preflight: $(VENV)/installed  ## whether the machine that will train is ready; every problem at once
 	@$(SNAKEMAKE) results/$(PRESET)/report/machine.json --quiet rules host reason --forcerun check_machine $(CONFIG)
+
+chaos: $(VENV)/installed  ## kill the smoke preset again and again and compare its results (SEED= repeats a run)
+	@PATH="$(CURDIR)/$(VENV)/bin:$$PATH" python tools/chaos.py $(if $(SEED),--seed $(SEED))
 
 readme: run  ## put the tables of the run into README.md
 	@$(SNAKEMAKE) results/$(PRESET)/report/README.md --quiet all $(CONFIG)

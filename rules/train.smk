@@ -48,12 +48,14 @@ rule train_sft:
         mem_mb=8000,
         processes=config["compute"]["processes"],
         checkpoint_seconds=config["compute"]["checkpoint_seconds"],
+        stop_lead=config["compute"]["stop_lead_seconds"],
         offload=config["compute"]["offload"],
     params:
         **training_params("sft"),
     shell:
         "exec python scripts/launch.py --gpus {resources.gpu} --device {resources.device} --threads {threads}"
-        " --processes {resources.processes} scripts/{params.script} --settings {params.settings:q}"
+        " --processes {resources.processes} --stop-lead {resources.stop_lead}"
+        " scripts/{params.script} --settings {params.settings:q}"
         " --model {input.model:q} --train {input.train:q} --heldout {input.heldout:q}"
         " --scratch {params.scratch:q} --offload {resources.offload}"
         " --checkpoint-seconds {resources.checkpoint_seconds}"
@@ -166,12 +168,14 @@ rule train_ppo:
         mem_mb=12000,
         processes=config["compute"]["processes"],
         checkpoint_seconds=config["compute"]["checkpoint_seconds"],
+        stop_lead=config["compute"]["stop_lead_seconds"],
         offload=config["compute"]["offload"],
     params:
         **training_params("ppo", lambda model: settings.ppo_settings(config, model)),
     shell:
         "exec python scripts/launch.py --gpus {resources.gpu} --device {resources.device} --threads {threads}"
-        " --processes {resources.processes} scripts/{params.script} --settings {params.settings:q}"
+        " --processes {resources.processes} --stop-lead {resources.stop_lead}"
+        " scripts/{params.script} --settings {params.settings:q}"
         " --actor {input.actor:q} --reward {input.reward:q} --train {input.train:q}"
         " --scratch {params.scratch:q} --offload {resources.offload}"
         " --checkpoint-seconds {resources.checkpoint_seconds}"

@@ -31,6 +31,7 @@ DEVICE = re.compile(r"\d+|(GPU|MIG)-.+")
 # A day means: the scheduler decides.
 SECONDS_TO_STOP = 24 * 3600
 WORKER = "--worker"
+STOP_TIME = "JOB_STOP_TIME"  # read by common.checkpoints
 PR_SET_PDEATHSIG = 1
 
 
@@ -181,6 +182,16 @@ def become_worker(script: str, arguments: list[str]) -> NoReturn:
     become(script, arguments)
 
 
+def set_stop_time(lead: int) -> None:
+    """Tell the script when to save and stop: `lead` seconds before the job's time limit, where that is known.
+
+    JOB_END_TIME, seconds since 1970, is for whoever starts the job; newer versions of SLURM set SLURM_JOB_END_TIME.
+    """
+    end = os.environ.get("JOB_END_TIME") or os.environ.get("SLURM_JOB_END_TIME", "")
+    if end.isdecimal():
+        os.environ[STOP_TIME] = str(int(end) - lead)
+
+
 def count(text: str) -> int:
     """A number of devices or processes.
 
@@ -198,6 +209,7 @@ def argument_parser() -> argparse.ArgumentParser:
     parser.add_argument("--device", choices=["auto", "cpu"], default="auto", help="cpu leaves requested GPUs unused")
     parser.add_argument("--processes", type=count, default=1, help="processes when no GPU is used")
     parser.add_argument("--threads", type=count, required=True, help="CPU threads of the job, shared by its processes")
+    parser.add_argument("--stop-lead", type=count, default=0, help="seconds to stop at before the job's time limit")
     parser.add_argument("--leases", type=Path, default=LEASES, help="where devices are locked")
     parser.add_argument("script", help="the script")
     parser.add_argument("arguments", nargs=argparse.REMAINDER, help="its arguments")
@@ -218,6 +230,7 @@ def main(argv: list[str] | None = None) -> int:
     except UserError as error:
         print(error, file=sys.stderr)
         return error.code
+    set_stop_time(options.stop_lead)
     os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(devices)
     os.environ["OMP_NUM_THREADS"] = str(max(1, options.threads // processes))
     if gpus:

@@ -417,7 +417,7 @@ def test_marker_changes_only_the_methods_that_use_it(demo: dict[str, Any], marke
 
 def test_devices_and_checkpoint_intervals_change_no_settings(demo: dict[str, Any]) -> None:
     values = {"gpus": 4, "processes": 2, "evaluation_gpus": 1, "threads": 9, "offload": "optimizer"}
-    for key, value in {**values, "checkpoint_seconds": 5}.items():
+    for key, value in {**values, "checkpoint_seconds": 5, "stop_lead_seconds": 5}.items():
         changed = check_configuration(overlaid(demo, ("compute", key), value))
         assert changed != demo
         assert changed_jobs(demo, changed) == set(), key

@@ -21,6 +21,7 @@ import yaml
 
 from common import hardware
 from common.configuration import load_configuration
+from common.errors import UserError
 from common.files import read_json, write_record
 from common.hardware import load_assumptions, load_gpu
 from common.human_eval import Pair, draw_sheet, load_rating
@@ -30,7 +31,7 @@ from common.rows import write_parquet
 from common.scratch import ItemCache
 from common.tasks import load_questions, load_task
 from conftest import ROOT
-from mutations import as_json, damaged_bytes, damaged_value, fuzz
+from mutations import as_json, damaged_bytes, damaged_value, fuzz, time_limit
 
 DEMO = ROOT / "resources/demo"
 EACH, ALL = 1000, 10_000
@@ -539,6 +540,40 @@ def test_hardware(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 # --- files made to hurt --------------------------------------------------------------------------------------------
+
+
+HURTFUL = {
+    "an alias bomb": b"a: &a [x, x, x, x, x, x, x, x, x]\n"
+    + b"".join(b"%c: &%c [%s]\n" % (n + 1, n + 1, b", ".join([b"*%c" % n] * 9)) for n in range(97, 106)),
+    "a list that holds itself": b"preset: &a [*a]\n",
+    "a mapping that holds itself": b"preset: &a {models: *a}\n",
+    "deep nesting": b"preset: " + b"[" * 5000,
+    "nesting that ends": b"preset: " + b"[" * 400 + b"]" * 400,
+    "a tag that would run code": b"preset: !!python/object/apply:os.getcwd []\n",
+    "a date": b"preset: 2024-01-31\n",
+    "a set": b"preset: !!set {a, b}\n",
+    "bytes": b"preset: !!binary aGVsbG8=\n",
+    "a key that is a list": b"? [a]\n: b\n",
+    "a key that is null": b"null: b\n",
+}
+
+
+@pytest.mark.parametrize("name", HURTFUL)
+def test_yaml_that_is_made_to_hurt_is_refused(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "hurtful.yaml"
+    path.write_bytes(HURTFUL[name])
+    base = ROOT / "config.yaml"
+    for load in (lambda: load_configuration(base, [path], {}), lambda: load_task(path), lambda: load_assumptions(path)):
+        with time_limit(), pytest.raises(UserError, match="hurtful"):
+            load()
+
+
+def test_json_that_is_made_to_hurt_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "hurtful.json"
+    for content in (b"[" * 200_000, b'{"a":' * 100_000, b"[" + b"9" * 10_000 + b"]"):
+        path.write_bytes(content)
+        with time_limit(), pytest.raises(UserError, match="hurtful"):
+            read_json(path)
 
 
 def test_all_counts(capsys: pytest.CaptureFixture[str]) -> None:

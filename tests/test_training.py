@@ -52,7 +52,8 @@ def train(method: str, model: Path, splits: Path, out: Path, engine: str = "torc
         "compute": {"device": "cpu", "engine": engine, "gradient_checkpointing": False}, **extra,
     }  # fmt: skip
     command = [
-        sys.executable, "scripts/launch.py", "--gpus", "0", "--processes", str(processes), "--threads", str(processes),
+        *options.pop("prefix", []), sys.executable, "scripts/launch.py", "--gpus", "0", "--processes", str(processes),
+        "--threads", str(processes), "--stop-lead", str(options.pop("stop_lead", 0)),
         f"scripts/train_{method}.py", "--settings", json.dumps(settings), "--model", str(model),
         "--train", str(splits / f"{METHODS[method].split}.parquet"), "--heldout", str(splits / "heldout.parquet"),
         "--scratch", str(out / "scratch"), "--metrics", str(out / "metrics.csv"), "--output", str(out / "model"),

@@ -211,12 +211,14 @@ def main(argv: list[str] | None = None) -> int:
         overlay.write_text(yaml.safe_dump({**LONGER, **(SMALLER if options.short else {})}))
         targets = [str(RESULTS / "tables" / f"{name}.csv") for name in ("table2", "table3")] if options.short else []
         calm = Chaos(clone(Path(folder) / "calm"), overlay, targets, chance)
+        wild = Path(folder) / "wild"
+        if not options.short:
+            clone(wild)
         calm.finish()
         calm.learn_durations()
         print(f"the undisturbed run took {time.monotonic() - began:.0f} s", flush=True)
-        # The short form keeps the data and models that were prepared.
-        wild = Path(folder) / "wild"
-        shutil.copytree(calm.project, wild) if options.short else clone(wild)
+        if options.short:  # with the data and models that were prepared
+            shutil.copytree(calm.project, wild)
         chaos = Chaos(wild, overlay, targets, chance)
         chaos.seconds = calm.seconds
         shutil.rmtree(wild / RESULTS / "tables", ignore_errors=True)

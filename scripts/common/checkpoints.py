@@ -10,6 +10,7 @@ from typing import Any
 
 from common.console import Console
 from common.engine import Engine, agree
+from common.errors import Resumable
 from common.files import sha256_of_file, sync_directory, sync_tree, write_json
 
 MARKER = "complete.json"
@@ -19,7 +20,9 @@ KEPT = 2
 
 
 class CheckpointClock:
-    """When a job saves its state: on SIGTERM, and whenever so many seconds have passed.
+    """When a job saves its state: on SIGTERM, shortly before its time limit, and whenever so many seconds have passed.
+
+    The launcher gives the time to stop at in JOB_STOP_TIME, seconds since 1970.
 
     Args:
         engine: all its processes come to the same decision.
@@ -30,14 +33,21 @@ class CheckpointClock:
         self._engine, self._seconds = engine, seconds
         self._saved = time.monotonic()
         self._requested = False
+        self._stop_time = float(os.environ.get("JOB_STOP_TIME") or "inf")
         signal.signal(signal.SIGTERM, self._request_stop)
 
     def _request_stop(self, signum: int, frame: Any) -> None:
         self._requested = True
 
     def stop_requested(self) -> bool:
-        """Whether any process was asked to stop."""
-        return agree(self._requested, self._engine)
+        """Whether any process was asked to stop, or the job's time is up."""
+        return agree(self._requested or time.time() > self._stop_time, self._engine)
+
+    def stopped(self, step: int, steps: int, where: Path) -> Resumable:
+        """What to raise after the state was saved."""
+        in_time = time.time() <= self._stop_time
+        what = "stopped on request at step" if in_time else "stopped before the job's time limit at step"
+        return Resumable(f"{what} {step} of {steps}", str(where))
 
     def due(self) -> bool:
         """Whether it is time for a checkpoint."""

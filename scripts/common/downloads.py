@@ -1,6 +1,7 @@
 """Downloads of pinned revisions, with errors that say what to do."""
 
 import hashlib
+import http.client
 import urllib.error
 import urllib.request
 from collections.abc import Sequence
@@ -48,6 +49,18 @@ def hub_snapshot(repository: str, revision: str, directory: Path, kind: str, pat
         raise UserError("the hub cannot be reached", where, remedy, EXIT_MACHINE) from error
 
 
+def _failed(problem: object, url: str) -> UserError:
+    return UserError(f"a download failed: {problem}", url, "check the network, then run again", EXIT_MACHINE)
+
+
+def _read_block(response: http.client.HTTPResponse, url: str) -> bytes:
+    """The next part of a download; apart from writing it, whose errors are those of the disk."""
+    try:
+        return response.read(1 << 20)
+    except OSError as error:
+        raise _failed(error, url) from error
+
+
 def fetch_url(url: str, target: Path, sha256: str | None) -> str:
     """Download one file over https and return its SHA-256.
 
@@ -56,14 +69,17 @@ def fetch_url(url: str, target: Path, sha256: str | None) -> str:
     """
     digest = hashlib.sha256()
     try:
-        with urllib.request.urlopen(url, timeout=60) as response, open(target, "wb") as file:  # noqa: S310
-            while block := response.read(1 << 20):
-                digest.update(block)
-                file.write(block)
-    except (urllib.error.URLError, TimeoutError) as error:
-        raise UserError(
-            f"a download failed: {error}", url, "check the network, then run again", EXIT_MACHINE
-        ) from error
+        with urllib.request.urlopen(url, timeout=60) as response:  # noqa: S310
+            announced = response.headers.get("Content-Length")
+            received = 0
+            with open(target, "wb") as file:
+                while block := _read_block(response, url):
+                    digest.update(block)
+                    received += file.write(block)
+    except (urllib.error.URLError, TimeoutError, http.client.HTTPException) as error:
+        raise _failed(error, url) from error
+    if announced is not None and received != int(announced):
+        raise _failed(f"{received} of {announced} bytes came", url)
     if sha256 and digest.hexdigest() != sha256:
         remedy = "do not use it; check the address and `sha256` in the configuration"
         raise UserError("a download's hash is not the configured one", f"{url}: {digest.hexdigest()}", remedy)

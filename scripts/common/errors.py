@@ -20,7 +20,22 @@ _MACHINE_REMEDIES = {
     errno.EDQUOT: ("the disk quota is used up", "free some space or ask for a larger quota, then run again"),
     errno.EROFS: ("the file system is read-only", "choose a directory you may write to, then run again"),
     errno.EACCES: ("permission denied", "give yourself write access to that path, then run again"),
+    errno.EFBIG: ("a file may not grow that large", "raise the limit on file sizes (`ulimit -f`), then run again"),
     errno.EADDRINUSE: ("a network port is in use", "run again: a free port is chosen each time"),
+}
+
+# What libraries written in C++ and Rust say of the same things, which they raise as errors of their own.
+_MACHINE_WORDS = {
+    "No space left on device": errno.ENOSPC,
+    "Disk quota exceeded": errno.EDQUOT,
+    "Read-only file system": errno.EROFS,
+    "Permission denied": errno.EACCES,
+    "File too large": errno.EFBIG,
+    "EADDRINUSE": errno.EADDRINUSE,
+    "PytorchStreamWriter failed writing": errno.ENOSPC,
+    "inline_container.cc": errno.ENOSPC,
+    "DefaultCPUAllocator": errno.ENOMEM,
+    "Cannot allocate memory": errno.ENOMEM,
 }
 
 
@@ -58,13 +73,30 @@ def explain(error: BaseException) -> UserError | None:
     """The error in people's words, or None when it can only be a bug."""
     if isinstance(error, UserError):
         return error
-    if isinstance(error, OSError) and error.errno in _MACHINE_REMEDIES:
-        what, remedy = _MACHINE_REMEDIES[error.errno]
-        return UserError(what, str(error.filename or ""), remedy, EXIT_MACHINE)
+    first_line = str(error).splitlines()[0] if str(error) else ""
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
-        remedy = "lower `per_device_batch_size` or `max_length` in the configuration, or use a machine with more memory"
-        return UserError("out of memory", str(error).splitlines()[0] if str(error) else "", remedy, EXIT_MACHINE)
-    return None
+        return _out_of_memory(first_line)
+    number = error.errno if isinstance(error, OSError) else None
+    if number not in (*_MACHINE_REMEDIES, errno.ENOMEM) and isinstance(error, (OSError, RuntimeError, *_libraries())):
+        number = next((known for words, known in _MACHINE_WORDS.items() if words in str(error)), None)
+    if number == errno.ENOMEM:
+        return _out_of_memory(first_line)
+    if number not in _MACHINE_REMEDIES:
+        return None
+    what, remedy = _MACHINE_REMEDIES[number]
+    where = error.filename if isinstance(error, OSError) else None
+    return UserError(what, str(where or first_line), remedy, EXIT_MACHINE)
+
+
+def _out_of_memory(where: str) -> UserError:
+    remedy = "lower `per_device_batch_size` or `max_length` in the configuration, or use a machine with more memory"
+    return UserError("out of memory", where, remedy, EXIT_MACHINE)
+
+
+def _libraries() -> tuple[type[BaseException], ...]:
+    """Classes of libraries that are loaded anyway; loading one only to look at its error would be wrong here."""
+    library = sys.modules.get("safetensors")
+    return (library.SafetensorError,) if library else ()
 
 
 def report_and_exit(error: BaseException, log_hint: str, write: Callable[[str], object] = sys.stderr.write) -> int:

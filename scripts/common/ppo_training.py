@@ -19,7 +19,7 @@ from common.batching import GlobalBatchSampler, filler_count
 from common.checkpoints import PARTIAL, CheckpointClock, commit, discard_partial, newest_complete, step_of
 from common.console import Console, Progress
 from common.engine import Engine
-from common.errors import Resumable, UserError
+from common.errors import UserError
 from common.files import read_json, write_json, write_text
 from common.generation import Decoding, Generator
 from common.learners import Learner
@@ -346,7 +346,7 @@ def run_ppo(
             if engine.is_main:
                 console.say(f"saved a checkpoint at step {len(rows)}")
             if clock.stop_requested():
-                raise Resumable(f"stopped on request at step {len(rows)} of {len(batches)}", str(scratch))
+                raise clock.stopped(len(rows), len(batches), scratch)
             clock.restart()
     if engine.is_main:
         write_text(metrics, metrics_csv(rows))

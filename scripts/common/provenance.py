@@ -51,9 +51,24 @@ def _hardware() -> dict[str, Any]:
         hardware["threads"] = torch.get_num_threads()
         hardware["cpu_capability"] = torch.backends.cpu.get_cpu_capability()
         hardware["gpus"] = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
+        hardware["kernels"] = _kernels()
     except ImportError:
         pass
     return hardware
+
+
+def _kernels() -> dict[str, Any]:
+    """What else decides a result's last digits: where these differ, so may they."""
+    import torch
+
+    return {
+        "blas": "mkl" if torch.backends.mkl.is_available() else "other",
+        "onednn": torch.backends.mkldnn.is_available(),
+        "cuda": torch.version.cuda,
+        "cudnn": torch.backends.cudnn.version() if torch.cuda.is_available() else None,
+        "tf32": torch.backends.cuda.matmul.allow_tf32,
+        "deterministic_algorithms": torch.are_deterministic_algorithms_enabled(),
+    }
 
 
 class Provenance:

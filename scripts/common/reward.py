@@ -14,6 +14,7 @@ from transformers import AutoModelForSequenceClassification, PreTrainedModel, Pr
 from trl.trainer.reward_trainer import suppress_seqcls_warning
 
 from common.errors import UserError
+from common.models import OFFLINE
 from common.reload import Probe
 
 TOKENIZER_PROBE = "Give three tips.\nInput: \u00e9, 42\nResponse: 1. Eat well </s> <|im_end|>"
@@ -23,7 +24,7 @@ def load_reward_model(directory: Path, dtype: torch.dtype) -> PreTrainedModel:
     """A reward model, or a language model with a new head drawn from torch's random state, in `dtype`."""
     with suppress_seqcls_warning():
         return AutoModelForSequenceClassification.from_pretrained(
-            directory, dtype=dtype, num_labels=1, local_files_only=True, use_safetensors=True
+            directory, dtype=dtype, num_labels=1, use_safetensors=True, **OFFLINE
         )
 
 

@@ -28,7 +28,6 @@ from common.batching import GlobalBatchSampler, accumulation_steps, filler_count
 from common.checkpoints import PARTIAL, CheckpointClock, commit, discard_partial, newest_complete, step_of
 from common.console import Console, Progress
 from common.engine import Engine, deepspeed_config
-from common.errors import Resumable
 from common.files import read_json, write_json, write_text
 from common.reload import Probe
 from common.statistics import bootstrap_interval
@@ -121,7 +120,7 @@ class JobCallback(TrainerCallback):
 
     def __init__(self, engine: Engine, console: Console, seconds: float, on_begin: Callable[[], None]):
         self._engine, self._console, self._on_begin = engine, console, on_begin
-        self._clock = CheckpointClock(engine, seconds)
+        self.clock = CheckpointClock(engine, seconds)
         self._progress: Progress | None = None
         self.stopped = False
 
@@ -131,12 +130,12 @@ class JobCallback(TrainerCallback):
         self._on_begin()
         if self._engine.is_main:
             self._progress = Progress(self._console, state.max_steps, "steps", state.global_step)
-        self._clock.restart()
+        self.clock.restart()
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
-        if self._clock.stop_requested():
+        if self.clock.stop_requested():
             self.stopped = control.should_save = control.should_training_stop = True
-        elif self._clock.due():
+        elif self.clock.due():
             control.should_save = state.global_step < state.max_steps
         if self._progress is not None:
             last = next((entry["loss"] for entry in reversed(state.log_history) if "loss" in entry), None)
@@ -151,7 +150,7 @@ class JobCallback(TrainerCallback):
         if self._engine.is_main:
             commit(Path(str(args.output_dir)) / f"checkpoint-{state.global_step}")
             self._console.say(f"saved a checkpoint at step {state.global_step}")
-        self._clock.restart()
+        self.clock.restart()
 
 
 def _arguments(job: TrainingJob, engine: Engine, arguments_class: Callable[..., TrainingArguments]) -> Any:
@@ -269,8 +268,7 @@ def run_training(
         console.say(f"resuming from {checkpoint.name}")
     trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     if callback.stopped and trainer.state.global_step < trainer.state.max_steps:
-        step, steps = trainer.state.global_step, trainer.state.max_steps
-        raise Resumable(f"stopped on request at step {step} of {steps}", str(job.scratch))
+        raise callback.clock.stopped(trainer.state.global_step, trainer.state.max_steps, job.scratch)
     facts: dict[str, Any] = {
         "steps": trainer.state.global_step,
         "resumed_from_step": step_of(checkpoint) if checkpoint else 0,
