@@ -104,15 +104,18 @@ def rendered(prompt: str) -> tuple[str, str]:
     plain, paired = "Below is an instruction that describes a task. ", "Below is an instruction that describes a task, "
     opening = prompt.lstrip()
     assert opening.startswith(plain) or opening.startswith(paired + "paired with an input ")
-    lines = opening[opening.index("### Instruction:") :].split("\n")
-    assert not lines[0].removeprefix("### Instruction:").strip(" ")
-    body = lines[1:]
+    lines = opening.split("\n")
+    headings = [i for i, line in enumerate(lines) if line.rstrip(" ").endswith("### Instruction:")]
+    assert headings
+    body = lines[headings[0] + 1 :]
     marks = [i for i, line in enumerate(body) if line.strip() == "### Response:"]
     if marks and not "".join(body[marks[-1] + 1 :]).strip():
         body = body[: marks[-1]]
     if opening.startswith(plain):
         return "\n".join(body).strip(), ""
-    at = next(i for i, line in enumerate(body) if line.lstrip().rstrip(" ") == "### Input:")
+    inputs = [i for i, line in enumerate(body) if line.lstrip().rstrip(" ") == "### Input:"]
+    assert inputs, f"no input: {prompt!r}"
+    at = inputs[0]
     return "\n".join(body[:at]).strip(), "\n".join(body[at + 1 :]).strip()
 
 

@@ -226,6 +226,6 @@ def test_a_token_is_never_written_down(tmp_path: Path) -> None:
     assert done.returncode == 3, done.stderr
     assert "error: the hub cannot be reached" in done.stderr
     written = [path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()]
-    assert "Traceback" in (tmp_path / "log.txt").read_text()
+    assert "Connection refused" in (tmp_path / "log.txt").read_text()
     assert token not in done.stdout + done.stderr
     assert not any(token.encode() in content for content in written)
