@@ -120,15 +120,17 @@ def test_odd_names_reach_the_scripts_as_they_are(tmp_path: Path) -> None:
     (odd / "model").mkdir()
     planned = ["results/odd/models/mine/pretrained", "results/odd/eval/tiny-llama/sft/sst2/k0_seed0.json"]
     output = snakemake(project, "--dry-run", "-p", *planned, "--configfile", SMOKE, "odd.yaml")
-    commands = [line.strip() for line in output.splitlines() if line.strip().startswith("exec python")]
+    commands = re.findall(r"^Shell command: exec python (.*)$", output, re.MULTILINE)
     assert len(commands) >= 4
+    models = 0
     for command in commands:
-        words = subprocess.run(
-            ["sh", "-c", command.replace("exec python", "exec printf '%s\\n'", 1)],
-            cwd=tmp_path, capture_output=True, text=True, check=True,
-        ).stdout  # fmt: skip
-        if "prepare_model" in command and "mine" in command:
-            assert f"--files\n{ODD}/model\n" in words
+        shown = subprocess.run(
+            ["sh", "-c", f"printf '%s\\0' {command}"], cwd=tmp_path, capture_output=True, text=True, check=True
+        )
+        words = shown.stdout.split("\0")
+        assert json.loads(words[words.index("--settings") + 1])
+        models += "--files" in words and words[words.index("--files") + 1] == f"{ODD}/model"
+    assert models == 1
     assert not list(tmp_path.rglob("injected"))
 
 
