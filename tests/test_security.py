@@ -22,7 +22,10 @@ from conftest import ROOT
 from test_workflow import SMOKE, copy_project, snakemake
 
 SOURCES = sorted(
-    path for folder in ("scripts", "comparisons", "tools", "tests") for path in (ROOT / folder).rglob("*.py")
+    path
+    for folder in ("scripts", "comparisons", "tools", "tests")
+    for path in (ROOT / folder).rglob("*.py")
+    if ".environments" not in path.parts  # the peers' packages
 )
 # Modules that run what they read, and calls that do.
 MODULES = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "marshal", "shelve"}
