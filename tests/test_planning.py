@@ -500,6 +500,12 @@ def test_the_slurm_profile_leaves_time_for_the_papers_checkpoints(paper: tuple[P
     assert lead_problems(paper[1], read_site(ROOT / "profiles/slurm"), ASSUMED) == []
 
 
+def test_the_paper_preset_stops_early_enough_before_a_time_limit(paper: tuple[Planner, list[JobPlan]]) -> None:
+    planner, jobs = paper
+    needed = max(needed_lead(job, ASSUMED) for job in jobs if job.checkpoint)
+    assert 0 < needed <= planner.config["compute"]["stop_lead_seconds"]
+
+
 # --- the command -----------------------------------------------------------------------------------------------------
 
 

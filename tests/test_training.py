@@ -105,6 +105,7 @@ def test_training_lowers_the_loss_and_records_what_it_saw(model_folders: dict[st
     assert tokens["total"] == tokens["prompt"] + tokens["target"]
     assert record["tokens_seen"]["total"] == 6 * tokens["total"]
     assert record["provenance"]["rule"] == "train_sft"
+    assert record["provenance"]["hardware"]["kernels"].keys() >= {"blas", "onednn", "deterministic_algorithms"}
     assert not list((tmp_path / "scratch").glob("*/checkpoint-*"))
 
 

@@ -17,7 +17,7 @@ from collections import Counter
 from pathlib import Path
 
 import yaml
-from process_watch import WriterWatch, alive, kill_session, running
+from process_watch import WriterWatch, alive, kill_sessions, running
 
 ROOT = Path(__file__).resolve().parents[1]
 PRESET = "smoke"
@@ -102,7 +102,7 @@ class Chaos:
         time.sleep(moment)
         self.kills[TREE, ANY] += 1
         print(f"kill {self.kills.total()}: wherever the run is, {moment:.1f} s in", flush=True)
-        kill_session(process.pid)
+        kill_sessions(process.pid)
         process.wait()
         self.unlock()
         self.reruns += 1
@@ -124,7 +124,7 @@ class Chaos:
             process.wait()
             self._rerun_beside(rule)
             return
-        kill_session(process.pid)
+        kill_sessions(process.pid)
         process.wait()
         if kind == WRITE and not self._being_written(rule):
             sys.exit(f"{rule} was not writing when it was killed")
@@ -158,12 +158,11 @@ class Chaos:
         self.unlock()
         self.reruns += 1
         process = self.start([str(RESULTS / OUTPUTS[rule][0])])
-        while process.poll() is None:
-            time.sleep(0.1)
+        process.wait()
         log = (self.project / "chaos.log").read_text(errors="replace")
+        self.waits = log.count(WAITING)
         if process.returncode:
             sys.exit(log[-6000:])
-        self.waits = log.count(WAITING)
         print(f"  reruns that waited for an orphan so far: {self.waits}", flush=True)
 
     def forget(self, rule: str) -> None:
@@ -235,8 +234,7 @@ def main(argv: list[str] | None = None) -> int:
             chaos.finish()
             chaos.watch.stop()
         finally:
-            for session in chaos.watch.sessions:
-                kill_session(session)
+            kill_sessions(*chaos.watch.sessions)
         differing, compared = differences(calm.project, wild)
     for kind in (TREE, ALONE, WRITE):
         print(f"killed, {kind}: {', '.join(f'{rule} {chaos.kills[kind, rule]}' for rule in (*OUTPUTS, ANY))}")

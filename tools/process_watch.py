@@ -33,16 +33,13 @@ def alive(pid: int) -> bool:
         return False
 
 
-def kill_session(session: int) -> int:
-    """SIGKILL every process of a session; how many there were."""
-    killed: set[int] = set()
-    while pids := members(session):
+def kill_sessions(*sessions: int) -> None:
+    """SIGKILL every process of these sessions."""
+    while pids := members(*sessions):
         for pid in pids:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-        killed |= {*pids}
         time.sleep(0.005)
-    return len(killed)
 
 
 def running(session: int, script: str) -> int | None:
