@@ -91,7 +91,7 @@ def test_check_changes_no_score_and_can_be_left_out(place: Path) -> None:
     assert score(plain)["precision"] is None
     assert answers(plain) == answers(checked)
     different = {key for key in score(plain) if score(plain)[key] != score(checked)[key]}
-    assert different == {"precision", "provenance"}
+    assert different == {"precision", "provenance", "record_sha256"}
 
 
 def test_precisions_never_share_answers(place: Path) -> None:

@@ -65,7 +65,9 @@ class Machine:
         """The launcher with a script of this text; `options` are its own."""
         path = self.folder / "script.py"
         path.write_text(script, encoding="utf-8")
-        environment = {key: value for key, value in os.environ.items() if not key.startswith(("CUDA_", "OMP_"))}
+        environment = {
+            key: value for key, value in os.environ.items() if not key.startswith(("CUDA_", "OMP_", "MALLOC_"))
+        }
         environment["PATH"] = f"{self.folder / 'bin'}:{environment['PATH']}"
         if assigned is not None:
             environment["CUDA_VISIBLE_DEVICES"] = assigned
