@@ -441,13 +441,13 @@ def test_a_damaged_checkpoint_is_passed_over_and_written_anew(tokenizer, tmp_pat
     with open(tmp_path / "parts/checkpoint-4/actor.safetensors", "r+b") as file:
         file.seek(-4, os.SEEK_END)
         file.write(b"oops")
-    (tmp_path / "parts/partial").mkdir()
+    (tmp_path / "parts/partial").mkdir(exist_ok=True)
     (tmp_path / "parts/partial/of a killed run").write_text("half")
     assert go(again, batches, "parts")["resumed_from_step"] == 3
     for role in ("actor", "critic"):
         expected = getattr(whole.models, role).model.state_dict()
         for name, weight in getattr(again.models, role).model.state_dict().items():
             assert torch.equal(weight, expected[name])
-    assert not (tmp_path / "parts/partial").exists()
+    assert not list((tmp_path / "parts/partial").iterdir())
     found, expected = (pd.read_csv(tmp_path / f"{name}.csv").drop(columns=TIMES) for name in ("parts", "whole"))
     pd.testing.assert_frame_equal(found, expected, check_exact=True)
