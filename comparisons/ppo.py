@@ -57,6 +57,8 @@ def main() -> int:
     parser.add_argument("--steps", type=int, default=5, help="rollouts, the first of which is not timed")
     parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args()
+    if options.steps < 2:
+        parser.error("--steps must be 2 or more: the first is not timed")
     python = environment(ENVIRONMENT, TRL)
     os.environ.update(KEEP_MEMORY)
     here, results = Path(__file__).resolve().parent, {}
