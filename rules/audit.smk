@@ -44,8 +44,9 @@ rule compare_tables:
         hyper_parameters=expand(
             "<results>/tables/{name}_cells.csv", name=["table1", "table2"]
         ),
+        words=translations(),
     output:
-        expand("<results>/tables/comparison.{kind}", kind=["csv", "md", "tex", "html"]),
+        expand("<results>/tables/comparison.{kind}", kind=TABLE_KINDS),
         cells="<results>/tables/comparison_cells.csv",
     log:
         "<results>/logs/compare_tables/all.log",
@@ -57,13 +58,13 @@ rule compare_tables:
     resources:
         mem_mb=1000,
     params:
-        settings=canonical_json(settings.comparison_settings(config)),
+        settings=table_settings(settings.comparison_settings(config)),
         code=script_digest("compare_tables.py"),
         paper=subpath(input[0], parent=True),
         folder=subpath(output.cells, parent=True),
     shell:
         "exec python scripts/compare_tables.py --settings {params.settings:q} --paper {params.paper:q}"
-        " --table3 {input.table3:q} --hyper-parameters {input.hyper_parameters:q} --output {params.folder:q} --log {log:q}"
+        " --table3 {input.table3:q} --hyper-parameters {input.hyper_parameters:q} --output {params.folder:q} --words {input.words:q} --log {log:q}"
 
 
 rule check_claims:

@@ -1,6 +1,7 @@
 """Configuration, wildcards and input functions; nothing heavy is imported here."""
 
 import itertools
+import os
 import re
 import shlex
 import sys
@@ -56,6 +57,11 @@ def model_source(wildcards):
 
 config = resolved_configuration()
 RESULTS = f"results/{config['preset']}"
+TRANSLATIONS = {
+    path.stem: str(path.relative_to(workflow.basedir))
+    for path in sorted(Path(workflow.basedir).glob("resources/report/??.yaml"))
+}
+LANGUAGE = settings.report_language(config, os.environ, list(TRANSLATIONS))
 
 
 wildcard_constraints:
@@ -111,6 +117,16 @@ def machine_report():
     return ancient("<results>/report/machine.json")
 
 
+def table_settings(block):
+    """A table's part of the configuration, with the language it is written in."""
+    return canonical_json({**block, "language": LANGUAGE})
+
+
+def translations():
+    """The texts of another language, as an input."""
+    return [TRANSLATIONS[LANGUAGE]] if LANGUAGE in TRANSLATIONS else []
+
+
 def training_params(method, settings_of=None):
     """Parameters of a method's training rule: the rule, its script and its scratch folder share one name."""
     script = f"train_{method}.py"
@@ -134,6 +150,7 @@ TRAINED = lambda: [method for method in METHODS() if method != "pretrained"]
 ACTOR = lambda: config["rl"]["actor"]
 REWARD = lambda: config["rl"]["reward"]
 RL_STAGES = ["rl_sft", "ppo"]
+TABLE_KINDS = ["csv", "md", "tex", "html", "json"]
 SPLITS = ["sft", "coh", "rl_sft", "rl_reward", "rl_prompts", "heldout"]
 
 
@@ -291,7 +308,7 @@ def table_artifacts():
     tables = expand(
         "<results>/tables/{name}.{kind}",
         name=table_names(),
-        kind=["csv", "md", "tex", "html"],
+        kind=TABLE_KINDS,
     )
     return [*tables, "<results>/tables/cells.csv"]
 

@@ -18,8 +18,9 @@ rule render_table1:
         models=expand(
             "<results>/models/{model}/{method}", model=MODELS(), method=METHODS()
         ),
+        words=translations(),
     output:
-        expand("<results>/tables/table1.{kind}", kind=["csv", "md", "tex", "html"]),
+        expand("<results>/tables/table1.{kind}", kind=TABLE_KINDS),
         cells="<results>/tables/table1_cells.csv",
     log:
         "<results>/logs/render_table1/all.log",
@@ -31,20 +32,21 @@ rule render_table1:
     resources:
         mem_mb=2000,
     params:
-        settings=canonical_json(settings.table3_settings(config)),
+        settings=table_settings(settings.table3_settings(config)),
         code=script_digest("render_table1.py"),
         results=subpath(output.cells, ancestor=2),
         folder=subpath(output.cells, parent=True),
     shell:
         "exec python scripts/render_table1.py --settings {params.settings:q} --models {params.results:q}/models"
-        " --output {params.folder:q} --log {log:q}"
+        " --output {params.folder:q} --words {input.words:q} --log {log:q}"
 
 
 rule render_table2:
     input:
         models=[f"<results>/models/{model}/{method}" for model, method in rl_models()],
+        words=translations(),
     output:
-        expand("<results>/tables/table2.{kind}", kind=["csv", "md", "tex", "html"]),
+        expand("<results>/tables/table2.{kind}", kind=TABLE_KINDS),
         cells="<results>/tables/table2_cells.csv",
     log:
         "<results>/logs/render_table2/all.log",
@@ -56,13 +58,13 @@ rule render_table2:
     resources:
         mem_mb=2000,
     params:
-        settings=canonical_json(settings.table4_settings(config)),
+        settings=table_settings(settings.table4_settings(config)),
         code=script_digest("render_table2.py"),
         results=subpath(output.cells, ancestor=2),
         folder=subpath(output.cells, parent=True),
     shell:
         "exec python scripts/render_table2.py --settings {params.settings:q} --models {params.results:q}/models"
-        " --output {params.folder:q} --log {log:q}"
+        " --output {params.folder:q} --words {input.words:q} --log {log:q}"
 
 
 rule render_table4:
@@ -70,8 +72,9 @@ rule render_table4:
         samples=sample_artifacts(),
         reward=f"<results>/models/{REWARD()}/reward",
         published="resources/paper/table4.yaml",
+        words=translations(),
     output:
-        expand("<results>/tables/table4.{kind}", kind=["csv", "md", "tex", "html"]),
+        expand("<results>/tables/table4.{kind}", kind=TABLE_KINDS),
         cells="<results>/tables/table4_cells.csv",
     log:
         "<results>/logs/render_table4/all.log",
@@ -83,12 +86,12 @@ rule render_table4:
     resources:
         mem_mb=2000,
     params:
-        settings=canonical_json(settings.table4_settings(config)),
+        settings=table_settings(settings.table4_settings(config)),
         code=script_digest("render_table4.py"),
         folder=subpath(output.cells, parent=True),
     shell:
         "exec python scripts/render_table4.py --settings {params.settings:q} --samples {input.samples:q}"
-        " --reward {input.reward:q} --published {input.published:q} --output {params.folder:q} --log {log:q}"
+        " --reward {input.reward:q} --published {input.published:q} --output {params.folder:q} --words {input.words:q} --log {log:q}"
 
 
 rule render_table3:
@@ -98,8 +101,9 @@ rule render_table3:
         models=expand(
             "<results>/models/{model}/{method}", model=MODELS(), method=METHODS()
         ),
+        words=translations(),
     output:
-        expand("<results>/tables/table3.{kind}", kind=["csv", "md", "tex", "html"]),
+        expand("<results>/tables/table3.{kind}", kind=TABLE_KINDS),
         cells="<results>/tables/table3_cells.csv",
     log:
         "<results>/logs/render_table3/all.log",
@@ -111,21 +115,22 @@ rule render_table3:
     resources:
         mem_mb=2000,
     params:
-        settings=canonical_json(settings.table3_settings(config)),
+        settings=table_settings(settings.table3_settings(config)),
         code=script_digest("render_table3.py"),
         results=subpath(output.cells, ancestor=2),
         folder=subpath(output.cells, parent=True),
     shell:
         "exec python scripts/render_table3.py --settings {params.settings:q} --eval {params.results:q}/eval --models {params.results:q}/models"
-        " --output {params.folder:q} --log {log:q}"
+        " --output {params.folder:q} --words {input.words:q} --log {log:q}"
 
 
 rule render_sensitivity:
     input:
         scores=evaluation_artifacts(),
         tasks=expand("<results>/data/tasks/{task}/summary.json", task=TASKS()),
+        words=translations(),
     output:
-        expand("<results>/tables/sensitivity.{kind}", kind=["csv", "md", "tex", "html"]),
+        expand("<results>/tables/sensitivity.{kind}", kind=TABLE_KINDS),
         cells="<results>/tables/sensitivity_cells.csv",
     log:
         "<results>/logs/render_sensitivity/all.log",
@@ -137,21 +142,22 @@ rule render_sensitivity:
     resources:
         mem_mb=2000,
     params:
-        settings=canonical_json(settings.sensitivity_settings(config)),
+        settings=table_settings(settings.sensitivity_settings(config)),
         code=script_digest("render_sensitivity.py"),
         results=subpath(output.cells, ancestor=2),
         folder=subpath(output.cells, parent=True),
     shell:
         "exec python scripts/render_sensitivity.py --settings {params.settings:q} --eval {params.results:q}/eval"
-        " --output {params.folder:q} --log {log:q}"
+        " --output {params.folder:q} --words {input.words:q} --log {log:q}"
 
 
 rule render_paired:
     input:
         scores=evaluation_artifacts(),
         tasks=expand("<results>/data/tasks/{task}/summary.json", task=TASKS()),
+        words=translations(),
     output:
-        expand("<results>/tables/paired.{kind}", kind=["csv", "md", "tex", "html"]),
+        expand("<results>/tables/paired.{kind}", kind=TABLE_KINDS),
         cells="<results>/tables/paired_cells.csv",
     log:
         "<results>/logs/render_paired/all.log",
@@ -163,13 +169,13 @@ rule render_paired:
     resources:
         mem_mb=2000,
     params:
-        settings=canonical_json(settings.sensitivity_settings(config)),
+        settings=table_settings(settings.sensitivity_settings(config)),
         code=script_digest("render_paired.py"),
         results=subpath(output.cells, ancestor=2),
         folder=subpath(output.cells, parent=True),
     shell:
         "exec python scripts/render_paired.py --settings {params.settings:q} --eval {params.results:q}/eval"
-        " --output {params.folder:q} --log {log:q}"
+        " --output {params.folder:q} --words {input.words:q} --log {log:q}"
 
 
 rule render_markers:
@@ -177,8 +183,9 @@ rule render_markers:
         scores=evaluation_artifacts(),
         crossed=marker_artifacts(),
         tasks=expand("<results>/data/tasks/{task}/summary.json", task=TASKS()),
+        words=translations(),
     output:
-        expand("<results>/tables/markers.{kind}", kind=["csv", "md", "tex", "html"]),
+        expand("<results>/tables/markers.{kind}", kind=TABLE_KINDS),
         cells="<results>/tables/markers_cells.csv",
     log:
         "<results>/logs/render_markers/all.log",
@@ -190,13 +197,13 @@ rule render_markers:
     resources:
         mem_mb=2000,
     params:
-        settings=canonical_json(settings.marker_settings(config)),
+        settings=table_settings(settings.marker_settings(config)),
         code=script_digest("render_markers.py"),
         results=subpath(output.cells, ancestor=2),
         folder=subpath(output.cells, parent=True),
     shell:
         "exec python scripts/render_markers.py --settings {params.settings:q} --results {params.results:q}"
-        " --output {params.folder:q} --log {log:q}"
+        " --output {params.folder:q} --words {input.words:q} --log {log:q}"
 
 
 rule collect_cells:

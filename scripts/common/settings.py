@@ -180,7 +180,26 @@ def published_settings(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def comparison_settings(config: Mapping[str, Any]) -> dict[str, Any]:
-    return {**published_settings(config), "tolerance": config["report"]}
+    tolerance = {key: config["report"][key] for key in ("tolerance_points", "widest_interval_points")}
+    return {**published_settings(config), "tolerance": tolerance}
+
+
+def report_language(config: Mapping[str, Any], environment: Mapping[str, str], available: Sequence[str]) -> str:
+    """The language of tables and page: the configured one, or the environment's if there are texts for it.
+
+    Args:
+        config: the configuration.
+        environment: variables of the process; LC_ALL, LC_MESSAGES and LANG are asked in this order, and one that names
+            no language (C, POSIX) is passed over.
+        available: codes of the languages there are texts for, besides English.
+    """
+    if config["report"]["language"] != "auto":
+        return str(config["report"]["language"])
+    for name in ("LC_ALL", "LC_MESSAGES", "LANG"):
+        code = environment.get(name, "").split(".")[0].split("_")[0].lower()
+        if code not in ("", "c", "posix"):
+            return code if code in available else "en"
+    return "en"
 
 
 def human_eval_settings(config: Mapping[str, Any]) -> dict[str, Any]:
