@@ -40,6 +40,8 @@ rule all:
         table_artifacts(),
         human_eval_artifacts(),
         audit_artifacts(),
+        figure_artifacts(),
+        report_artifacts(),
 
 
 rule downloads:

@@ -1,15 +1,10 @@
 """The published numbers: audited by themselves, beside ours, and against what the paper claims."""
 
-from common.published import published_files
-
 
 localrules:
     audit_paper,
     compare_tables,
     check_claims,
-
-
-PAPER_FILES = [str(path) for path in published_files(Path("resources/paper"))]
 
 
 rule audit_paper:

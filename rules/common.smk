@@ -15,6 +15,7 @@ from common.configuration import load_configuration
 from common.digest import script_digest
 from common.errors import UserError
 from common.files import canonical_json
+from common.published import published_files
 
 
 def resolved_configuration():
@@ -150,6 +151,17 @@ TRAINED = lambda: [method for method in METHODS() if method != "pretrained"]
 ACTOR = lambda: config["rl"]["actor"]
 REWARD = lambda: config["rl"]["reward"]
 RL_STAGES = ["rl_sft", "ppo"]
+PAPER_FILES = [str(path) for path in published_files(Path("resources/paper"))]
+PAGE_FILES = [
+    f"resources/report/{name}"
+    for name in (
+        "report.html.jinja",
+        "parts.html.jinja",
+        "report.css",
+        "report.js",
+    )
+]
+FIGURES = ["accuracy", "learning_curves", "ppo", "reward_accuracy", "sensitivity"]
 TABLE_KINDS = ["csv", "md", "tex", "html", "json"]
 SPLITS = ["sft", "coh", "rl_sft", "rl_reward", "rl_prompts", "heldout"]
 
@@ -216,6 +228,14 @@ def training_artifacts():
         for file in ("metrics.csv", "curve.svg")
     ]
     return list(dict.fromkeys(folders)) + curves
+
+
+def training_metrics():
+    """The curves the figures draw."""
+    trained = [*itertools.product(MODELS(), TRAINED()), *rl_models()]
+    return [
+        f"<results>/training/{model}/{method}/metrics.csv" for model, method in trained
+    ]
 
 
 def sample_artifacts():
@@ -318,3 +338,11 @@ def audit_artifacts():
     return expand(
         "<results>/report/{name}.{kind}", name=["audit", "claims"], kind=["json", "md"]
     )
+
+
+def figure_artifacts():
+    return expand("<results>/figures/{name}.svg", name=FIGURES)
+
+
+def report_artifacts():
+    return ["<results>/report/report.html"]

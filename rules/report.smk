@@ -9,8 +9,10 @@ localrules:
     render_sensitivity,
     render_paired,
     render_markers,
+    render_figures,
     collect_cells,
     insert_tables,
+    build_report,
 
 
 rule render_table1:
@@ -206,6 +208,35 @@ rule render_markers:
         " --output {params.folder:q} --words {input.words:q} --log {log:q}"
 
 
+rule render_figures:
+    input:
+        PAPER_FILES,
+        scores=evaluation_artifacts(),
+        tasks=expand("<results>/data/tasks/{task}/summary.json", task=TASKS()),
+        metrics=training_metrics(),
+        reward=f"<results>/models/{REWARD()}/reward",
+    output:
+        figure_artifacts(),
+    log:
+        "<results>/logs/render_figures/all.log",
+    benchmark:
+        "<results>/benchmarks/render_figures/all.tsv"
+    conda:
+        "../envs/report.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+    params:
+        settings=canonical_json(settings.figure_settings(config)),
+        code=script_digest("render_figures.py"),
+        paper=subpath(input[0], parent=True),
+        results=subpath(output[0], ancestor=2),
+        folder=subpath(output[0], parent=True),
+    shell:
+        "exec python scripts/render_figures.py --settings {params.settings:q} --results {params.results:q} --paper {params.paper:q}"
+        " --output {params.folder:q} --log {log:q}"
+
+
 rule collect_cells:
     input:
         expand("<results>/tables/{name}_cells.csv", name=table_names()),
@@ -260,3 +291,41 @@ rule insert_tables:
     shell:
         "exec python scripts/insert_tables.py --settings {params.settings:q} --readme {input.readme:q}"
         " --tables {input.tables:q} --models {params.results:q}/models --curve {input.curve:q} --output {output:q} --log {log:q}"
+
+
+rule build_report:
+    """The page that shows everything; its generations are a sample of the score files'."""
+    input:
+        PAGE_FILES,
+        words=translations(),
+        tables=expand("<results>/tables/{name}.json", name=table_names()),
+        cells="<results>/tables/cells.csv",
+        checks=expand("<results>/report/{name}.json", name=["audit", "claims"]),
+        figures=figure_artifacts(),
+        models=expand(
+            "<results>/models/{model}/{method}", model=MODELS(), method=METHODS()
+        ),
+        manifest="<results>/data/splits/manifest.json",
+        tasks=expand("<results>/data/tasks/{task}/summary.json", task=TASKS()),
+        scores=[*evaluation_artifacts(), *marker_artifacts()],
+    output:
+        "<results>/report/report.html",
+    log:
+        "<results>/logs/build_report/all.log",
+    benchmark:
+        "<results>/benchmarks/build_report/all.tsv"
+    conda:
+        "../envs/report.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+    params:
+        settings=table_settings(
+            settings.report_settings(config, base_models(), table_names())
+        ),
+        code=script_digest("build_report.py"),
+        template=subpath(input[0], parent=True),
+        results=subpath(output[0], ancestor=2),
+    shell:
+        "exec python scripts/build_report.py --settings {params.settings:q} --results {params.results:q} --template {params.template:q}"
+        " --figures {input.figures:q} --words {input.words:q} --output {output:q} --log {log:q}"

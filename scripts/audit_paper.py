@@ -38,8 +38,13 @@ def work(arguments: argparse.Namespace, console: Console) -> None:
     findings = [check(published) for check in CHECKS]
     content = [
         {
-            "name": finding.name, "title": finding.title, "question": finding.question, "method": finding.method,
-            "answer": finding.answer, "by_hand": finding.by_hand, "data": finding.data,
+            "name": finding.name,
+            "title": finding.title,
+            "question": finding.question,
+            "method": finding.method,
+            "answer": finding.answer,
+            "by_hand": finding.by_hand,
+            "data": finding.data,
             "tables": [as_json(table) for table in finding.tables],
         }  # fmt: skip
         for finding in findings

@@ -179,6 +179,10 @@ def published_settings(config: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def figure_settings(config: Mapping[str, Any]) -> dict[str, Any]:
+    return {**published_settings(config), "seeds": config["evaluation"]["seeds"]}
+
+
 def comparison_settings(config: Mapping[str, Any]) -> dict[str, Any]:
     tolerance = {key: config["report"][key] for key in ("tolerance_points", "widest_interval_points")}
     return {**published_settings(config), "tolerance": tolerance}
@@ -200,6 +204,26 @@ def report_language(config: Mapping[str, Any], environment: Mapping[str, str], a
         if code not in ("", "c", "posix"):
             return code if code in available else "en"
     return "en"
+
+
+def report_settings(config: Mapping[str, Any], models: Sequence[str], tables: Sequence[str]) -> dict[str, Any]:
+    """What the report page says of the configuration.
+
+    Args:
+        config: the configuration.
+        models: every base model of the run.
+        tables: names of the tables.
+    """
+    return {
+        "preset": config["preset"],
+        "seed": config["seed"],
+        "models": {name: config["models"][name] for name in models},
+        "tasks": config["table3"]["tasks"],
+        "tables": list(tables),
+        "notes": config["table3"]["notes"],
+        "draws": draws(config, sorted({*config["evaluation"]["shots"], *config["marker_table"]["shots"]})),
+        "items_per_cell": config["report"]["items_per_cell"],
+    }
 
 
 def human_eval_settings(config: Mapping[str, Any]) -> dict[str, Any]:
