@@ -46,7 +46,9 @@ def _draw_cell(axes: Axes, x: float, cell: Cell | None, method: str) -> None:
     marker, fill = MARKS[method]
     low, high = cell.interval
     axes.plot([x, x], [100 * low, 100 * high], color=INK, linewidth=1.1, zorder=2)
-    axes.plot([x], [100 * cell.mean], marker=marker, markersize=6.5, color=INK, markerfacecolor=fill, zorder=3)
+    axes.plot(
+        [x], [100 * cell.mean], marker=marker, markersize=6.5, color=INK, markerfacecolor=fill, zorder=3, clip_on=False
+    )
 
 
 def _offsets(methods: Sequence[str]) -> dict[str, float]:

@@ -39,10 +39,14 @@ def run_facts(settings: Mapping[str, Any], records: Mapping[str, Mapping[str, An
         "records": len(values),
         "hardware": _counted(_hardware(record.get("hardware", {})) for record in values),
         "versions": dict(sorted(_versions(values).items())),
-        "first": min(starts).isoformat(sep=" ", timespec="minutes") if starts else "",
-        "last": max(ends).isoformat(sep=" ", timespec="minutes") if ends else "",
+        "first": _told(min(starts)) if starts else "",
+        "last": _told(max(ends)) if ends else "",
         "rules": _by_rule(values),
     }
+
+
+def _told(time: datetime.datetime) -> str:
+    return f"{time.astimezone(datetime.UTC):%Y-%m-%d %H:%M} UTC"
 
 
 def _counted(texts: Iterable[str]) -> list[dict[str, Any]]:
