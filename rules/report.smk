@@ -320,12 +320,10 @@ rule build_report:
     resources:
         mem_mb=2000,
     params:
-        settings=table_settings(
-            settings.report_settings(config, base_models(), table_names())
-        ),
+        settings=table_settings(settings.report_settings(config)),
         code=script_digest("build_report.py"),
         template=subpath(input[0], parent=True),
         results=subpath(output[0], ancestor=2),
     shell:
         "exec python scripts/build_report.py --settings {params.settings:q} --results {params.results:q} --template {params.template:q}"
-        " --figures {input.figures:q} --words {input.words:q} --output {output:q} --log {log:q}"
+        " --tables {input.tables:q} --figures {input.figures:q} --words {input.words:q} --output {output:q} --log {log:q}"

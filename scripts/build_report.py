@@ -70,7 +70,7 @@ def page(arguments: argparse.Namespace) -> str:
     draws = [(int(k), int(seed)) for k, seed in settings["draws"]]
     cells, tasks = cell_index(results, draws)
     shown = collect_generations(results, tasks, settings["items_per_cell"], settings["seed"])
-    tables = {name: load_table(results, name) for name in settings["tables"]}
+    tables = {name: load_table(results, name) for name in (path.stem for path in arguments.tables)}
     claims = claims_of(results, words.language)
     context = {
         "policy": content_security_policy(style, script),
@@ -108,6 +108,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument(
         "--template", type=Path, required=True, help="directory of the page's template, CSS, JavaScript"
     )
+    parser.add_argument("--tables", type=Path, nargs="+", required=True, help="tables as JSON")
     parser.add_argument("--figures", type=Path, nargs="*", default=[], help="figures as SVG")
     parser.add_argument("--output", type=Path, required=True, help="HTML file to write")
     add_words_argument(parser)

@@ -206,22 +206,17 @@ def report_language(config: Mapping[str, Any], environment: Mapping[str, str], a
     return "en"
 
 
-def report_settings(config: Mapping[str, Any], models: Sequence[str], tables: Sequence[str]) -> dict[str, Any]:
-    """What the report page says of the configuration.
-
-    Args:
-        config: the configuration.
-        models: every base model of the run.
-        tables: names of the tables.
-    """
+def report_settings(config: Mapping[str, Any]) -> dict[str, Any]:
+    """What the report page says of the configuration."""
+    models = dict.fromkeys([*config["table3"]["models"], *config["rl"].values()])
+    shots = sorted({*config["evaluation"]["shots"], *config["marker_table"]["shots"]})
     return {
         "preset": config["preset"],
         "seed": config["seed"],
         "models": {name: config["models"][name] for name in models},
         "tasks": config["table3"]["tasks"],
-        "tables": list(tables),
         "notes": config["table3"]["notes"],
-        "draws": draws(config, sorted({*config["evaluation"]["shots"], *config["marker_table"]["shots"]})),
+        "draws": draws(config, shots),
         "items_per_cell": config["report"]["items_per_cell"],
     }
 
