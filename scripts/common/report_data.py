@@ -29,8 +29,9 @@ def provenance_records(results: Path) -> dict[str, dict[str, Any]]:
 def run_facts(settings: Mapping[str, Any], records: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     """Commits, hardware, versions and durations of all jobs that left a record."""
     values = list(records.values())
-    starts = [datetime.datetime.fromisoformat(record["started"]) for record in values]
-    ends = [start + datetime.timedelta(seconds=record["seconds"]) for start, record in zip(starts, values, strict=True)]
+    made = [record for path, record in records.items() if path.startswith(("data/", "models/", "eval/", "markers/"))]
+    starts = [datetime.datetime.fromisoformat(record["started"]) for record in made]
+    ends = [start + datetime.timedelta(seconds=record["seconds"]) for start, record in zip(starts, made, strict=True)]
     return {
         "preset": settings["preset"],
         "seed": settings["seed"],
