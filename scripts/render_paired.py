@@ -51,7 +51,8 @@ def cell_rows(test: PairedTest, items: int | None) -> list[list[object]]:
     values: list[tuple[str, str]] = [(column, "missing"), (f"{column}/p_holm", "missing")]
     if test.comparison is not None:
         values = [(column, f"{100 * test.comparison.difference:.4f}"), (f"{column}/p_holm", f"{test.adjusted:.6f}")]
-    source = f"eval/{test.model}/*/{test.task}/k{test.k}_seed*"
+    files = [f"eval/{test.model}/{method}/{test.task}/k{test.k}_seed*" for method in (test.first, test.second)]
+    source = ";".join(files)
     return [[f"paired/{row}/{name}", "paired", row, name, value, None, items, source] for name, value in values]
 
 

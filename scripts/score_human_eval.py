@@ -134,7 +134,7 @@ def summarise(sheet: Sheet, ratings: Sequence[Rating], paper: Mapping[str, int])
 
 def table_rows(summary: Mapping[str, Any]) -> list[Row]:
     """The paper's row, then this run's: raters, all ratings when there are several, the majority by prompt."""
-    rows = [Row("paper", "Paper, one rater", summary["paper"], "paper, section 5.2")]
+    rows = [Row("paper", "Paper, one rater", summary["paper"], "resources/paper/human_evaluation.yaml")]
     raters = [Row(f"rater-{alias}", f"Rater {alias}", result) for alias, result in summary["raters"].items()]
     if len(raters) > 1:
         everything = {"n": sum(summary["all_ratings"].values()), **summary["all_ratings"]}
