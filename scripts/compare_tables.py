@@ -93,7 +93,10 @@ def cell_rows(compared: Sequence[Compared]) -> list[list[object]]:
     """Lines of cells.csv: the verdict and, where there is one, the difference in points."""
     lines: list[list[object]] = []
     for one in compared:
-        row, source = f"{one.table}/{one.row}", "; ".join(filter(None, ("resources/paper", one.source)))
+        row, source = (
+            f"{one.table}/{one.row}",
+            "; ".join(filter(None, (f"resources/paper/{one.table}.csv", one.source))),
+        )
         values = [("verdict", one.verdict)]
         values += [] if one.difference is None else [("difference", f"{one.difference:.4f}")]
         for name, value in values:
