@@ -11,8 +11,7 @@ rule audit_paper:
     input:
         PAPER_FILES,
     output:
-        "<results>/report/audit.json",
-        "<results>/report/audit.md",
+        check_outputs("audit", "Audit of the published tables"),
     log:
         "<results>/logs/audit_paper/all.log",
     benchmark:
@@ -41,7 +40,7 @@ rule compare_tables:
         ),
         words=translations(),
     output:
-        expand("<results>/tables/comparison.{kind}", kind=TABLE_KINDS),
+        table_outputs("comparison"),
         cells="<results>/tables/comparison_cells.csv",
     log:
         "<results>/logs/compare_tables/all.log",
@@ -70,8 +69,7 @@ rule check_claims:
         samples=sample_artifacts(),
         ratings="<results>/human_eval/summary.json",
     output:
-        "<results>/report/claims.json",
-        "<results>/report/claims.md",
+        check_outputs("claims", "Claims of the paper"),
     log:
         "<results>/logs/check_claims/all.log",
     benchmark:

@@ -161,7 +161,24 @@ PAGE_FILES = [
         "report.js",
     )
 ]
-FIGURES = ["accuracy", "learning_curves", "ppo", "reward_accuracy", "sensitivity"]
+FIGURES = {
+    "accuracy": "Accuracy",
+    "learning_curves": "Learning curves",
+    "ppo": "PPO",
+    "reward_accuracy": "Reward model",
+    "sensitivity": "Sensitivity to the scoring",
+}
+TABLE_LABELS = {
+    "table1": "Table 1: hyper-parameters of SFT and CoH",
+    "table2": "Table 2: hyper-parameters of the RL arm",
+    "table3": "Table 3: accuracy",
+    "table4": "Table 4: responses of stages 1 and 3",
+    "human_eval": "Blind human evaluation",
+    "sensitivity": "Three scorings",
+    "paired": "Methods pair by pair",
+    "comparison": "Published beside reproduced",
+    "markers": "Checkpoint and marker crossed",
+}
 TABLE_KINDS = ["csv", "md", "tex", "html", "json"]
 SPLITS = ["sft", "coh", "rl_sft", "rl_reward", "rl_prompts", "heldout"]
 
@@ -340,8 +357,44 @@ def audit_artifacts():
     )
 
 
+def reported(path, caption, category, label):
+    """An output that `snakemake --report` shows."""
+    text = f"../resources/report/captions/{caption}.rst"
+    return report(path, caption=text, category=category, labels={"result": label})
+
+
+def table_outputs(name):
+    """The renderings of a table; the report shows the HTML."""
+    page = f"<results>/tables/{name}.html"
+    others = [kind for kind in TABLE_KINDS if kind != "html"]
+    return [
+        *expand("<results>/tables/{name}.{kind}", name=name, kind=others),
+        reported(page, name, "Tables", TABLE_LABELS[name]),
+    ]
+
+
+def figure_outputs():
+    return [
+        reported(
+            f"<results>/figures/{name}.svg",
+            "sensitivity_figure" if name == "sensitivity" else name,
+            "Figures",
+            label,
+        )
+        for name, label in FIGURES.items()
+    ]
+
+
+def check_outputs(name, label):
+    """JSON and Markdown of a check of the published numbers."""
+    return [
+        f"<results>/report/{name}.json",
+        reported(f"<results>/report/{name}.md", name, "Checks", label),
+    ]
+
+
 def figure_artifacts():
-    return expand("<results>/figures/{name}.svg", name=FIGURES)
+    return expand("<results>/figures/{name}.svg", name=list(FIGURES))
 
 
 def report_artifacts():

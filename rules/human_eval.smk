@@ -43,7 +43,7 @@ rule score_human_eval:
         ratings=human_eval_ratings,
         words=translations(),
     output:
-        expand("<results>/tables/human_eval.{kind}", kind=TABLE_KINDS),
+        table_outputs("human_eval"),
         cells="<results>/tables/human_eval_cells.csv",
         summary="<results>/human_eval/summary.json",
     log:

@@ -22,7 +22,7 @@ rule render_table1:
         ),
         words=translations(),
     output:
-        expand("<results>/tables/table1.{kind}", kind=TABLE_KINDS),
+        table_outputs("table1"),
         cells="<results>/tables/table1_cells.csv",
     log:
         "<results>/logs/render_table1/all.log",
@@ -48,7 +48,7 @@ rule render_table2:
         models=[f"<results>/models/{model}/{method}" for model, method in rl_models()],
         words=translations(),
     output:
-        expand("<results>/tables/table2.{kind}", kind=TABLE_KINDS),
+        table_outputs("table2"),
         cells="<results>/tables/table2_cells.csv",
     log:
         "<results>/logs/render_table2/all.log",
@@ -76,7 +76,7 @@ rule render_table4:
         published="resources/paper/table4.yaml",
         words=translations(),
     output:
-        expand("<results>/tables/table4.{kind}", kind=TABLE_KINDS),
+        table_outputs("table4"),
         cells="<results>/tables/table4_cells.csv",
     log:
         "<results>/logs/render_table4/all.log",
@@ -105,7 +105,7 @@ rule render_table3:
         ),
         words=translations(),
     output:
-        expand("<results>/tables/table3.{kind}", kind=TABLE_KINDS),
+        table_outputs("table3"),
         cells="<results>/tables/table3_cells.csv",
     log:
         "<results>/logs/render_table3/all.log",
@@ -132,7 +132,7 @@ rule render_sensitivity:
         tasks=expand("<results>/data/tasks/{task}/summary.json", task=TASKS()),
         words=translations(),
     output:
-        expand("<results>/tables/sensitivity.{kind}", kind=TABLE_KINDS),
+        table_outputs("sensitivity"),
         cells="<results>/tables/sensitivity_cells.csv",
     log:
         "<results>/logs/render_sensitivity/all.log",
@@ -159,7 +159,7 @@ rule render_paired:
         tasks=expand("<results>/data/tasks/{task}/summary.json", task=TASKS()),
         words=translations(),
     output:
-        expand("<results>/tables/paired.{kind}", kind=TABLE_KINDS),
+        table_outputs("paired"),
         cells="<results>/tables/paired_cells.csv",
     log:
         "<results>/logs/render_paired/all.log",
@@ -187,7 +187,7 @@ rule render_markers:
         tasks=expand("<results>/data/tasks/{task}/summary.json", task=TASKS()),
         words=translations(),
     output:
-        expand("<results>/tables/markers.{kind}", kind=TABLE_KINDS),
+        table_outputs("markers"),
         cells="<results>/tables/markers_cells.csv",
     log:
         "<results>/logs/render_markers/all.log",
@@ -216,7 +216,7 @@ rule render_figures:
         metrics=training_metrics(),
         reward=f"<results>/models/{REWARD()}/reward",
     output:
-        figure_artifacts(),
+        figure_outputs(),
     log:
         "<results>/logs/render_figures/all.log",
     benchmark:
@@ -309,7 +309,7 @@ rule build_report:
         tasks=expand("<results>/data/tasks/{task}/summary.json", task=TASKS()),
         scores=[*evaluation_artifacts(), *marker_artifacts()],
     output:
-        "<results>/report/report.html",
+        reported("<results>/report/report.html", "page", "Report", "The report page"),
     log:
         "<results>/logs/build_report/all.log",
     benchmark:
