@@ -152,6 +152,13 @@ ACTOR = lambda: config["rl"]["actor"]
 REWARD = lambda: config["rl"]["reward"]
 RL_STAGES = ["rl_sft", "ppo"]
 PAPER_FILES = [str(path) for path in published_files(Path("resources/paper"))]
+WORKFLOW_FILES = [
+    "Snakefile",
+    *sorted(
+        str(path.relative_to(workflow.basedir))
+        for path in Path(workflow.basedir).glob("rules/*.smk")
+    ),
+]
 PAGE_FILES = [
     f"resources/report/{name}"
     for name in (
@@ -398,4 +405,4 @@ def figure_artifacts():
 
 
 def report_artifacts():
-    return ["<results>/report/report.html"]
+    return ["<results>/report/report.html", "<results>/report/crate"]

@@ -13,6 +13,7 @@ localrules:
     collect_cells,
     insert_tables,
     build_report,
+    build_crate,
 
 
 rule render_table1:
@@ -327,3 +328,32 @@ rule build_report:
     shell:
         "exec python scripts/build_report.py --settings {params.settings:q} --results {params.results:q} --template {params.template:q}"
         " --tables {input.tables:q} --figures {input.figures:q} --words {input.words:q} --output {output:q} --log {log:q}"
+
+
+rule build_crate:
+    """A machine-readable account of the run (Workflow Run RO-Crate)."""
+    input:
+        workflow=WORKFLOW_FILES,
+        tables=expand("<results>/tables/{name}.csv", name=table_names()),
+        cells="<results>/tables/cells.csv",
+        checks=expand("<results>/report/{name}.json", name=["audit", "claims"]),
+        figures=figure_artifacts(),
+        page="<results>/report/report.html",
+    output:
+        directory("<results>/report/crate"),
+    log:
+        "<results>/logs/build_crate/all.log",
+    benchmark:
+        "<results>/benchmarks/build_crate/all.tsv"
+    conda:
+        "../envs/report.yaml"
+    threads: 1
+    resources:
+        mem_mb=1000,
+    params:
+        settings=canonical_json(settings.crate_facts(config)),
+        code=script_digest("build_crate.py"),
+        results=subpath(output[0], ancestor=2),
+    shell:
+        "exec python scripts/build_crate.py --settings {params.settings:q} --results {params.results:q} --workflow {input.workflow:q}"
+        " --files {input.tables:q} {input.cells:q} {input.checks:q} {input.figures:q} {input.page:q} --output {output:q} --log {log:q}"

@@ -221,6 +221,15 @@ def report_settings(config: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def crate_facts(config: Mapping[str, Any]) -> dict[str, Any]:
+    """What the account of a run says of the configuration; where and how fast it ran is told by its records."""
+    configuration = {key: value for key, value in config.items() if key != "compute"}
+    return {
+        **{key: report_settings(config)[key] for key in ("preset", "seed", "models")},
+        "configuration": configuration,
+    }
+
+
 def human_eval_settings(config: Mapping[str, Any]) -> dict[str, Any]:
     return {"seed": config["seed"], "examples": config["human_eval"]["examples"]}
 
