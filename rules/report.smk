@@ -351,7 +351,7 @@ rule build_crate:
     resources:
         mem_mb=1000,
     params:
-        settings=canonical_json(settings.crate_facts(config)),
+        settings=lambda wildcards: canonical_json(settings.crate_facts(config)),
         code=script_digest("build_crate.py"),
         results=subpath(output[0], ancestor=2),
     shell:
