@@ -29,7 +29,7 @@ $(VENV)/installed: requirements.lock
 run: setup  ## everything of the preset: data, models, scores, tables
 	@$(SNAKEMAKE) --quiet rules host reason $(CONFIG)
 	@echo; cat results/$(PRESET)/tables/table3.md; grep -h "Stage 3 minus stage 1" results/$(PRESET)/tables/table4.md
-	@echo "Rating page: results/$(PRESET)/human_eval/sheet.html; claims checked: results/$(PRESET)/report/claims.md"
+	@echo "Rating page: results/$(PRESET)/human_eval/sheet.html; report: results/$(PRESET)/report/report.html"
 	@echo "All results: results/$(PRESET) (results/README.md explains them)"
 
 test: $(VENV)/installed  ## the tests, the whole smoke DAG among them
