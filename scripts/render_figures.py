@@ -13,6 +13,7 @@ from common.comparison import chosen
 from common.console import Console, argument_parser, run_entry_point
 from common.figures import STYLE, save_svg
 from common.files import read_json
+from common.methods import METHOD_LABELS
 from common.plots import (
     SCORINGS,
     draw_accuracy,
@@ -22,7 +23,7 @@ from common.plots import (
     draw_sensitivity,
 )
 from common.published import load_published
-from common.results import METHOD_LABELS, Grid, load_grid, task_titles
+from common.results import Grid, load_grid, task_titles
 
 COLUMNS = dict(zip(SCORINGS, ("correct", "correct_strict", "correct_likelihood"), strict=True))
 STAGE_LABELS = {"rl_sft": "stage 1 (SFT)", "reward": "stage 2 (reward)"}

@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -78,7 +79,7 @@ def only_coh(jobs: dict[str, list[str]]) -> bool:
     tables = dict.fromkeys(("table1", "table3", "sensitivity", "paired", "markers", "figures"), 1)
     rendered = {f"render_{name}": count for name, count in tables.items()}
     only = all("/coh/" in outputs for rule in of_coh for outputs in jobs.get(rule, []))
-    read = dict.fromkeys(("compare_tables", "check_claims", "collect_cells", "build_report"), 1)
+    read = dict.fromkeys(("compare_tables", "check_claims", "collect_cells", "build_report", "build_crate"), 1)
     return only and counts == {**of_coh, **rendered, **read, "all": 1}
 
 

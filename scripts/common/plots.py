@@ -15,9 +15,11 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from common.figures import FAINT, INK, MUTED, PAPER, smoothed
-from common.results import METHOD_LABELS, Cell, Grid, task_titles
+from common.methods import METHOD_LABELS
+from common.results import Cell, Grid, task_titles
 
 # Marker and fill of each method: told apart by shape, and by lightness in greyscale.
+OTHERS = ("v", "P", "X", "p", "h", "8")
 MARKS = {"pretrained": ("o", PAPER), "sft": ("s", FAINT), "sft_best": ("^", MUTED), "coh": ("D", INK)}
 PUBLISHED = "published, same model and task"
 SCORINGS = ("generation", "strict", "likelihood")
@@ -39,11 +41,16 @@ def _accuracy_axes(axes: Axes, positions: Sequence[str]) -> None:
     axes.set_axisbelow(True)
 
 
+def _mark(method: str) -> tuple[str, str]:
+    """Marker and fill of a method; one that is not of the paper has a marker by its place among all methods."""
+    return MARKS.get(method) or (OTHERS[list(METHOD_LABELS).index(method) % len(OTHERS)], FAINT)
+
+
 def _draw_cell(axes: Axes, x: float, cell: Cell | None, method: str) -> None:
     """A mean with its interval; nothing where the cell is missing."""
     if cell is None:
         return
-    marker, fill = MARKS[method]
+    marker, fill = _mark(method)
     low, high = cell.interval
     axes.plot([x, x], [100 * low, 100 * high], color=INK, linewidth=1.1, zorder=2)
     axes.plot(
@@ -61,7 +68,7 @@ def _legend(figure: Figure, methods: Sequence[str], published: bool) -> None:
         return plt.Line2D([], [], linestyle="none", color=INK, label=label, **style)
 
     handles = [
-        handle(METHOD_LABELS[name], marker=MARKS[name][0], markersize=6.5, markerfacecolor=MARKS[name][1])
+        handle(METHOD_LABELS[name], marker=_mark(name)[0], markersize=6.5, markerfacecolor=_mark(name)[1])
         for name in methods
     ]
     if published:
