@@ -8,7 +8,7 @@ SNAKEMAKE = PATH="$(CURDIR)/$(VENV)/bin:$$PATH" snakemake $(if $(CORES),--cores 
 # Targets stand before --configfile, which takes every word after it.
 CONFIG = $(if $(filter demo,$(PRESET)),,--configfile config/$(PRESET).yaml)
 
-.PHONY: help setup run test lint plan preflight chaos readme trace clean
+.PHONY: help setup run test lint plan preflight chaos report readme trace archive restore clean
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -29,7 +29,7 @@ $(VENV)/installed: requirements.lock
 run: setup  ## everything of the preset: data, models, scores, tables
 	@$(SNAKEMAKE) --quiet rules host reason $(CONFIG)
 	@echo; cat results/$(PRESET)/tables/table3.md; grep -h "Stage 3 minus stage 1" results/$(PRESET)/tables/table4.md
-	@echo "Rating page: results/$(PRESET)/human_eval/sheet.html; claims checked: results/$(PRESET)/report/claims.md"
+	@echo "Rating page: results/$(PRESET)/human_eval/sheet.html; report: results/$(PRESET)/report/report.html"
 	@echo "All results: results/$(PRESET) (results/README.md explains them)"
 
 test: $(VENV)/installed  ## the tests, the whole smoke DAG among them
@@ -47,12 +47,25 @@ preflight: $(VENV)/installed  ## whether the machine that will train is ready; e
 chaos: $(VENV)/installed  ## kill the smoke preset again and again and compare its results (SEED= repeats a run)
 	@PATH="$(CURDIR)/$(VENV)/bin:$$PATH" python tools/chaos.py $(if $(SEED),--seed $(SEED))
 
+report: $(VENV)/installed  ## the report page of the preset, built from its results (it says where the page is)
+	@$(SNAKEMAKE) results/$(PRESET)/report/report.html --quiet rules host reason $(CONFIG)
+	@echo "Report: file://$(CURDIR)/results/$(PRESET)/report/report.html"
+
 readme: run  ## put the tables of the run into README.md
 	@$(SNAKEMAKE) results/$(PRESET)/report/README.md --quiet all $(CONFIG)
 	@cp results/$(PRESET)/report/README.md README.md && cp results/$(PRESET)/report/curve.svg docs/demo_curve.svg
 
 trace: $(VENV)/installed  ## what is behind a cell: make trace CELL=table3/smollm2-135m/coh/sst2/k1
 	@PATH="$(CURDIR)/$(VENV)/bin:$$PATH" python scripts/trace_cell.py --results results/$(PRESET) --cell "$(CELL)"
+
+archive: $(VENV)/installed  ## results of the preset with hashes in one file, without weights: make archive ARCHIVE=demo.tar
+	@PATH="$(CURDIR)/$(VENV)/bin:$$PATH" python scripts/archive_results.py --results results/$(PRESET) --output "$(or $(ARCHIVE),results-$(PRESET).tar)"
+
+restore: $(VENV)/installed  ## unpack such a file; then everything is rendered without training: make restore ARCHIVE=demo.tar
+	@PATH="$(CURDIR)/$(VENV)/bin:$$PATH" python scripts/restore_results.py --archive "$(ARCHIVE)" --results results/$(PRESET)
+	@$(SNAKEMAKE) --touch --quiet all $(CONFIG)
+	@$(SNAKEMAKE) tables results/$(PRESET)/report/report.html --quiet rules host reason $(CONFIG)
+	@echo "Report: file://$(CURDIR)/results/$(PRESET)/report/report.html"
 
 clean:  ## remove results and scratch state; models and downloads stay (it says which)
 	@cd results 2>/dev/null && for preset in */; do for part in "$$preset"*/; do \

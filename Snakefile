@@ -8,6 +8,9 @@ min_version("9.0")
 configfile: "config.yaml"
 
 
+report: "resources/report/workflow.rst"
+
+
 include: "rules/common.smk"
 
 
@@ -40,6 +43,8 @@ rule all:
         table_artifacts(),
         human_eval_artifacts(),
         audit_artifacts(),
+        figure_artifacts(),
+        report_artifacts(),
 
 
 rule downloads:

@@ -1,7 +1,5 @@
 """The published numbers: audited by themselves, beside ours, and against what the paper claims."""
 
-from common.published import published_files
-
 
 localrules:
     audit_paper,
@@ -9,15 +7,11 @@ localrules:
     check_claims,
 
 
-PAPER_FILES = [str(path) for path in published_files(Path("resources/paper"))]
-
-
 rule audit_paper:
     input:
         PAPER_FILES,
     output:
-        "<results>/report/audit.json",
-        "<results>/report/audit.md",
+        check_outputs("audit", "Audit of the published tables"),
     log:
         "<results>/logs/audit_paper/all.log",
     benchmark:
@@ -44,8 +38,9 @@ rule compare_tables:
         hyper_parameters=expand(
             "<results>/tables/{name}_cells.csv", name=["table1", "table2"]
         ),
+        words=translations(),
     output:
-        expand("<results>/tables/comparison.{kind}", kind=["csv", "md", "tex", "html"]),
+        table_outputs("comparison"),
         cells="<results>/tables/comparison_cells.csv",
     log:
         "<results>/logs/compare_tables/all.log",
@@ -57,13 +52,13 @@ rule compare_tables:
     resources:
         mem_mb=1000,
     params:
-        settings=canonical_json(settings.comparison_settings(config)),
+        settings=table_settings(settings.comparison_settings(config)),
         code=script_digest("compare_tables.py"),
         paper=subpath(input[0], parent=True),
         folder=subpath(output.cells, parent=True),
     shell:
         "exec python scripts/compare_tables.py --settings {params.settings:q} --paper {params.paper:q}"
-        " --table3 {input.table3:q} --hyper-parameters {input.hyper_parameters:q} --output {params.folder:q} --log {log:q}"
+        " --table3 {input.table3:q} --hyper-parameters {input.hyper_parameters:q} --output {params.folder:q} --words {input.words:q} --log {log:q}"
 
 
 rule check_claims:
@@ -74,8 +69,7 @@ rule check_claims:
         samples=sample_artifacts(),
         ratings="<results>/human_eval/summary.json",
     output:
-        "<results>/report/claims.json",
-        "<results>/report/claims.md",
+        check_outputs("claims", "Claims of the paper"),
     log:
         "<results>/logs/check_claims/all.log",
     benchmark:

@@ -1,6 +1,7 @@
 """Configuration, wildcards and input functions; nothing heavy is imported here."""
 
 import itertools
+import os
 import re
 import shlex
 import sys
@@ -14,6 +15,7 @@ from common.configuration import load_configuration
 from common.digest import script_digest
 from common.errors import UserError
 from common.files import canonical_json
+from common.published import published_files
 
 
 def resolved_configuration():
@@ -56,6 +58,11 @@ def model_source(wildcards):
 
 config = resolved_configuration()
 RESULTS = f"results/{config['preset']}"
+TRANSLATIONS = {
+    path.stem: str(path.relative_to(workflow.basedir))
+    for path in sorted(Path(workflow.basedir).glob("resources/report/??.yaml"))
+}
+LANGUAGE = settings.report_language(config, os.environ, list(TRANSLATIONS))
 
 
 wildcard_constraints:
@@ -111,6 +118,16 @@ def machine_report():
     return ancient("<results>/report/machine.json")
 
 
+def table_settings(block):
+    """A table's part of the configuration, with the language it is written in."""
+    return canonical_json({**block, "language": LANGUAGE})
+
+
+def translations():
+    """The texts of another language, as an input."""
+    return [TRANSLATIONS[LANGUAGE]] if LANGUAGE in TRANSLATIONS else []
+
+
 def training_params(method, settings_of=None):
     """Parameters of a method's training rule: the rule, its script and its scratch folder share one name."""
     script = f"train_{method}.py"
@@ -134,6 +151,42 @@ TRAINED = lambda: [method for method in METHODS() if method != "pretrained"]
 ACTOR = lambda: config["rl"]["actor"]
 REWARD = lambda: config["rl"]["reward"]
 RL_STAGES = ["rl_sft", "ppo"]
+PAPER_FILES = [str(path) for path in published_files(Path("resources/paper"))]
+WORKFLOW_FILES = [
+    "Snakefile",
+    *sorted(
+        str(path.relative_to(workflow.basedir))
+        for path in Path(workflow.basedir).glob("rules/*.smk")
+    ),
+]
+PAGE_FILES = [
+    f"resources/report/{name}"
+    for name in (
+        "report.html.jinja",
+        "parts.html.jinja",
+        "report.css",
+        "report.js",
+    )
+]
+FIGURES = {
+    "accuracy": "Accuracy",
+    "learning_curves": "Learning curves",
+    "ppo": "PPO",
+    "reward_accuracy": "Reward model",
+    "sensitivity": "Sensitivity to the scoring",
+}
+TABLE_LABELS = {
+    "table1": "Table 1: hyper-parameters of SFT and CoH",
+    "table2": "Table 2: hyper-parameters of the RL arm",
+    "table3": "Table 3: accuracy",
+    "table4": "Table 4: responses of stages 1 and 3",
+    "human_eval": "Blind human evaluation",
+    "sensitivity": "Three scorings",
+    "paired": "Methods pair by pair",
+    "comparison": "Published beside reproduced",
+    "markers": "Checkpoint and marker crossed",
+}
+TABLE_KINDS = ["csv", "md", "tex", "html", "json"]
 SPLITS = ["sft", "coh", "rl_sft", "rl_reward", "rl_prompts", "heldout"]
 
 
@@ -199,6 +252,14 @@ def training_artifacts():
         for file in ("metrics.csv", "curve.svg")
     ]
     return list(dict.fromkeys(folders)) + curves
+
+
+def training_metrics():
+    """The curves the figures draw."""
+    trained = [*itertools.product(MODELS(), TRAINED()), *rl_models()]
+    return [
+        f"<results>/training/{model}/{method}/metrics.csv" for model, method in trained
+    ]
 
 
 def sample_artifacts():
@@ -291,7 +352,7 @@ def table_artifacts():
     tables = expand(
         "<results>/tables/{name}.{kind}",
         name=table_names(),
-        kind=["csv", "md", "tex", "html"],
+        kind=TABLE_KINDS,
     )
     return [*tables, "<results>/tables/cells.csv"]
 
@@ -301,3 +362,47 @@ def audit_artifacts():
     return expand(
         "<results>/report/{name}.{kind}", name=["audit", "claims"], kind=["json", "md"]
     )
+
+
+def reported(path, caption, category, label):
+    """An output that `snakemake --report` shows."""
+    text = f"../resources/report/captions/{caption}.rst"
+    return report(path, caption=text, category=category, labels={"result": label})
+
+
+def table_outputs(name):
+    """The renderings of a table; the report shows the HTML."""
+    page = f"<results>/tables/{name}.html"
+    others = [kind for kind in TABLE_KINDS if kind != "html"]
+    return [
+        *expand("<results>/tables/{name}.{kind}", name=name, kind=others),
+        reported(page, name, "Tables", TABLE_LABELS[name]),
+    ]
+
+
+def figure_outputs():
+    return [
+        reported(
+            f"<results>/figures/{name}.svg",
+            "sensitivity_figure" if name == "sensitivity" else name,
+            "Figures",
+            label,
+        )
+        for name, label in FIGURES.items()
+    ]
+
+
+def check_outputs(name, label):
+    """JSON and Markdown of a check of the published numbers."""
+    return [
+        f"<results>/report/{name}.json",
+        reported(f"<results>/report/{name}.md", name, "Checks", label),
+    ]
+
+
+def figure_artifacts():
+    return expand("<results>/figures/{name}.svg", name=list(FIGURES))
+
+
+def report_artifacts():
+    return ["<results>/report/report.html", "<results>/report/crate"]

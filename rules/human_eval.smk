@@ -41,8 +41,9 @@ rule score_human_eval:
         key="<results>/human_eval/key.json",
         published="resources/paper/human_evaluation.yaml",
         ratings=human_eval_ratings,
+        words=translations(),
     output:
-        expand("<results>/tables/human_eval.{kind}", kind=["csv", "md", "tex", "html"]),
+        table_outputs("human_eval"),
         cells="<results>/tables/human_eval_cells.csv",
         summary="<results>/human_eval/summary.json",
     log:
@@ -55,9 +56,9 @@ rule score_human_eval:
     resources:
         mem_mb=1000,
     params:
-        settings=canonical_json({}),
+        settings=table_settings({}),
         code=script_digest("score_human_eval.py"),
         folder=subpath(output.cells, parent=True),
     shell:
         "exec python scripts/score_human_eval.py --settings {params.settings:q} --items {input.shown:q} --key {input.key:q}"
-        " --published {input.published:q} --ratings {input.ratings:q} --summary {output.summary:q} --tables {params.folder:q} --log {log:q}"
+        " --published {input.published:q} --ratings {input.ratings:q} --summary {output.summary:q} --tables {params.folder:q} --words {input.words:q} --log {log:q}"

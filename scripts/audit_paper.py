@@ -11,7 +11,7 @@ from common.files import write_json, write_text
 from common.findings import Finding, finding_markdown
 from common.provenance import Provenance
 from common.published import load_published, published_files
-from common.tables import escape_markdown
+from common.tables import as_json, escape_markdown
 
 CHECKS = (
     check_reachable_cells, check_power, check_sizes, check_runs, check_repeated_rows, check_below_chance, check_noise,
@@ -37,7 +37,16 @@ def work(arguments: argparse.Namespace, console: Console) -> None:
     published = load_published(arguments.paper)
     findings = [check(published) for check in CHECKS]
     content = [
-        {"name": finding.name, "title": finding.title, "answer": finding.answer, "data": finding.data}
+        {
+            "name": finding.name,
+            "title": finding.title,
+            "question": finding.question,
+            "method": finding.method,
+            "answer": finding.answer,
+            "by_hand": finding.by_hand,
+            "data": finding.data,
+            "tables": [as_json(table) for table in finding.tables],
+        }  # fmt: skip
         for finding in findings
     ]
     inputs = {path.name: path for path in published_files(arguments.paper)}

@@ -16,7 +16,9 @@ from common.comparison import (
 )
 from common.console import Console, argument_parser, run_entry_point
 from common.files import write_text
+from common.language import add_words_argument, words_of
 from common.methods import METHOD_LABELS
+from common.provenance import Provenance
 from common.published import load_published
 from common.run_claims import read_columns
 from common.tables import CELL_COLUMNS, Table, to_csv, write_table
@@ -37,19 +39,24 @@ def cell_text(one: Compared) -> str:
 
 def as_table(settings: Mapping[str, Any], compared: Sequence[Compared]) -> Table:
     """Table 3 side by side, as people read it."""
-    rows: dict[str, dict[str, str]] = {}
+    rows: dict[str, dict[str, Compared]] = {}
     for one in compared:
         if one.table == "table3":
-            rows.setdefault(one.row, {})[one.heading] = cell_text(one)
-    headings = list(dict.fromkeys(heading for texts in rows.values() for heading in texts))
+            rows.setdefault(one.row, {})[one.heading] = one
+    headings = list(dict.fromkeys(heading for found in rows.values() for heading in found))
     labels = {name: info["label"] for name, info in settings["model_info"].items()}
-    lines = []
-    for row, texts in rows.items():
+    lines, ids = [], {}
+    for i, (row, found) in enumerate(rows.items()):
         model, method = row.rsplit("/", 1)
         named = [labels.get(model, model), METHOD_LABELS[method]]
-        lines.append(named + [texts.get(heading, "") for heading in headings])
+        lines.append(named + [cell_text(found[heading]) if heading in found else "" for heading in headings])
+        for place, heading in enumerate(headings, start=len(named)):
+            if heading in found:
+                ids[i, place] = f"comparison/table3/{row}/{found[heading].column}/verdict"
     caption = "Published accuracies (first line) beside ours (second line, 95 % interval), in %"
-    return Table(caption, ["Model", "Method", *headings], lines, notes=notes(settings, compared))
+    header = ["Model", "Method", *headings]
+    words_everywhere = range(len(header))
+    return Table(caption, header, lines, notes=notes(settings, compared), cells=ids, labels=words_everywhere)
 
 
 def notes(settings: Mapping[str, Any], compared: Sequence[Compared]) -> list[str]:
@@ -86,7 +93,10 @@ def cell_rows(compared: Sequence[Compared]) -> list[list[object]]:
     """Lines of cells.csv: the verdict and, where there is one, the difference in points."""
     lines: list[list[object]] = []
     for one in compared:
-        row, source = f"{one.table}/{one.row}", "; ".join(filter(None, ("resources/paper", one.source)))
+        row, source = (
+            f"{one.table}/{one.row}",
+            "; ".join(filter(None, (f"resources/paper/{one.table}.csv", one.source))),
+        )
         values = [("verdict", one.verdict)]
         values += [] if one.difference is None else [("difference", f"{one.difference:.4f}")]
         for name, value in values:
@@ -96,13 +106,14 @@ def cell_rows(compared: Sequence[Compared]) -> list[list[object]]:
 
 
 def work(arguments: argparse.Namespace, console: Console) -> None:
+    provenance = Provenance("compare_tables.py", arguments.settings)
     settings, published = arguments.settings, load_published(arguments.paper)
     ours = {(row["model"], row["method"]): row for row in read_columns(arguments.table3, ("model", "method"))}
     hyper_parameters = [row for path in arguments.hyper_parameters for row in read_columns(path, CELL_COLUMNS)]
     compared = compare_accuracies(settings, published, ours)
     compared += compare_hyper_parameters(settings, published, hyper_parameters)
     table = as_table(settings, compared)
-    write_table(table, arguments.output, "comparison")
+    write_table(table, arguments.output, "comparison", words_of(arguments), provenance.record())
     write_text(arguments.output / "comparison.csv", to_csv(CSV_HEADER, csv_rows(compared)))
     write_text(arguments.output / "comparison_cells.csv", to_csv(CELL_COLUMNS, cell_rows(compared)))
     console.say(" ".join(table.notes[2:5]))
@@ -116,6 +127,7 @@ def main(argv: list[str] | None = None) -> int:
         "--hyper-parameters", type=Path, nargs="*", default=[], help="table1_cells.csv, table2_cells.csv"
     )
     parser.add_argument("--output", type=Path, required=True, help="directory for the renderings")
+    add_words_argument(parser)
     return run_entry_point(parser, work, argv)
 
 

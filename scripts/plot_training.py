@@ -15,7 +15,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from common.console import Console, argument_parser, run_entry_point
-from common.figures import save_svg
+from common.figures import save_svg, smoothed
 
 # Title, unit, and (column, label, line style) of each panel of a PPO run.
 PPO_PANELS: tuple[tuple[str, str, tuple[tuple[str, str, str], ...]], ...] = (
@@ -26,12 +26,6 @@ PPO_PANELS: tuple[tuple[str, str, tuple[tuple[str, str, str], ...]], ...] = (
     ("Entropy", "nats a token", (("entropy", "policy", "-"),)),
     ("Clipped", "share of tokens", (("policy_clipped", "ratio", "-"), ("value_clipped", "value", "--"))),
 )
-
-
-def smoothed(values: pd.Series) -> tuple[pd.Series, int]:
-    """Centred moving mean over a tenth of the rows, and how many that are."""
-    window = max(1, len(values) // 10)
-    return values.rolling(window, min_periods=1, center=True).mean(), window
 
 
 def draw_loss(metrics: pd.DataFrame, title: str) -> Figure:

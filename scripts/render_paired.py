@@ -7,7 +7,9 @@ from typing import Any
 
 from common.console import Console, argument_parser, run_entry_point
 from common.files import write_text
+from common.language import add_words_argument, words_of
 from common.methods import METHOD_LABELS
+from common.provenance import Provenance
 from common.results import Grid, PairedTest, load_grid, paired_tests, task_titles
 from common.tables import CELL_COLUMNS, Table, to_csv, write_table
 
@@ -49,7 +51,8 @@ def cell_rows(test: PairedTest, items: int | None) -> list[list[object]]:
     values: list[tuple[str, str]] = [(column, "missing"), (f"{column}/p_holm", "missing")]
     if test.comparison is not None:
         values = [(column, f"{100 * test.comparison.difference:.4f}"), (f"{column}/p_holm", f"{test.adjusted:.6f}")]
-    source = f"eval/{test.model}/*/{test.task}/k{test.k}_seed*"
+    files = [f"eval/{test.model}/{method}/{test.task}/k{test.k}_seed*" for method in (test.first, test.second)]
+    source = ";".join(files)
     return [[f"paired/{row}/{name}", "paired", row, name, value, None, items, source] for name, value in values]
 
 
@@ -65,11 +68,17 @@ def as_table(settings: dict[str, Any], grid: Grid, tests: list[PairedTest]) -> T
         f"means of {len(settings['seeds'])} draws. Few draws understate how much results vary between draws.",
         "p (Holm): corrected for all comparisons of a model. Bold: at most 0.05.",
     ]
-    return Table("Methods compared pair by pair, in generation-scored accuracy", header, rows, bold=bold, notes=notes)
+    ids = {
+        (i, place): f"paired/{test.model}/{test.first}-{test.second}/{test.task}/k{test.k}{part}"
+        for i, test in enumerate(tests)
+        for place, part in ((4, ""), (7, "/p_holm"))
+    }
+    caption = "Methods compared pair by pair, in generation-scored accuracy"
+    return Table(caption, header, rows, bold=bold, notes=notes, cells=ids, labels=(0, 1, 3, 4, 5))
 
 
 def work(arguments: argparse.Namespace, console: Console) -> None:
-    settings = arguments.settings
+    settings, provenance = arguments.settings, Provenance("render_paired.py", arguments.settings)
     grid = load_grid(settings, arguments.eval)
     tests: list[PairedTest] = []
     for model in settings["models"]:
@@ -83,7 +92,8 @@ def work(arguments: argparse.Namespace, console: Console) -> None:
     header = ["model", "task", "k", "first", "second", "difference", "low", "high", "p", "p_holm", "n", "draws"]
     write_text(arguments.output / "paired.csv", to_csv(header, lines))
     write_text(arguments.output / "paired_cells.csv", to_csv(CELL_COLUMNS, cells))
-    write_table(as_table(settings, grid, tests), arguments.output, "paired")
+    table = as_table(settings, grid, tests)
+    write_table(table, arguments.output, "paired", words_of(arguments), provenance.record())
     significant = sum(test.comparison is not None and test.adjusted <= LEVEL for test in tests)
     console.say(f"{len(tests)} comparisons, {significant} significant at 5 %: {arguments.output}/paired.md")
 
@@ -92,6 +102,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = argument_parser(__doc__ or "")
     parser.add_argument("--eval", type=Path, required=True, help="directory of the score files")
     parser.add_argument("--output", type=Path, required=True, help="directory for the renderings")
+    add_words_argument(parser)
     return run_entry_point(parser, work, argv)
 
 

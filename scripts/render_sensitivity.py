@@ -6,7 +6,9 @@ from pathlib import Path
 
 from common.console import Console, argument_parser, run_entry_point
 from common.files import write_text
+from common.language import add_words_argument, words_of
 from common.methods import METHOD_LABELS
+from common.provenance import Provenance
 from common.results import cell_row, cell_text, load_grid, task_titles
 from common.tables import CELL_COLUMNS, Table, to_csv, write_table
 
@@ -14,10 +16,13 @@ SCORINGS = {"generation": "correct", "strict": "correct_strict", "likelihood": "
 
 
 def work(arguments: argparse.Namespace, console: Console) -> None:
-    settings = arguments.settings
+    settings, provenance = arguments.settings, Provenance("render_sensitivity.py", arguments.settings)
     grids = {name: load_grid(settings, arguments.eval, column) for name, column in SCORINGS.items()}
     titles = task_titles(grids["generation"])
-    rows, cells, lines = [], [], []
+    rows: list[list[str]] = []
+    cells: list[list[object]] = []
+    lines: list[list[object]] = []
+    ids: dict[tuple[int, int], str] = {}
     for model in settings["models"]:
         for method in settings["methods"]:
             for scoring, grid in grids.items():
@@ -30,6 +35,7 @@ def work(arguments: argparse.Namespace, console: Console) -> None:
                         cells.append(
                             cell_row("sensitivity", f"{model}/{method}/{scoring}", f"{task}/k{k}", cell, source)
                         )
+                        ids[len(rows), len(row)] = f"sensitivity/{model}/{method}/{scoring}/{task}/k{k}"
                         row.append(cell_text(cell))
                         line.append(None if cell is None else f"{100 * cell.mean:.2f}")
                 rows.append(row)
@@ -42,8 +48,9 @@ def work(arguments: argparse.Namespace, console: Console) -> None:
         f"In parentheses: lowest and highest of the {len(settings['seeds'])} draws of in-context examples.",
     ]
     caption = "Accuracy in % (95 % interval below) under three scorings of the same answers"
-    table = Table(caption, ["Model", "Method", "Scoring", *(f"k={k}" for _, k in columns)], rows, groups, notes=notes)
-    write_table(table, arguments.output, "sensitivity")
+    titled = ["Model", "Method", "Scoring", *(f"k={k}" for _, k in columns)]
+    table = Table(caption, titled, rows, groups, notes=notes, cells=ids, labels=(0, 1, 2))
+    write_table(table, arguments.output, "sensitivity", words_of(arguments), provenance.record())
     header = ["model", "method", "scoring", *(f"{task}_k{k}" for task, k in columns)]
     write_text(arguments.output / "sensitivity.csv", to_csv(header, lines))
     write_text(arguments.output / "sensitivity_cells.csv", to_csv(CELL_COLUMNS, cells))
@@ -53,6 +60,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = argument_parser(__doc__ or "")
     parser.add_argument("--eval", type=Path, required=True, help="directory of the score files")
     parser.add_argument("--output", type=Path, required=True, help="directory for the renderings")
+    add_words_argument(parser)
     return run_entry_point(parser, work, argv)
 
 

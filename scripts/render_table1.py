@@ -6,7 +6,9 @@ from pathlib import Path
 
 from common.console import Console, argument_parser, run_entry_point
 from common.files import read_json, write_text
+from common.language import add_words_argument, words_of
 from common.methods import METHOD_LABELS
+from common.provenance import Provenance
 from common.tables import CELL_COLUMNS, Table, text_of, to_csv, write_table
 
 ROWS = {
@@ -23,26 +25,28 @@ ROWS = {
 
 
 def work(arguments: argparse.Namespace, console: Console) -> None:
-    settings = arguments.settings
+    settings, provenance = arguments.settings, Provenance("render_table1.py", arguments.settings)
     runs = [(model, method) for model in settings["models"] for method in settings["methods"] if method != "pretrained"]
     records = {run: read_json(arguments.models / run[0] / run[1] / "run.json") for run in runs}
-    rows, cells = [], []
+    rows: list[list[str]] = []
+    cells: list[list[object]] = []
+    ids: dict[tuple[int, int], str] = {}
     for label, key in ROWS.items():
         values = {run: text_of(record["provenance"]["settings"]["training"][key]) for run, record in records.items()}
-        rows.append([label, *values.values()])
-        for (model, method), value in values.items():
+        for column, ((model, method), value) in enumerate(values.items(), start=1):
+            ids[len(rows), column] = f"table1/{key}/{model}/{method}"
             source = f"models/{model}/{method}/run.json"
             cells.append(
                 [f"table1/{key}/{model}/{method}", "table1", key, f"{model}/{method}", value, None, None, source]
             )
+        rows.append([label, *values.values()])
     header = ["Hyper-parameter", *(METHOD_LABELS[method] for _, method in runs)]
     trained = [method for method in settings["methods"] if method != "pretrained"]
     groups = [("", 1), *((settings["model_info"][model]["label"], len(trained)) for model in settings["models"])]
     facts = [f"{record['engine']}, {record['dtype']}, {record['processes']} process(es)" for record in records.values()]
     notes = [f"Optimizer AdamW; {'; '.join(dict.fromkeys(facts))}."] if trained else []
-    write_table(
-        Table("Table 1. Hyper-parameters of SFT and CoH", header, rows, groups, notes=notes), arguments.output, "table1"
-    )
+    table = Table("Table 1. Hyper-parameters of SFT and CoH", header, rows, groups, notes=notes, cells=ids)
+    write_table(table, arguments.output, "table1", words_of(arguments), provenance.record())
     write_text(arguments.output / "table1.csv", to_csv(["hyper_parameter", *("/".join(run) for run in runs)], rows))
     write_text(arguments.output / "table1_cells.csv", to_csv(CELL_COLUMNS, cells))
 
@@ -51,6 +55,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = argument_parser(__doc__ or "")
     parser.add_argument("--models", type=Path, required=True, help="directory of the models")
     parser.add_argument("--output", type=Path, required=True, help="directory for the renderings")
+    add_words_argument(parser)
     return run_entry_point(parser, work, argv)
 
 

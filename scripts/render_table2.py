@@ -8,6 +8,8 @@ from typing import Any
 
 from common.console import Console, argument_parser, run_entry_point
 from common.files import read_json, write_text
+from common.language import add_words_argument, words_of
+from common.provenance import Provenance
 from common.tables import CELL_COLUMNS, Table, text_of, to_csv, write_table
 
 STAGES = ("Stage 1 (SFT)", "Stage 2 (RM)", "Stage 3 (RL)")
@@ -32,7 +34,7 @@ ROWS: tuple[tuple[str, str | None, tuple[str, ...]], ...] = (
 
 
 def work(arguments: argparse.Namespace, console: Console) -> None:
-    settings = arguments.settings
+    settings, provenance = arguments.settings, Provenance("render_table2.py", arguments.settings)
     folders = {
         "rl_sft": f"{settings['actor']}/rl_sft",
         "reward": f"{settings['reward']}/reward",
@@ -42,17 +44,20 @@ def work(arguments: argparse.Namespace, console: Console) -> None:
     for method, folder in folders.items():
         used = read_json(arguments.models / folder / "run.json")["provenance"]["settings"]
         blocks[method] = used["ppo"] if method == "ppo" else used["training"]
-    rows, cells = [], []
+    rows: list[list[str]] = []
+    cells: list[list[object]] = []
+    ids: dict[tuple[int, int], str] = {}
     for label, key, keys in ROWS:
         values = {
             method: ", ".join(text_of(block[name]) for name in (keys if method == "ppo" else [key] if key else []))
             for method, block in blocks.items()
         }
-        rows.append([label, *(value or "-" for value in values.values())])
-        for method, value in values.items():
+        for place, (method, value) in enumerate(values.items(), start=1):
             row, column = key or keys[0], folders[method]
             source = f"models/{column}/run.json"
+            ids[len(rows), place] = f"table2/{row}/{column}"
             cells.append([f"table2/{row}/{column}", "table2", row, column, value or "-", None, None, source])
+        rows.append([label, *(value or "-" for value in values.values())])
     labels = settings["labels"]
     notes = [
         f"Actor: {labels['actor']}; reward model and critic: {labels['reward']}. In stage 3 the first learning "
@@ -62,8 +67,9 @@ def work(arguments: argparse.Namespace, console: Console) -> None:
         notes.append(
             "Each rollout is used for one update, so the policy's ratio is 1 and the clip range binds nothing."
         )
-    table = Table("Table 2. Hyper-parameters of the RL arm", ["Hyper-parameter", *STAGES], rows, notes=notes)
-    write_table(table, arguments.output, "table2")
+    header = ["Hyper-parameter", *STAGES]
+    table = Table("Table 2. Hyper-parameters of the RL arm", header, rows, notes=notes, cells=ids)
+    write_table(table, arguments.output, "table2", words_of(arguments), provenance.record())
     write_text(arguments.output / "table2.csv", to_csv(["hyper_parameter", *folders.values()], rows))
     write_text(arguments.output / "table2_cells.csv", to_csv(CELL_COLUMNS, cells))
 
@@ -72,6 +78,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = argument_parser(__doc__ or "")
     parser.add_argument("--models", type=Path, required=True, help="directory of the models")
     parser.add_argument("--output", type=Path, required=True, help="directory for the renderings")
+    add_words_argument(parser)
     return run_entry_point(parser, work, argv)
 
 

@@ -7,7 +7,9 @@ from typing import Any
 
 from common.console import Console, argument_parser, run_entry_point
 from common.files import read_json, write_text
+from common.language import add_words_argument, words_of
 from common.methods import METHOD_LABELS
+from common.provenance import Provenance
 from common.results import (
     Cell,
     Grid,
@@ -60,6 +62,7 @@ def as_table(settings: dict[str, Any], cells: Grid, models: Path) -> Table:
     """The table as people read it."""
     rows: list[list[str]] = []
     bold: set[tuple[int, int]] = set()
+    ids: dict[tuple[int, int], str] = {}
     for model in settings["models"]:
         best = best_cells({key: cell for key, cell in cells.items() if key[0] == model})
         for method in settings["methods"]:
@@ -69,13 +72,14 @@ def as_table(settings: dict[str, Any], cells: Grid, models: Path) -> Table:
                     cell = cells[model, method, task, k]
                     if (model, method, task, k) in best:
                         bold.add((len(rows), len(row)))
+                    ids[len(rows), len(row)] = f"table3/{model}/{method}/{task}/k{k}"
                     row.append(cell_text(cell))
             rows.append(row)
     titles = task_titles(cells)
     groups = [("", 2)] + [(titles[task], len(settings["shots"])) for task in settings["tasks"]]
     header = ["Model", "Method"] + [f"k={k}" for _ in settings["tasks"] for k in settings["shots"]]
     caption = "Table 3. Accuracy in % (95 % interval below) by number k of in-context examples"
-    return Table(caption, header, rows, groups, frozenset(bold), notes(settings, cells, models))
+    return Table(caption, header, rows, groups, frozenset(bold), notes(settings, cells, models), ids, labels=(0, 1))
 
 
 def notes(settings: dict[str, Any], cells: Grid, models: Path) -> list[str]:
@@ -105,11 +109,12 @@ def notes(settings: dict[str, Any], cells: Grid, models: Path) -> list[str]:
 
 
 def work(arguments: argparse.Namespace, console: Console) -> None:
-    settings = arguments.settings
+    settings, provenance = arguments.settings, Provenance("render_table3.py", arguments.settings)
     cells = load_grid(settings, arguments.eval)
     write_text(arguments.output / "table3.csv", csv_text(settings, cells))
     write_text(arguments.output / "table3_cells.csv", cells_csv(cells))
-    write_table(as_table(settings, cells, arguments.models), arguments.output, "table3")
+    table = as_table(settings, cells, arguments.models)
+    write_table(table, arguments.output, "table3", words_of(arguments), provenance.record())
     missing = sum(cell is None for cell in cells.values())
     console.say(f"{len(cells)} cells, {missing} missing: {arguments.output}/table3.md")
 
@@ -119,6 +124,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--eval", type=Path, required=True, help="directory of the score files")
     parser.add_argument("--models", type=Path, required=True, help="directory of the models, for the tokens they saw")
     parser.add_argument("--output", type=Path, required=True, help="directory for the renderings")
+    add_words_argument(parser)
     return run_entry_point(parser, work, argv)
 
 

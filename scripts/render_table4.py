@@ -11,6 +11,8 @@ import yaml
 from common.console import Console, argument_parser, run_entry_point
 from common.errors import UserError
 from common.files import read_json, write_text
+from common.language import add_words_argument, words_of
+from common.provenance import Provenance
 from common.rows import read_parquet
 from common.statistics import bootstrap_interval
 from common.tables import CELL_COLUMNS, Table, to_csv, write_table
@@ -68,7 +70,7 @@ def shown_prompts(samples: Samples, published: dict[str, Any], examples: int) ->
 
 
 def work(arguments: argparse.Namespace, console: Console) -> None:
-    settings = arguments.settings
+    settings, provenance = arguments.settings, Provenance("render_table4.py", arguments.settings)
     samples = read_samples(arguments.samples)
     published = {row["id"]: row for row in yaml.safe_load(arguments.published.read_text(encoding="utf-8"))["examples"]}
     means = reward_comparison(samples)
@@ -87,8 +89,10 @@ def work(arguments: argparse.Namespace, console: Console) -> None:
         f"{100 * accuracy['interval95'][1]:.1f}): a reward says no more than that about quality.",
         "Published responses are those of OPT-6.7B in the paper's table 4.",
     ]
-    table = Table("Table 4. Responses of stage 1 and stage 3 of the RL arm", HEADER, rows, notes=notes)
-    write_table(table, arguments.output, "table4")
+    ids = {(len(rows) - 1, place): f"table4/{settings['actor']}/{name}" for place, name in ((2, "rl_sft"), (3, "ppo"))}
+    caption = "Table 4. Responses of stage 1 and stage 3 of the RL arm"
+    table = Table(caption, HEADER, rows, notes=notes, cells=ids, labels=(1,))
+    write_table(table, arguments.output, "table4", words_of(arguments), provenance.record())
     write_text(arguments.output / "table4.csv", to_csv([name.lower() for name in HEADER], rows))
     source = f"samples/{settings['actor']}/rl_sft.parquet;samples/{settings['actor']}/ppo.parquet"
     cells: list[list[object]] = [
@@ -112,6 +116,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--reward", type=Path, required=True, help="model directory of the reward model")
     parser.add_argument("--published", type=Path, required=True, help="YAML file of the paper's table 4")
     parser.add_argument("--output", type=Path, required=True, help="directory for the renderings")
+    add_words_argument(parser)
     return run_entry_point(parser, work, argv)
 
 

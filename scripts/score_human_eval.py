@@ -25,6 +25,7 @@ from common.human_eval import (
     majority,
     verdicts,
 )
+from common.language import add_words_argument, words_of
 from common.provenance import Provenance
 from common.published import load_yaml
 from common.statistics import mcnemar_p_value, wilson_interval
@@ -133,7 +134,7 @@ def summarise(sheet: Sheet, ratings: Sequence[Rating], paper: Mapping[str, int])
 
 def table_rows(summary: Mapping[str, Any]) -> list[Row]:
     """The paper's row, then this run's: raters, all ratings when there are several, the majority by prompt."""
-    rows = [Row("paper", "Paper, one rater", summary["paper"], "paper, section 5.2")]
+    rows = [Row("paper", "Paper, one rater", summary["paper"], "resources/paper/human_evaluation.yaml")]
     raters = [Row(f"rater-{alias}", f"Rater {alias}", result) for alias, result in summary["raters"].items()]
     if len(raters) > 1:
         everything = {"n": sum(summary["all_ratings"].values()), **summary["all_ratings"]}
@@ -214,10 +215,17 @@ def work(arguments: argparse.Namespace, console: Console) -> None:
     rows = table_rows(summary)
     caption = "Blind human evaluation: responses of stage 1 (SFT) and stage 3 (RL) to the same prompts"
     shown = rows[:-1] if len(summary["raters"]) == 1 else rows  # the majority of one is that one
-    table = Table(caption, HEADER, [row_texts(row) for row in shown], notes=notes(summary))
+    ids = {
+        (i, place): f"human_eval/{row.name}/{verdict}"
+        for i, row in enumerate(shown)
+        for place, verdict in enumerate(VERDICTS, start=2)
+    }
+    table = Table(
+        caption, HEADER, [row_texts(row) for row in shown], notes=notes(summary), cells=ids, labels=(0, 2, 3, 4)
+    )
     record = provenance.record(inputs, n=len(summary["raters"]))
     write_json(arguments.summary, {**summary, "provenance": record})
-    write_table(table, arguments.tables, "human_eval")
+    write_table(table, arguments.tables, "human_eval", words_of(arguments), record)
     write_text(arguments.tables / "human_eval.csv", to_csv(CSV_HEADER, [csv_line(row) for row in rows]))
     cells = [line for row in rows for line in cell_lines(row)]
     write_text(arguments.tables / "human_eval_cells.csv", to_csv(CELL_COLUMNS, cells))
@@ -234,6 +242,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--ratings", type=Path, nargs="*", default=[], help="files raters exported")
     parser.add_argument("--summary", type=Path, required=True, help="JSON file to write")
     parser.add_argument("--tables", type=Path, required=True, help="directory for the renderings")
+    add_words_argument(parser)
     return run_entry_point(parser, work, argv)
 
 

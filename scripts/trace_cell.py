@@ -12,10 +12,11 @@ from typing import Any
 
 from common.console import Console, run_entry_point
 from common.errors import UserError
-from common.files import read_json
+from common.files import canonical_json, read_json, sha256_of_file
 from common.rows import read_rows
 
 ITEMS_SHOWN = 3
+ROOT = Path(__file__).resolve().parents[1]
 
 
 def find_cell(results: Path, name: str) -> dict[str, Any]:
@@ -36,73 +37,136 @@ def source_files(results: Path, source: str) -> list[Path]:
     """Files a cell names as its source: patterns inside the results folder, or files of the project."""
     found: list[Path] = []
     for pattern in filter(None, (part.strip() for part in source.split(";"))):
-        for folder in (results, Path(__file__).resolve().parents[1]):
+        for folder in (results, ROOT):
             if matches := sorted(folder.glob(pattern)):
-                found += matches
+                found += [
+                    path for match in matches for path in (sorted(match.glob("*.*")) if match.is_dir() else [match])
+                ]
                 break
     return found
 
 
-def describe(provenance: dict[str, Any]) -> Iterator[str]:
-    """Lines on how a result was made."""
-    commit = provenance.get("commit") or "unknown commit"
-    dirty = ", with uncommitted changes" if provenance.get("dirty") else ""
-    yield f"rule {provenance['rule']}, {provenance['script']} at {commit}{dirty}, digest {provenance['script_digest']}"
-    yield f"settings {provenance['settings_hash']}, seed {provenance.get('seed')}, {provenance.get('seconds')} s"
-    versions = provenance.get("versions", {})
-    yield ", ".join(f"{name} {version}" for name, version in versions.items())
-    for name, digest in provenance.get("inputs", {}).items():
-        yield f"input {name}: sha256 {digest}"
+def indented(depth: int, lines: Iterator[str]) -> Iterator[str]:
+    yield from (f"{'  ' * depth}{line}" for line in lines)
 
 
-def trace_model(results: Path, model: str, method: str, seen: set[Path], depth: int) -> Iterator[str]:
-    """Lines on a checkpoint and on what it was trained from."""
-    folder = results / "models" / model / method
-    record = folder / "run.json"
-    if record in seen or not record.exists():
-        return
-    seen.add(record)
-    facts = read_json(record)
-    yield f"{'  ' * depth}model {folder}: weights {facts['weights_sha256'][:16]}"
-    yield from (f"{'  ' * depth}  {line}" for line in describe(facts["provenance"]))
-    starts = {"ppo": ["rl_sft", "reward"]}.get(method, [] if method == "pretrained" else ["pretrained"])
-    for start in starts:
-        owners = [path.parent.parent.name for path in sorted((results / "models").glob(f"*/{start}/run.json"))]
-        owner = model if model in owners else next(iter(owners), model)
-        yield from trace_model(results, owner, start, seen, depth + 1)
+class Trace:
+    """Lines on a cell, from its value to the data; a result that stands behind several others is told once.
 
+    Args:
+        results: results folder of the preset.
+    """
 
-def trace_file(results: Path, path: Path, seen: set[Path]) -> Iterator[str]:
-    """Lines on one source file: its provenance, some of its rows, and the model behind it."""
-    yield f"- {path}"
-    record = read_json(path) if path.suffix == ".json" else {}
-    provenance = record.get("provenance", {}) if isinstance(record, dict) else {}
-    if provenance:
-        yield from (f"    {line}" for line in describe(provenance))
-    if path.suffix == ".parquet":
+    def __init__(self, results: Path):
+        self.results = results
+        self.told: set[str] = set()
+
+    def cell(self, name: str) -> Iterator[str]:
+        """Everything behind one cell.
+
+        Raises:
+            UserError: when there is no such cell, or a file it came from is gone.
+        """
+        cell = find_cell(self.results, name)
+        yield f"{cell['cell']} = {cell['value']} (standard error {cell['stderr'] or 'none'}, n {cell['n'] or 'none'})"
+        rendered = read_json(self.results / "tables" / f"{cell['table']}.json")["provenance"]
+        yield f"- {self.results}/tables/{cell['table']}.json"
+        yield from indented(2, self.provenance(rendered))
+        files = source_files(self.results, cell["source"])
+        if not files:
+            remedy = "run the workflow again"
+            raise UserError("the files behind a cell are gone", f"{cell['cell']}: {cell['source']}", remedy)
+        for path in files:
+            yield from self.file(path)
+        yield from self.instructions()
+
+    def provenance(self, record: dict[str, Any]) -> Iterator[str]:
+        """How a result was made: rule, script at commit, configuration, versions, inputs."""
+        commit = record.get("commit") or "unknown commit"
+        dirty = ", with uncommitted changes" if record.get("dirty") else ""
+        yield f"rule {record['rule']}, {record['script']} at {commit}{dirty}, digest {record['script_digest']}"
+        yield f"seed {record.get('seed')}, {record.get('seconds')} s"
+        yield from self.once(f"configuration {record['settings_hash']}", canonical_json(record["settings"]))
+        yield from self.once("versions", ", ".join(f"{name} {v}" for name, v in record.get("versions", {}).items()))
+        for name, digest in record.get("inputs", {}).items():
+            yield f"input {name}: sha256 {digest}"
+
+    def once(self, title: str, text: str) -> Iterator[str]:
+        """`title: text`, or the title alone when that was told before."""
+        yield f"{title}, as above" if f"{title}: {text}" in self.told else f"{title}: {text}"
+        self.told.add(f"{title}: {text}")
+
+    def file(self, path: Path) -> Iterator[str]:
+        """One source file: its provenance, some of its rows, the task's data, and the model behind it."""
+        yield f"- {path}"
+        if path.is_relative_to(ROOT / "resources"):
+            yield f"    published: sha256 {sha256_of_file(path)}"
+            return
+        record = read_json(path) if path.suffix == ".json" else {}
+        provenance = record.get("provenance", {}) if isinstance(record, dict) else {}
+        yield from indented(2, self.provenance(provenance) if provenance else iter(()))
+        if path.suffix == ".parquet":
+            yield from indented(2, self.rows(path))
+        settings = provenance.get("settings", {})
+        if path.is_relative_to(self.results / "samples"):
+            settings = {"model": path.parent.name, "method": path.stem}
+            yield f"    rule sample_responses, rewards by {self.owner('reward', '')}"
+            yield from self.model(self.owner("reward", ""), "reward", 2)
+        if path.is_relative_to(self.results / "human_eval"):
+            for sample in sorted(self.results.glob("samples/*/*.parquet")):
+                yield from self.file(sample)
+        if "task" in settings:
+            yield from indented(2, self.task(settings["task"]))
+        if "model" in settings and "method" in settings:
+            yield from self.model(settings["model"], settings["method"], 2)
+
+    def rows(self, path: Path) -> Iterator[str]:
+        """The first predictions of a file."""
         rows = [row for _, row in read_rows(path)]
-        yield f"    {len(rows)} rows, the first:"
+        yield f"{len(rows)} predictions, the first:"
         for row in rows[:ITEMS_SHOWN]:
             answer = row.get("generation", row.get("response"))
             verdict = {True: ", right", False: ", wrong"}.get(row.get("correct"), "")
-            yield f"      {row['id']}: {answer!r}{verdict}"
-    settings = provenance.get("settings", {})
-    if "model" in settings and "method" in settings:
-        yield from trace_model(results, settings["model"], settings["method"], seen, 2)
+            yield f"  {row['id']}: {answer!r}{verdict}"
+
+    def task(self, name: str) -> Iterator[str]:
+        """The data of a task."""
+        path = self.results / "data" / "tasks" / name / "summary.json"
+        if str(path) not in self.told:
+            self.told.add(str(path))
+            yield f"data {path}"
+            yield from indented(1, self.provenance(read_json(path)["provenance"]))
+
+    def instructions(self) -> Iterator[str]:
+        """The data every checkpoint was trained on."""
+        path = self.results / "data" / "instructions.json"
+        yield f"data {path}"
+        yield from indented(1, self.provenance(read_json(path)["provenance"]))
+        manifest = self.results / "data" / "splits" / "manifest.json"
+        yield f"data {manifest}: {read_json(manifest)['counts']}"
+
+    def owner(self, method: str, model: str) -> str:
+        """The model whose checkpoint of a method a run uses: its own, else the only one there is."""
+        owners = [path.parent.parent.name for path in sorted((self.results / "models").glob(f"*/{method}/run.json"))]
+        return model if model in owners else next(iter(owners), model)
+
+    def model(self, model: str, method: str, depth: int) -> Iterator[str]:
+        """A checkpoint and what it was trained from."""
+        folder = self.results / "models" / model / method
+        if str(folder) in self.told:
+            return
+        self.told.add(str(folder))
+        facts = read_json(folder / "run.json")
+        yield f"{'  ' * depth}model {folder}: weights {facts['weights_sha256'][:16]}"
+        yield from indented(depth + 1, self.provenance(facts["provenance"]))
+        starts = {"ppo": ["rl_sft", "reward"]}.get(method, [] if method == "pretrained" else ["pretrained"])
+        for start in starts:
+            yield from self.model(self.owner(start, model), start, depth + 1)
 
 
 def work(arguments: argparse.Namespace, console: Console) -> None:
-    cell = find_cell(arguments.results, arguments.cell)
-    print(f"{cell['cell']} = {cell['value']} (standard error {cell['stderr'] or 'none'}, n {cell['n'] or 'none'})")
-    files = source_files(arguments.results, cell["source"])
-    if not files:
-        print(f"source: {cell['source']}")
-    seen: set[Path] = set()
-    for path in files:
-        print("\n".join(trace_file(arguments.results, path, seen)))
-    manifest = arguments.results / "data" / "splits" / "manifest.json"
-    if manifest.exists():
-        print(f"data: {manifest}: {read_json(manifest)['counts']}")
+    for line in Trace(arguments.results).cell(arguments.cell):
+        print(line)
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from common.models import from_random, save_model, separate_padding
+from workflow_runs import ROOT, SMOKE, copy_project, snakemake
 
-ROOT = Path(__file__).resolve().parents[1]
 FAMILIES = {
     "llama": {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4,
               "num_key_value_heads": 2, "max_position_embeddings": 1024, "tie_word_embeddings": False,
@@ -47,3 +47,11 @@ def model_folders(corpus: list[str], tmp_path_factory: pytest.TempPathFactory) -
 def model_folder(request: pytest.FixtureRequest, model_folders: dict[str, Path]) -> Path:
     """Each family's model in turn."""
     return model_folders[request.param]
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the project in which the smoke preset has run; once for all tests."""
+    project = copy_project(tmp_path_factory.mktemp("run") / "project")
+    snakemake(project, "--configfile", SMOKE)
+    return project

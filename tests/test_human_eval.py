@@ -750,7 +750,7 @@ def test_cells_are_named_once_and_collected(built: Path) -> None:
     share = lines["human_eval/rater-rater0/stage3_share"]
     assert [share[key] for key in ("value", "stderr", "n")] == ["100.0000", "0.0000", "4"]
     assert "human_eval/rater-rater1/stage3_share" not in lines
-    assert lines["human_eval/paper/stage3"]["source"] == "paper, section 5.2"
+    assert lines["human_eval/paper/stage3"]["source"] == "resources/paper/human_evaluation.yaml"
     assert all(name == f"{cell['table']}/{cell['row']}/{cell['column']}" for name, cell in lines.items())
 
 

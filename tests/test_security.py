@@ -19,7 +19,7 @@ import yaml
 from common.errors import UserError
 from common.models import from_directory, from_wheel, load_model, load_tokenizer
 from conftest import ROOT
-from test_workflow import SMOKE, copy_project, snakemake
+from workflow_runs import SMOKE, copy_project, snakemake
 
 SOURCES = sorted(
     path

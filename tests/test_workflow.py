@@ -13,50 +13,7 @@ import pytest
 import yaml
 
 import independent_scorer
-from conftest import ROOT
-
-SMOKE = "config/smoke.yaml"
-RULE = re.compile(r"^(?:local)?rule (\w+):$", re.MULTILINE)
-
-
-def copy_project(target: Path) -> Path:
-    """The project's own files, as a fresh clone would have them."""
-    listed = subprocess.run(
-        ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
-        cwd=ROOT, capture_output=True, text=True, check=True,
-    ).stdout.splitlines()  # fmt: skip
-    for name in listed:
-        if (ROOT / name).is_file():
-            (target / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(ROOT / name, target / name)
-    return target
-
-
-def snakemake(project: Path, *arguments: str, check: bool = True) -> str:
-    command = [sys.executable, "-m", "snakemake", "--cores", "2", *arguments]
-    done = subprocess.run(command, cwd=project, capture_output=True, text=True, timeout=1700, check=False)
-    output = done.stdout + done.stderr
-    assert not check or done.returncode == 0, output[-6000:]
-    return output
-
-
-def planned(project: Path, configfile: str = SMOKE) -> dict[str, list[str]]:
-    """Jobs a dry run plans: the outputs of each rule."""
-    output = snakemake(project, "--dry-run", "--configfile", configfile)
-    jobs: dict[str, list[str]] = {}
-    for block in output.split("\n["):
-        if match := RULE.search(block):
-            outputs = re.search(r"^    output: (.*)$", block, re.MULTILINE)
-            jobs.setdefault(match[1], []).append(outputs[1] if outputs else "")
-    return jobs
-
-
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of the project in which the smoke preset has run."""
-    project = copy_project(tmp_path_factory.mktemp("run") / "project")
-    snakemake(project, "--configfile", SMOKE)
-    return project
+from workflow_runs import SMOKE, copy_project, planned, snakemake
 
 
 @pytest.fixture
@@ -119,10 +76,10 @@ def only_coh(jobs: dict[str, list[str]]) -> bool:
     """Whether the plan is CoH's training, its evaluation and what is rendered from it."""
     counts = {rule: len(outputs) for rule, outputs in jobs.items()}
     of_coh = {"train_coh": 2, "plot_training": 2, "evaluate_task": 8, "evaluate_marker": 8}
-    tables = dict.fromkeys(("table1", "table3", "sensitivity", "paired", "markers"), 1)
+    tables = dict.fromkeys(("table1", "table3", "sensitivity", "paired", "markers", "figures"), 1)
     rendered = {f"render_{name}": count for name, count in tables.items()}
     only = all("/coh/" in outputs for rule in of_coh for outputs in jobs.get(rule, []))
-    read = dict.fromkeys(("compare_tables", "check_claims", "collect_cells"), 1)
+    read = dict.fromkeys(("compare_tables", "check_claims", "collect_cells", "build_report", "build_crate"), 1)
     return only and counts == {**of_coh, **rendered, **read, "all": 1}
 
 

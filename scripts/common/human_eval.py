@@ -3,10 +3,7 @@
 Light on purpose: nothing but the standard library.
 """
 
-import base64
 import datetime
-import hashlib
-import json
 import re
 import unicodedata
 from collections import Counter
@@ -17,6 +14,7 @@ from typing import Any
 
 from common.errors import UserError
 from common.files import canonical_json, read_json, sha256_of_text
+from common.pages import content_security_policy, json_for_html
 
 STAGE_1, SIMILAR, STAGE_3 = VERDICTS = ("stage1", "similar", "stage3")
 LEFT, RIGHT = "left", "right"
@@ -135,28 +133,6 @@ def load_sheet(items: Path, key: Path) -> Sheet:
     if not whole:
         raise UserError("sheet and key do not belong together", f"{items}, {key}", "delete both and build them again")
     return sheet
-
-
-def json_for_html(value: Any) -> str:
-    """JSON that may stand inside a `<script>` element: no `<`, so no tag or comment can open or close."""
-    return json.dumps(value, ensure_ascii=True, allow_nan=False).replace("<", "\\u003c")
-
-
-def content_security_policy(style: str, script: str) -> str:
-    """Forbid the page everything but its own style and script, named by their hashes."""
-
-    def source(text: str) -> str:
-        return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
-
-    directives = {
-        "default-src": "'none'",
-        "style-src": source(style),
-        "script-src": source(script),
-        "base-uri": "'none'",
-        "form-action": "'none'",
-        "require-trusted-types-for": "'script'",
-    }
-    return "; ".join(f"{name} {value}" for name, value in directives.items())
 
 
 def render_page(template: str, style: str, script: str, sheet: Sheet) -> str:

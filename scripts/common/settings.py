@@ -179,8 +179,55 @@ def published_settings(config: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def figure_settings(config: Mapping[str, Any]) -> dict[str, Any]:
+    return {**published_settings(config), "seeds": config["evaluation"]["seeds"]}
+
+
 def comparison_settings(config: Mapping[str, Any]) -> dict[str, Any]:
-    return {**published_settings(config), "tolerance": config["report"]}
+    tolerance = {key: config["report"][key] for key in ("tolerance_points", "widest_interval_points")}
+    return {**published_settings(config), "tolerance": tolerance}
+
+
+def report_language(config: Mapping[str, Any], environment: Mapping[str, str], available: Sequence[str]) -> str:
+    """The language of tables and page: the configured one, or the environment's if there are texts for it.
+
+    Args:
+        config: the configuration.
+        environment: variables of the process; LC_ALL, LC_MESSAGES and LANG are asked in this order, and one that names
+            no language (C, POSIX) is passed over.
+        available: codes of the languages there are texts for, besides English.
+    """
+    if config["report"]["language"] != "auto":
+        return str(config["report"]["language"])
+    for name in ("LC_ALL", "LC_MESSAGES", "LANG"):
+        code = environment.get(name, "").split(".")[0].split("_")[0].lower()
+        if code not in ("", "c", "posix"):
+            return code if code in available else "en"
+    return "en"
+
+
+def report_settings(config: Mapping[str, Any]) -> dict[str, Any]:
+    """What the report page says of the configuration."""
+    models = dict.fromkeys([*config["table3"]["models"], *config["rl"].values()])
+    shots = sorted({*config["evaluation"]["shots"], *config["marker_table"]["shots"]})
+    return {
+        "preset": config["preset"],
+        "seed": config["seed"],
+        "models": {name: config["models"][name] for name in models},
+        "tasks": config["table3"]["tasks"],
+        "notes": config["table3"]["notes"],
+        "draws": draws(config, shots),
+        "items_per_cell": config["report"]["items_per_cell"],
+    }
+
+
+def crate_facts(config: Mapping[str, Any]) -> dict[str, Any]:
+    """What the account of a run says of the configuration; where and how fast it ran is told by its records."""
+    configuration = {key: value for key, value in config.items() if key != "compute"}
+    return {
+        **{key: report_settings(config)[key] for key in ("preset", "seed", "models")},
+        "configuration": configuration,
+    }
 
 
 def human_eval_settings(config: Mapping[str, Any]) -> dict[str, Any]:

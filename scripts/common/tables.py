@@ -1,16 +1,17 @@
-"""One table, four renderings: CSV, Markdown, LaTeX and HTML, every text escaped for where it goes."""
+"""One table, five renderings: CSV, Markdown, LaTeX, HTML and JSON, every text escaped for where it goes."""
 
 import csv
 import html
 import io
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from tabulate import tabulate
 
-from common.files import write_text
+from common.files import write_json, write_text
+from common.language import ENGLISH, Words
 
 CELL_COLUMNS = ("cell", "table", "row", "column", "value", "stderr", "n", "source")
 
@@ -26,6 +27,8 @@ class Table:
         rows: cells as texts.
         bold: (row, column) of cells set in bold.
         notes: sentences under the table.
+        cells: ids in cells.csv by (row, column).
+        labels: columns of words rather than of data; these are translated.
     """
 
     caption: str
@@ -34,6 +37,8 @@ class Table:
     groups: Sequence[tuple[str, int]] = ()
     bold: frozenset[tuple[int, int]] = frozenset()
     notes: Sequence[str] = field(default_factory=tuple)
+    cells: Mapping[tuple[int, int], str] = field(default_factory=dict)
+    labels: Sequence[int] = (0,)
 
 
 _LATEX = {
@@ -126,7 +131,7 @@ tbody tr:nth-child(even) { background: color-mix(in srgb, currentColor 6%, trans
 """
 
 
-def to_html(table: Table) -> str:
+def to_html(table: Table, language: str = "en") -> str:
     def row(cells: Sequence[str], i: int) -> str:
         inner = "".join(
             f"<td>{f'<strong>{html.escape(cell)}</strong>' if (i, j) in table.bold else html.escape(cell)}</td>"
@@ -141,7 +146,7 @@ def to_html(table: Table) -> str:
     body = "\n".join(row(cells, i) for i, cells in enumerate(table.rows))
     notes = "".join(f"<li>{html.escape(note)}</li>" for note in table.notes)
     return (
-        f'<!doctype html>\n<html lang="en">\n<head><meta charset="utf-8">\n'
+        f'<!doctype html>\n<html lang="{language}">\n<head><meta charset="utf-8">\n'
         f'<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f"<title>{html.escape(table.caption)}</title>\n<style>{_STYLE}</style></head>\n<body>\n"
         f'<div class="scroll"><table>\n<caption>{html.escape(table.caption)}</caption>\n<thead>'
@@ -166,7 +171,54 @@ def to_csv(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     return buffer.getvalue()
 
 
-def write_table(table: Table, folder: Path, name: str) -> None:
-    """Write the Markdown, LaTeX and HTML renderings."""
-    for kind, text in (("md", to_markdown(table)), ("tex", to_latex(table)), ("html", to_html(table))):
-        write_text(folder / f"{name}.{kind}", text)
+def translate(table: Table, words: Words) -> Table:
+    """The table with its caption, titles, notes and columns of words in another language; data stay as they are."""
+    rows = [
+        ["\n".join(map(words, cell.split("\n"))) if j in table.labels else cell for j, cell in enumerate(row)]
+        for row in table.rows
+    ]
+    return replace(
+        table,
+        caption=words(table.caption),
+        header=[words(title) for title in table.header],
+        groups=[(words(title), count) for title, count in table.groups],
+        rows=rows,
+        notes=[words(note) for note in table.notes],
+    )
+
+
+def as_json(table: Table) -> dict[str, Any]:
+    """The table for programs: rows of {text, bold, cell}."""
+    return {
+        "caption": table.caption,
+        "groups": [{"title": title, "columns": count} for title, count in table.groups],
+        "header": list(table.header),
+        "rows": [
+            [
+                {"text": text, "bold": (i, j) in table.bold, "cell": table.cells.get((i, j))}
+                for j, text in enumerate(row)
+            ]
+            for i, row in enumerate(table.rows)
+        ],
+        "notes": list(table.notes),
+    }
+
+
+def write_table(
+    table: Table, folder: Path, name: str, words: Words = ENGLISH, provenance: Mapping[str, Any] | None = None
+) -> None:
+    """Write the Markdown, LaTeX, HTML and JSON renderings.
+
+    Args:
+        table: in English.
+        folder: for the files.
+        name: of the files, without suffix.
+        words: the language to write in.
+        provenance: where the table came from, for the JSON.
+    """
+    table = translate(table, words)
+    write_text(folder / f"{name}.md", to_markdown(table))
+    write_text(folder / f"{name}.tex", to_latex(table))
+    write_text(folder / f"{name}.html", to_html(table, words.language))
+    content = {"table": name, "language": words.language, **as_json(table), "provenance": provenance}
+    write_json(folder / f"{name}.json", content)

@@ -15,7 +15,7 @@ import pytest
 from one_machine import TOOL, Cluster, Job, Request, running_cluster, watch_writers, why_not
 
 from common.errors import EXIT_MACHINE
-from test_workflow import copy_project
+from workflow_runs import copy_project
 
 RESULTS = Path("results/cluster")
 
