@@ -64,7 +64,8 @@ archive: $(VENV)/installed  ## results of the preset with hashes in one file, wi
 restore: $(VENV)/installed  ## unpack such a file; then everything is rendered without training: make restore ARCHIVE=demo.tar
 	@PATH="$(CURDIR)/$(VENV)/bin:$$PATH" python scripts/restore_results.py --archive "$(ARCHIVE)" --results results/$(PRESET)
 	@$(SNAKEMAKE) --touch --quiet all $(CONFIG)
-	@$(SNAKEMAKE) tables results/$(PRESET)/report/report.html --quiet rules host reason $(CONFIG)
+	@$(SNAKEMAKE) tables results/$(PRESET)/report/report.html --quiet rules host reason \
+	  --forcerun $$(sed -n 's/^rule \(render_[a-z0-9]*\):/\1/p' rules/report.smk) $(CONFIG)
 	@echo "Report: file://$(CURDIR)/results/$(PRESET)/report/report.html"
 
 clean:  ## remove results and scratch state; models and downloads stay (it says which)
