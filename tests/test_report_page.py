@@ -301,6 +301,7 @@ def test_pictures_of_a_finished_report(browser: webdriver.Chrome, name: str, siz
     width, _ = SHOTS[size]
     height = {"wide": 1500, "phone": 1900}[size]
     show(browser, page, width, height, scheme)
+    assert browser.title == "Reproduction report \u00b7 demo"
     assert browser.execute_script("return document.documentElement.scrollWidth - innerWidth") <= 0
     picture = browser.execute_cdp_cmd("Page.captureScreenshot", {"format": "png"})
     (ROOT / "docs" / f"{name}.png").write_bytes(base64.b64decode(picture["data"]))

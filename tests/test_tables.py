@@ -195,10 +195,16 @@ def test_captions_and_notes_are_shown(grouped: Table) -> None:
         assert "A note." in text
 
 
-def test_write_table_writes_three_renderings(grouped: Table, tmp_path: Path) -> None:
-    write_table(grouped, tmp_path, "t")
+def test_write_table_writes_four_renderings(grouped: Table, tmp_path: Path) -> None:
+    write_table(grouped, tmp_path, "t", provenance={"rule": "render"})
+    content = json.loads((tmp_path / "t.json").read_text(encoding="utf-8"))
+    assert content["header"] == list(grouped.header)
+    assert [[cell["text"] for cell in row] for row in content["rows"]] == [list(row) for row in grouped.rows]
+    bold = {(i, j) for i, row in enumerate(content["rows"]) for j, cell in enumerate(row) if cell["bold"]}
+    assert bold == grouped.bold
+    assert (content["table"], content["language"], content["provenance"]) == ("t", "en", {"rule": "render"})
     renderings = {"t.md": to_markdown, "t.tex": to_latex, "t.html": to_html}
-    written = {path.name: path.read_text(encoding="utf-8") for path in tmp_path.iterdir()}
+    written = {path.name: path.read_text(encoding="utf-8") for path in tmp_path.iterdir() if path.suffix != ".json"}
     assert written == {name: render(grouped) for name, render in renderings.items()}
 
 
