@@ -190,7 +190,8 @@ rule sample_responses:
         heldout="<results>/data/splits/heldout.parquet",
         published="resources/paper/table4.yaml",
     output:
-        "<results>/samples/{model}/{method}.parquet",
+        rows="<results>/samples/{model}/{method}.parquet",
+        record="<results>/samples/{model}/{method}.json",
     log:
         "<results>/logs/sample_responses/{model}_{method}.log",
     benchmark:
@@ -214,7 +215,7 @@ rule sample_responses:
         "exec python scripts/launch.py --gpus {resources.gpu} --device {resources.device} --threads {threads}"
         " scripts/sample_responses.py --settings {params.settings:q} --model {input.model:q} --reward {input.reward:q}"
         " --heldout {input.heldout:q} --published {input.published:q} --scratch {params.scratch:q}"
-        " --output {output:q} --log {log:q}"
+        " --output {output.rows:q} --record {output.record:q} --log {log:q}"
 
 
 rule plot_training:

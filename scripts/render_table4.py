@@ -94,7 +94,7 @@ def work(arguments: argparse.Namespace, console: Console) -> None:
     table = Table(caption, HEADER, rows, notes=notes, cells=ids, labels=(1,))
     write_table(table, arguments.output, "table4", words_of(arguments), provenance.record())
     write_text(arguments.output / "table4.csv", to_csv([name.lower() for name in HEADER], rows))
-    source = f"samples/{settings['actor']}/rl_sft.parquet;samples/{settings['actor']}/ppo.parquet"
+    source = ";".join(f"samples/{settings['actor']}/{stage}.*" for stage in ("rl_sft", "ppo"))
     cells: list[list[object]] = [
         [f"table4/{settings['actor']}/{name}", "table4", settings["actor"], name, f"{means[name]:.4f}",
          None if means[f"{name}_stderr"] is None else f"{means[f'{name}_stderr']:.4f}", means["n"], source]

@@ -11,10 +11,11 @@ import yaml
 from common.attention import IMPLEMENTATION
 from common.console import Console, Progress, argument_parser, run_entry_point
 from common.digest import script_digest
-from common.files import sha256_of_file
+from common.files import sha256_of_file, write_record
 from common.generation import Decoding, Generator, Outcome, Request, decode
 from common.models import default_dtype, limit_threads, load_model, load_tokenizer, weights_hash
 from common.prompts import PromptFormat
+from common.provenance import Provenance
 from common.reward import check_same_tokenizer, load_reward_model, sequence_rewards
 from common.rows import read_parquet, write_parquet
 from common.scratch import ItemCache, fingerprint, writer_lock
@@ -65,6 +66,7 @@ def _item(outcome: Outcome) -> dict[str, Any]:
 def work(arguments: argparse.Namespace, console: Console) -> None:
     limit_threads()
     settings = arguments.settings
+    provenance = Provenance("sample_responses.py", settings)
     gpu = settings["device"] == "auto" and torch.cuda.is_available()
     dtype = default_dtype(gpu)
     tokenizer = load_tokenizer(arguments.model)
@@ -92,7 +94,13 @@ def work(arguments: argparse.Namespace, console: Console) -> None:
         write_parquet(arguments.output, rows, COLUMNS)
         cache.close()
     heldout = [row["reward"] for row in rows if row["source"] == "heldout"]
-    console.say(f"mean reward of {len(heldout)} held-out prompts: {sum(heldout) / len(heldout):.4f}")
+    mean = sum(heldout) / len(heldout)
+    inputs = {"heldout": arguments.heldout, "published": arguments.published,
+              "model": arguments.model / "run.json", "reward": arguments.reward / "run.json"}  # fmt: skip
+    facts = {"responses": len(rows), "heldout": len(heldout), "mean_heldout_reward": mean}
+    record = {**facts, "rows_sha256": sha256_of_file(arguments.output), "provenance": provenance.record(inputs)}
+    write_record(arguments.record, record)
+    console.say(f"mean reward of {len(heldout)} held-out prompts: {mean:.4f}")
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -103,6 +111,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--published", type=Path, required=True, help="YAML file of the paper's table 4")
     parser.add_argument("--scratch", type=Path, required=True, help="directory for finished responses")
     parser.add_argument("--output", type=Path, required=True, help="parquet file to write")
+    parser.add_argument("--record", type=Path, required=True, help="JSON file to write: where the responses come from")
     return run_entry_point(parser, work, argv)
 
 

@@ -16,6 +16,8 @@ from common.files import canonical_json, read_json, sha256_of_file
 from common.rows import read_rows
 
 ITEMS_SHOWN = 3
+# What a method starts from, if not from the pretrained model.
+STARTS = {"ppo": ["rl_sft", "reward"], "dpo": ["sft"]}
 ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -108,12 +110,10 @@ class Trace:
         if path.suffix == ".parquet":
             yield from indented(2, self.rows(path))
         settings = provenance.get("settings", {})
-        if path.is_relative_to(self.results / "samples"):
-            settings = {"model": path.parent.name, "method": path.stem}
-            yield f"    rule sample_responses, rewards by {self.owner('reward', '')}"
+        if provenance.get("rule") == "sample_responses":
             yield from self.model(self.owner("reward", ""), "reward", 2)
         if path.is_relative_to(self.results / "human_eval"):
-            for sample in sorted(self.results.glob("samples/*/*.parquet")):
+            for sample in sorted(self.results.glob("samples/*/*.*")):
                 yield from self.file(sample)
         if "task" in settings:
             yield from indented(2, self.task(settings["task"]))
@@ -159,7 +159,7 @@ class Trace:
         facts = read_json(folder / "run.json")
         yield f"{'  ' * depth}model {folder}: weights {facts['weights_sha256'][:16]}"
         yield from indented(depth + 1, self.provenance(facts["provenance"]))
-        starts = {"ppo": ["rl_sft", "reward"]}.get(method, [] if method == "pretrained" else ["pretrained"])
+        starts = STARTS.get(method, [] if method == "pretrained" else ["pretrained"])
         for start in starts:
             yield from self.model(self.owner(start, model), start, depth + 1)
 
