@@ -253,6 +253,7 @@ def test_every_comparison_is_among_the_cells(scores: Path) -> None:
     assert cells["paired/small/sft-pretrained/sst2/k0"]["value"] == "83.3333"
     assert float(cells["paired/small/sft-pretrained/sst2/k0/p_holm"]["value"]) < 0.05
     assert cells["paired/small/coh-sft/sst2/k2"]["value"] == "missing"
-    sources = {path for cell in cells.values() for path in scores.glob(cell["source"] + ".json")}
+    patterns = {f"{part}.json" for cell in cells.values() for part in cell["source"].split(";")}
+    sources = {path for pattern in patterns for path in scores.glob(pattern)}
     assert len(sources) == 3 + 2 * 2
     assert all("correct" in json.loads(path.read_text()) for path in sources)
