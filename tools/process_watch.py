@@ -66,6 +66,14 @@ def written_files(pid: int, folder: Path) -> set[Path]:
     return found
 
 
+def parent_of(pid: int) -> int | None:
+    """The process that started `pid`, or None when it has ended."""
+    try:
+        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+    except OSError:
+        return None
+
+
 class WriterWatch(threading.Thread):
     """Looks again and again who has files of a scratch folder open for writing, and whether it holds the lock.
 
@@ -90,18 +98,20 @@ class WriterWatch(threading.Thread):
         return found
 
     def look(self) -> None:
-        """One look. A holder that changes meanwhile decides nothing."""
+        """One look; a holder that changes meanwhile decides nothing, a child has its files between fork and exec."""
         before = self.holders()
-        writers: dict[Path, set[int]] = {}
+        writers: dict[Path, dict[int, int | None]] = {}
         for pid in members(*self.sessions):
             for path in written_files(pid, self.scratch):
                 job = self.scratch.joinpath(*path.relative_to(self.scratch).parts[:2])
-                writers.setdefault(job, set()).add(pid)
+                writers.setdefault(job, {})[pid] = parent_of(pid)
         after = self.holders()
-        for job, pids in writers.items():
+        for job, parents in writers.items():
+            holder = after.get(job)
             self.seen[job.parent.name] += 1
-            if before.get(job) == after.get(job) and pids != {after.get(job)}:
-                self.violations.append(f"{job}: written by {sorted(pids)}, its lock names {after.get(job)}")
+            others = [pid for pid, parent in parents.items() if holder not in (pid, parent)]
+            if before.get(job) == holder and others:
+                self.violations.append(f"{job}: written by {sorted(parents)}, its lock names {holder}")
 
     def run(self) -> None:
         while not self._end.wait(0.02):
