@@ -313,5 +313,5 @@ def test_compare_tables_writes_every_cell_once(tmp_path: Path) -> None:
     assert "0.11<br>12.5 (10\u201316)<br>+12.4 differs" in markdown
     assert "epochs of mine/sft: 3, published 5." in markdown
     assert {path.name for path in tmp_path.glob("comparison.*")} == {
-        f"comparison.{kind}" for kind in ("csv", "md", "tex", "html")
+        f"comparison.{kind}" for kind in ("csv", "md", "tex", "html", "json")
     }
