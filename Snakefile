@@ -12,6 +12,7 @@ report: "resources/report/workflow.rst"
 
 
 include: "rules/common.smk"
+include: "rules/artifacts.smk"
 
 
 pathvars:

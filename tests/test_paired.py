@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 import render_paired
 from common.errors import UserError
-from common.files import canonical_json, write_json
+from common.files import canonical_json, sha256_of_file, write_json, write_record
 from common.paired import bootstrap_p_value, compare, paired_bootstrap
 from common.results import Cell, best_cells, paired_tests
 from common.rows import write_parquet
@@ -214,7 +214,8 @@ def scores(tmp_path: Path) -> Path:
             stem = tmp_path / f"eval/small/{method}/sst2/k{k}_seed{seed}"
             rows = [{"id": str(i), "correct": char == "1"} for i, char in enumerate(pattern)]
             write_parquet(stem.with_suffix(".parquet"), rows, ("id", "correct"))
-            write_json(stem.with_suffix(".json"), {"correct": pattern.count("1")})
+            digest = sha256_of_file(stem.with_suffix(".parquet"))
+            write_record(stem.with_suffix(".json"), {"correct": pattern.count("1"), "rows_sha256": digest})
     write_json(tmp_path / "data/tasks/sst2/summary.json", {"title": "SST_2"})
     return tmp_path
 

@@ -16,7 +16,7 @@ from markdown_it import MarkdownIt
 
 import collect_cells
 import render_table3
-from common.files import canonical_json, write_json
+from common.files import canonical_json, sha256_of_file, write_json, write_record
 from common.results import Cell, best_cells
 from common.rows import write_parquet
 from common.settings import table3_settings
@@ -252,7 +252,9 @@ class Results:
     def write_run(self, stem: Path, pattern: str, first: int = 0) -> None:
         rows = [{"id": f"item{first + i}", "correct": char == "1"} for i, char in enumerate(pattern)]
         write_parquet(stem.with_suffix(".parquet"), rows, ("id", "correct"))
-        write_json(stem.with_suffix(".json"), {"correct": pattern.count("1"), "n": len(pattern)})
+        facts = {"correct": pattern.count("1"), "n": len(pattern)}
+        digest = sha256_of_file(stem.with_suffix(".parquet"))
+        write_record(stem.with_suffix(".json"), {**facts, "rows_sha256": digest})
 
     def render(self) -> int:
         options = {"--eval": self.folder / "eval", "--models": self.folder / "models", "--output": self.tables}

@@ -117,6 +117,19 @@ def write_record(path: Path, record: Mapping[str, Any]) -> None:
     write_json(path, {**content, RECORD_HASH: sha256_of_text(canonical_json(content))})
 
 
+def read_record(path: Path) -> dict[str, Any]:
+    """Read what `write_record` wrote.
+
+    Raises:
+        UserError: as `read_json` does, and when the hash is missing: then nothing tells whether the rest is whole.
+    """
+    content = read_json(path)
+    if not isinstance(content, dict) or RECORD_HASH not in content:
+        remedy = "delete it and what was made with it, and run again"
+        raise UserError(f"a record carries no hash of its own: `{RECORD_HASH}`", str(path), remedy)
+    return content
+
+
 def _check_record(content: Any, path: Path) -> None:
     if isinstance(content, dict) and RECORD_HASH in content:
         rest = {key: value for key, value in content.items() if key != RECORD_HASH}

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from common.errors import UserError
-from common.files import read_json, sha256_of_file
+from common.files import read_json, read_record, sha256_of_file
 from common.paired import Comparison, compare
 from common.rows import read_frame
 from common.statistics import holm, mean_interval
@@ -74,7 +74,7 @@ def load_cell(folder: Path, k: int, seeds: Sequence[int], column: str = "correct
     stems = [folder / f"k{k}_seed{seed}" for seed in seeds]
     if not all(stem.with_suffix(suffix).exists() for stem in stems for suffix in (".json", ".parquet")):
         return None
-    summaries = [read_json(stem.with_suffix(".json")) for stem in stems]
+    summaries = [read_record(stem.with_suffix(".json")) for stem in stems]
     frames = [_rows_of(stem, summary, column) for stem, summary in zip(stems, summaries, strict=True)]
     ids = tuple(frames[0]["id"])
     checks = []
@@ -86,7 +86,7 @@ def load_cell(folder: Path, k: int, seeds: Sequence[int], column: str = "correct
     return Cell(correct, ids, _title(folder), tuple(checks))
 
 
-def _rows_of(stem: Path, summary: Any, column: str) -> pd.DataFrame:
+def _rows_of(stem: Path, summary: Mapping[str, Any], column: str) -> pd.DataFrame:
     """The answers a score was counted from.
 
     Raises:
@@ -94,8 +94,7 @@ def _rows_of(stem: Path, summary: Any, column: str) -> pd.DataFrame:
     """
     path = stem.with_suffix(".parquet")
     frame = read_frame(path)
-    whole = isinstance(summary, dict) and summary.get("rows_sha256") in (None, sha256_of_file(path))
-    whole = whole and {"id", "correct", column} <= {*frame}
+    whole = summary.get("rows_sha256") == sha256_of_file(path) and {"id", "correct", column} <= {*frame}
     if not whole or int(frame["correct"].sum()) != summary.get("correct"):
         remedy = "delete both files of this score and run again: it is evaluated anew"
         raise UserError("a score does not follow from its rows", f"{stem}.json, {path.name}", remedy)

