@@ -8,20 +8,35 @@ SNAKEMAKE = PATH="$(CURDIR)/$(VENV)/bin:$$PATH" snakemake $(if $(CORES),--cores 
 # Targets stand before --configfile, which takes every word after it.
 CONFIG = $(if $(filter demo,$(PRESET)),,--configfile config/$(PRESET).yaml)
 
-.PHONY: help setup run test lint plan preflight chaos report readme trace archive restore clean
+PRESETS = demo $(filter-out schema,$(patsubst config/%.yaml,%,$(wildcard config/*.yaml)))
+PROFILES = $(patsubst %/,%,$(dir $(wildcard profiles/*/config.yaml)))
+
+.PHONY: help setup run test lint plan preflight chaos report readme trace archive restore clean known
 .DEFAULT_GOAL := help
 
 help:  ## this list
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
-	@echo "  PRESET=$(PRESET) (demo, smoke, single-gpu, paper), PROFILE=$(PROFILE)"
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 18
+	@echo "  PRESET=$(PRESET) (of $(PRESETS)), PROFILE=$(PROFILE) (of $(PROFILES))"
 
-setup: $(VENV)/installed  ## the environment and all downloads; after it no network is needed
+# What PRESET and PROFILE name is looked for before anything else happens.
+known:
+	@[ -n "$(filter $(PRESET),$(PRESETS))" ] || \
+	  { echo "error: there is no preset \`$(PRESET)\`"; echo "  where: PRESET=$(PRESET), config/$(PRESET).yaml"; \
+	    echo "  what to do: choose one of $(PRESETS), or write that file"; exit 2; } >&2
+	@[ -n "$(wildcard $(PROFILE)/config*.yaml $(PROFILE)/config*.yml)" ] || \
+	  { echo "error: there is no profile \`$(PROFILE)\`"; echo "  where: PROFILE=$(PROFILE), $(PROFILE)/config.yaml"; \
+	    echo "  what to do: choose one of $(PROFILES), or name a directory that holds a config.yaml"; exit 2; } >&2
+
+setup: known $(VENV)/installed  ## the environment and all downloads; after it no network is needed
 	@$(SNAKEMAKE) downloads --quiet all $(CONFIG)
 
 $(VENV)/installed: requirements.lock
+	@command -v "$(PYTHON)" >/dev/null || \
+	  { echo "error: there is no program \`$(PYTHON)\`"; echo "  where: PYTHON=$(PYTHON)"; \
+	    echo "  what to do: make $(MAKECMDGOALS) PYTHON=/path/to/python3.11"; exit 2; } >&2
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "error: Python 3.11 or newer is needed, this is $$($(PYTHON) --version)"; \
-	    echo "  what to do: make $(MAKECMDGOALS) PYTHON=/path/to/python3.11"; exit 2; }
+	    echo "  what to do: make $(MAKECMDGOALS) PYTHON=/path/to/python3.11"; exit 2; } >&2
 	$(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
 	@touch $@
@@ -38,16 +53,16 @@ test: $(VENV)/installed  ## the tests, the whole smoke DAG among them
 lint: $(VENV)/installed  ## formatting, types, workflow rules
 	@PATH="$(CURDIR)/$(VENV)/bin:$$PATH" sh -ec 'ruff check .; ruff format --check .; mypy; snakefmt --check Snakefile rules; snakemake --lint'
 
-plan: $(VENV)/installed  ## what a run needs before it runs: memory, hours, disk (PRESET=paper GPU=a100-40gb)
+plan: known $(VENV)/installed  ## what a run needs before it runs: memory, hours, disk (PRESET=paper GPU=a100-40gb)
 	@PATH="$(CURDIR)/$(VENV)/bin:$$PATH" python scripts/plan_run.py $(CONFIG) --profile $(PROFILE) $(if $(GPU),--gpu $(GPU))
 
-preflight: $(VENV)/installed  ## whether the machine that will train is ready; every problem at once
+preflight: known $(VENV)/installed  ## whether the machine that will train is ready; every problem at once
 	@$(SNAKEMAKE) results/$(PRESET)/report/machine.json --quiet rules host reason --forcerun check_machine $(CONFIG)
 
 chaos: $(VENV)/installed  ## kill the smoke preset again and again and compare its results (SEED= repeats a run)
 	@PATH="$(CURDIR)/$(VENV)/bin:$$PATH" python tools/chaos.py $(if $(SEED),--seed $(SEED))
 
-report: $(VENV)/installed  ## the report page of the preset, built from its results (it says where the page is)
+report: known $(VENV)/installed  ## the report page of the preset; whatever it needs and is not there yet is run first
 	@$(SNAKEMAKE) results/$(PRESET)/report/report.html --quiet rules host reason $(CONFIG)
 	@echo "Report: file://$(CURDIR)/results/$(PRESET)/report/report.html"
 
@@ -61,11 +76,11 @@ trace: $(VENV)/installed  ## what is behind a cell: make trace CELL=table3/smoll
 archive: $(VENV)/installed  ## results of the preset with hashes in one file, without weights: make archive ARCHIVE=demo.tar
 	@PATH="$(CURDIR)/$(VENV)/bin:$$PATH" python scripts/archive_results.py --results results/$(PRESET) --output "$(or $(ARCHIVE),results-$(PRESET).tar)"
 
-restore: $(VENV)/installed  ## unpack such a file; then everything is rendered without training: make restore ARCHIVE=demo.tar
+restore: known $(VENV)/installed  ## unpack such a file; then all is rendered without training: make restore ARCHIVE=demo.tar
 	@PATH="$(CURDIR)/$(VENV)/bin:$$PATH" python scripts/restore_results.py --archive "$(ARCHIVE)" --results results/$(PRESET)
 	@$(SNAKEMAKE) --touch --quiet all $(CONFIG)
 	@$(SNAKEMAKE) tables results/$(PRESET)/report/report.html --quiet rules host reason \
-	  --forcerun $$(sed -n 's/^rule \(render_[a-z0-9]*\):/\1/p' rules/report.smk) $(CONFIG)
+	  --forcerun $$(sed -n 's/^rule \(render_[a-z0-9]*\):/\1/p' rules/tables.smk rules/report.smk) $(CONFIG)
 	@echo "Report: file://$(CURDIR)/results/$(PRESET)/report/report.html"
 
 clean:  ## remove results and scratch state; models and downloads stay (it says which)

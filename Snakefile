@@ -2,7 +2,7 @@
 
 from snakemake.utils import min_version
 
-min_version("9.0")
+min_version("9.27")
 
 
 configfile: "config.yaml"
@@ -24,6 +24,7 @@ include: "rules/preflight.smk"
 include: "rules/train.smk"
 include: "rules/evaluate.smk"
 include: "rules/human_eval.smk"
+include: "rules/tables.smk"
 include: "rules/report.smk"
 include: "rules/audit.smk"
 
@@ -40,7 +41,9 @@ rule all:
         data_artifacts(),
         training_artifacts(),
         evaluation_artifacts(),
+        marker_artifacts(),
         sample_artifacts(),
+        sample_artifacts("json"),
         table_artifacts(),
         human_eval_artifacts(),
         audit_artifacts(),

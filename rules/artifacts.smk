@@ -1,6 +1,5 @@
 """Everything a preset makes, by stage: what the targets ask for and several rules read."""
 
-import itertools
 from types import SimpleNamespace
 
 from common.published import published_files
@@ -88,12 +87,13 @@ def download_artifacts():
 def data_artifacts():
     splits = expand("<results>/data/splits/{split}.parquet", split=SPLITS)
     tasks = expand(
-        "<results>/data/tasks/{task}/{part}.parquet",
+        "<results>/data/tasks/{task}/{file}",
         task=TASKS(),
-        part=["train", "eval"],
+        file=["train.parquet", "eval.parquet", "summary.json"],
     )
     return [
         "<results>/data/instructions.parquet",
+        "<results>/data/instructions.json",
         "<results>/data/splits/manifest.json",
         *splits,
         *tasks,
@@ -101,31 +101,26 @@ def data_artifacts():
 
 
 def training_artifacts():
-    folders = expand(
-        "<results>/models/{model}/{method}", model=MODELS(), method=METHODS()
-    )
-    folders += [f"<results>/models/{model}/pretrained" for model in base_models()]
-    folders += [f"<results>/models/{model}/{method}" for model, method in rl_models()]
-    trained = [*itertools.product(MODELS(), TRAINED()), *rl_models()]
-    curves = [
-        f"<results>/training/{model}/{method}/{file}"
-        for model, method in trained
-        for file in ("metrics.csv", "curve.svg")
+    folders = [
+        f"<results>/models/{model}/{method}"
+        for model, method in settings.checkpoints(config)
     ]
-    return list(dict.fromkeys(folders)) + curves
+    curves = [path.replace("metrics.csv", "curve.svg") for path in training_metrics()]
+    return [*folders, *training_metrics(), *curves]
 
 
 def training_metrics():
     """The curves the figures draw."""
-    trained = [*itertools.product(MODELS(), TRAINED()), *rl_models()]
     return [
-        f"<results>/training/{model}/{method}/metrics.csv" for model, method in trained
+        f"<results>/training/{model}/{method}/metrics.csv"
+        for model, method in settings.checkpoints(config)
+        if method != "pretrained"
     ]
 
 
-def sample_artifacts():
+def sample_artifacts(suffix="parquet"):
     """Responses of stage 1 and stage 3 to the same prompts."""
-    return expand(f"<results>/samples/{ACTOR()}/{{method}}.parquet", method=RL_STAGES)
+    return expand(f"<results>/samples/{ACTOR()}/{{method}}.{suffix}", method=RL_STAGES)
 
 
 def scores(model="{model}", method="{method}", task="{task}", suffix="json"):
@@ -195,27 +190,20 @@ def human_eval_artifacts():
     )
 
 
-def table_names():
-    return [
-        "table1",
-        "table2",
-        "table3",
-        "table4",
-        "human_eval",
-        "sensitivity",
-        *(["paired"] if len(METHODS()) > 1 else []),
-        "comparison",
-        *(["markers"] if config["marker_table"]["methods"] else []),
-    ]
-
-
 def table_artifacts():
     tables = expand(
         "<results>/tables/{name}.{kind}",
-        name=table_names(),
+        name=settings.table_names(config),
         kind=TABLE_KINDS,
     )
-    return [*tables, "<results>/tables/cells.csv"]
+    return [*tables, *cell_artifacts(), "<results>/tables/cells.csv"]
+
+
+def cell_artifacts():
+    """Each table's cells, which `cells.csv` collects."""
+    return expand(
+        "<results>/tables/{name}_cells.csv", name=settings.table_names(config)
+    )
 
 
 def audit_artifacts():
@@ -263,6 +251,12 @@ def check_outputs(name, label):
 
 def figure_artifacts():
     return expand("<results>/figures/{name}.svg", name=list(FIGURES))
+
+
+def readme_outputs():
+    """The README with a run's tables, and its loss curve where something is trained."""
+    outputs = {"readme": "<results>/report/README.md"}
+    return {**outputs, "curve": "<results>/report/curve.svg"} if TRAINED() else outputs
 
 
 def report_artifacts():

@@ -9,10 +9,11 @@ from pathlib import Path
 sys.path.insert(0, str(Path(workflow.basedir) / "scripts"))
 
 from common import settings
-from common.configuration import load_configuration
+from common.configuration import load_configuration, refuse_missing_paths
 from common.digest import script_digest
 from common.errors import UserError
 from common.files import canonical_json
+from common.methods import METHODS as TRAINING_METHODS
 
 
 def resolved_configuration():
@@ -23,6 +24,7 @@ def resolved_configuration():
         resolved = load_configuration(
             base, overlays, dict(workflow.config_settings.config)
         )
+        refuse_missing_paths(resolved)
         refuse_clamped_gpus(resolved["compute"])
     except UserError as error:
         raise WorkflowError(str(error))
@@ -32,11 +34,14 @@ def resolved_configuration():
 def refuse_clamped_gpus(compute):
     """Stop where Snakemake would silently give jobs fewer GPUs than the configuration asks for."""
     limit = workflow.global_resources.get("gpu").value
-    overridden = workflow.resource_settings.overwrite_resources.values()
-    if limit is None or any("gpu" in resources for resources in overridden):
-        return
-    for key in ("gpus", "evaluation_gpus"):
-        if compute[key] > limit:
+    overwritten = workflow.resource_settings.overwrite_resources
+    rules_of = {
+        "gpus": [f"train_{name}" for name in TRAINING_METHODS],
+        "evaluation_gpus": ["evaluate_task", "evaluate_marker", "sample_responses"],
+    }
+    for key, names in rules_of.items():
+        left = [name for name in names if "gpu" not in overwritten.get(name, {})]
+        if limit is not None and left and compute[key] > limit:
             raise UserError(
                 f"compute.{key} asks for {compute[key]} GPUs a job, the limit of this run is {limit}",
                 "`resources` of the profile, or --resources gpu=N",

@@ -189,6 +189,7 @@ rule sample_responses:
         reward=f"<results>/models/{REWARD()}/reward",
         heldout="<results>/data/splits/heldout.parquet",
         published="resources/paper/table4.yaml",
+        schema="resources/paper/schema.yaml",
     output:
         rows="<results>/samples/{model}/{method}.parquet",
         record="<results>/samples/{model}/{method}.json",

@@ -19,7 +19,7 @@ def utc(told: str) -> str:
 
 def work(arguments: argparse.Namespace, console: Console) -> None:
     settings, results = arguments.settings, arguments.results
-    facts = run_facts(settings, provenance_records(results))
+    facts = run_facts(settings, provenance_records(results, settings))
     run = {
         "preset": settings["preset"],
         "models": [model["label"] for model in settings["models"].values()],

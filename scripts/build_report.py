@@ -81,7 +81,7 @@ def page(arguments: argparse.Namespace) -> str:
         ),
         "words_json": json_for_html({name: words(text) for name, text in SCRIPT_WORDS.items()}),
         "language": words.language,
-        "run": run_facts(settings, provenance_records(results)),
+        "run": run_facts(settings, provenance_records(results, settings)),
         "models": model_facts(settings, results),
         "data_facts": data_facts(settings, results),
         "overview": overview(results, claims, tables["table3"]),

@@ -30,6 +30,7 @@ from common.machine_checks import (
     check_writing,
     existing_parent,
     gpu_states,
+    has_slices,
     read_pins,
 )
 from common.plan_advice import memory_problems
@@ -38,10 +39,10 @@ from common.provenance import Provenance
 from launch import assigned_devices
 
 
-def visible_gpus() -> list[GpuState]:
-    """GPUs this job may use: those a scheduler assigned, or all."""
+def visible_devices() -> list[str] | None:
+    """Names of the GPUs a scheduler assigned; None where none did."""
     value = os.environ.get("CUDA_VISIBLE_DEVICES")
-    return assigned(gpu_states(), None if value is None else assigned_devices(value))
+    return None if value is None else assigned_devices(value)
 
 
 def planned_jobs(config: Mapping[str, Any], gpus: int, results: Path) -> tuple[Planner, list[JobPlan]]:
@@ -63,21 +64,19 @@ def check_plan(planner: Planner, jobs: list[JobPlan], states: list[GpuState], re
         if abs(smallest - planned) > 0.1 * planned:
             what = f"the plan is for {planner.gpu.label}, this is {states[0].name} with {smallest / GB:.1f} GB"
             found.append(Finding(what, "compute.gpu_type", "name the type for better estimates", blocks=False))
-    hungriest = max(jobs, key=cpu_memory)
-    found += check_memory(available_memory(), cpu_memory(hungriest), hungriest.name)
-    return found + check_disk(results, disk_bytes(planner, jobs).total)
-
-
-def cpu_memory(job: JobPlan) -> float:
-    """Bytes of CPU memory a job needs."""
-    return job.memory.host if job.gpus else job.memory.total
+    scheduled = "SLURM_JOB_ID" in os.environ
+    if not scheduled:  # there each job asks for memory of its own, which the plan compares
+        hungriest = max(jobs, key=lambda job: job.host_memory)
+        found += check_memory(available_memory(), hungriest.host_memory, hungriest.name)
+    return found + check_disk(results, disk_bytes(planner, jobs, scheduled).total)
 
 
 def work(arguments: argparse.Namespace, console: Console) -> None:
     config, results = arguments.settings["config"], arguments.results
     gpus = 0 if config["compute"]["device"] == "cpu" else arguments.gpus
     provenance = Provenance("check_machine.py", arguments.settings)
-    states = visible_gpus() if gpus else []
+    devices = visible_devices()
+    states = assigned(gpu_states(), devices) if gpus else []
     needed = 0.0
     try:
         planner, jobs = planned_jobs(config, gpus, results)
@@ -85,7 +84,14 @@ def work(arguments: argparse.Namespace, console: Console) -> None:
         found = check_plan(planner, jobs, states, results)
     except UserError as error:
         found = [Finding(error.what, error.where, error.remedy)]
-    found += check_gpus(states, gpus, needed, torch.version.cuda)
+    if has_slices(devices):
+        remedy = "compare the slice's memory with `make plan` by hand"
+        found.append(Finding("parts of GPUs (MIG) were assigned and not looked at", "", remedy, blocks=False))
+    else:
+        found += check_gpus(states, gpus, needed, torch.version.cuda)
+    if states and torch.version.cuda and not torch.cuda.is_available():
+        remedy = f"update the driver, or install a torch for it (this one is for CUDA {torch.version.cuda})"
+        found.append(Finding("CUDA cannot use the GPUs of this machine", "torch.cuda.is_available", remedy))
     found += check_writing([results / "scratch", results / "logs", arguments.output.parent])
     found += check_versions(read_pins(ROOT / "requirements.lock", ROOT / "envs" / "train.yaml"))
     found += check_downloads(config, results)

@@ -1,21 +1,20 @@
 """Put the cells of all tables into one file, each with the id that `make trace CELL=` takes."""
 
 import argparse
-import csv
 import sys
 from pathlib import Path
 
 from common.console import Console, argument_parser, run_entry_point
 from common.errors import UserError
 from common.files import write_text
+from common.rows import read_columns
 from common.tables import CELL_COLUMNS, to_csv
 
 
 def work(arguments: argparse.Namespace, console: Console) -> None:
     rows: list[list[str]] = []
     for path in arguments.cells:
-        with open(path, encoding="utf-8", newline="") as file:
-            rows += [[row[column] for column in CELL_COLUMNS] for row in csv.DictReader(file)]
+        rows += [[row[column] for column in CELL_COLUMNS] for row in read_columns(path, CELL_COLUMNS)]
     names = [row[0] for row in rows]
     if len(set(names)) < len(names):
         repeated = next(name for name in names if names.count(name) > 1)

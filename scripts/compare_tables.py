@@ -20,7 +20,7 @@ from common.language import add_words_argument, words_of
 from common.methods import METHOD_LABELS
 from common.provenance import Provenance
 from common.published import load_published
-from common.run_claims import read_columns
+from common.rows import read_columns
 from common.tables import CELL_COLUMNS, Table, to_csv, write_table
 
 CSV_HEADER = ("table", "row", "column", "published", "ours", "difference", "low", "high", "n", "verdict", "source")

@@ -16,7 +16,7 @@ from common.digest import script_digest
 from common.evaluation import Draw, Evaluation, build_draw, changed_answers, sample_draw, summarise
 from common.files import read_json, sha256_of_file, write_record
 from common.generation import Generator
-from common.models import default_dtype, limit_threads, load_model, load_tokenizer
+from common.models import default_dtype, limit_threads, load_model, load_tokenizer, uses_gpu
 from common.provenance import Provenance
 from common.rows import read_parquet, write_parquet
 from common.scratch import ItemCache, fingerprint, writer_lock
@@ -118,7 +118,7 @@ def work(arguments: argparse.Namespace, console: Console) -> None:
         settings["extra_tokens"],
     )  # fmt: skip
     draws = [build_draw(evaluation, pool, questions, k, seed) for k, seed in arguments.draws]
-    gpu = settings["device"] == "auto" and torch.cuda.is_available()
+    gpu = uses_gpu(settings["device"])
     dtype = default_dtype(gpu) if settings["dtype"] == "auto" else getattr(torch, settings["dtype"])
     weights_sha256 = read_json(arguments.model / "run.json")["weights_sha256"]
     job = Job(arguments, evaluation, inputs, weights_sha256, gpu, dtype)

@@ -4,9 +4,9 @@ Without a GPU the script replaces this process (`exec`). With GPUs, or several p
 a device in standalone mode, which picks a free port. Either way a signal of the scheduler reaches the script, and the
 script's exit code becomes that of the job.
 
-CUDA_VISIBLE_DEVICES is respected when it is set: as many devices as the job asks for were assigned to it by a
-scheduler; more are a choice of the user, and free ones among them are leased. When it is not set, free devices of the
-machine are leased by lock file, so that two jobs of one machine never share a GPU.
+CUDA_VISIBLE_DEVICES is respected when it is set: inside a scheduler's job as many devices as the job asks for were
+assigned to it; otherwise it is a choice of the user, and free ones among them are leased. When it is not set, free
+devices of the machine are leased by lock file, so that two jobs of one machine never share a GPU.
 """
 
 import argparse
@@ -26,6 +26,8 @@ from common.errors import EXIT_MACHINE, EXIT_RESUMABLE, UserError
 
 # One place for all users and all jobs: TMPDIR differs between the jobs of one machine.
 LEASES = Path("/tmp/gpu-leases")  # noqa: S108
+# What schedulers set in their jobs: SLURM, PBS, LSF, Grid Engine.
+SCHEDULERS = {"SLURM_JOB_ID", "PBS_JOBID", "LSB_JOBID", "JOB_ID"}
 DEVICE = re.compile(r"\d+|(GPU|MIG)-.+")
 # How long torchrun lets a script save its state after SIGTERM before it kills it; its own default is 30 seconds.
 # A day means: the scheduler decides.
@@ -67,6 +69,8 @@ def _lock(path: Path, wait: bool) -> int | None:
         descriptor = os.open(path, os.O_RDONLY | os.O_CREAT | os.O_NOFOLLOW, 0o644)
     except PermissionError:  # another user made it; reading is enough to lock it
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
+    if os.fstat(descriptor).st_uid == os.getuid():
+        os.fchmod(descriptor, 0o644)  # whatever this user's umask took from others
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
     except BlockingIOError:
@@ -124,7 +128,7 @@ def assign_gpus(count: int, leases: Path) -> list[str]:
         remedy = "request as many GPUs as there are (`compute.gpus`, `compute.evaluation_gpus`, or set-resources of the"
         remedy += " profile), run on a machine with more, or set `compute: {device: cpu}`"
         raise UserError(f"{count} GPUs were requested, {len(devices)} are visible", where, remedy, EXIT_MACHINE)
-    if assigned is not None and len(devices) == count:
+    if assigned is not None and len(devices) == count and SCHEDULERS & os.environ.keys():
         return devices
     # nvidia-smi counts devices by bus; CUDA by speed, unless it is told.
     os.environ["CUDA_DEVICE_ORDER"] = "PCI_BUS_ID"

@@ -12,10 +12,11 @@ from typing import Any
 from tabulate import tabulate
 
 from common.configuration import load_configuration
+from common.console import reader_may_leave
 from common.errors import EXIT_MACHINE, UserError
 from common.files import write_json
 from common.hardware import INTERCONNECTS, Assumption, Gpu, load_assumptions, load_gpu
-from common.plan_advice import Problem, lead_problems, memory_problems
+from common.plan_advice import Problem, host_problems, lead_problems, memory_problems
 from common.planning import JobPlan, Planner, disk_bytes
 from common.profiles import Site, read_site
 
@@ -65,7 +66,7 @@ def memory_rows(jobs: Sequence[JobPlan]) -> list[list[str]]:
     ]  # fmt: skip
 
 
-def total_lines(planner: Planner, jobs: Sequence[JobPlan]) -> list[str]:
+def total_lines(planner: Planner, jobs: Sequence[JobPlan], scheduled: bool) -> list[str]:
     """GPU-hours over each interconnect, hours one after the other, and disk."""
     lines = []
     several = any(job.gpus > 1 for job in jobs)
@@ -79,10 +80,11 @@ def total_lines(planner: Planner, jobs: Sequence[JobPlan]) -> list[str]:
     if not several:
         alone = sum(job.count * (job.seconds["pcie"] or 0.0) for job in jobs)
         lines.append(f"no job uses several GPUs: {alone / 3600:,.1f} hours one job at a time over any interconnect")
-    disk = disk_bytes(planner, jobs)
+    disk = disk_bytes(planner, jobs, scheduled)
+    state = "all trainings that a scheduler runs at once" if scheduled else "one job at a time"
     lines.append(
         f"disk: {number(disk.total, GB)} GB = downloads and base models {number(disk.base_models, GB)}, trained models "
-        f"{number(disk.trained_models, GB)}, resumable state of one job at a time {number(disk.resumable_state, GB)}"
+        f"{number(disk.trained_models, GB)}, resumable state of {state} {number(disk.resumable_state, GB)}"
     )
     return lines
 
@@ -96,8 +98,9 @@ def problem_lines(problems: Sequence[Problem]) -> list[str]:
 
 
 def report(
-    planner: Planner, jobs: Sequence[JobPlan], problems: Sequence[Problem], assumptions: Mapping[str, Assumption]
-) -> str:
+    planner: Planner, jobs: Sequence[JobPlan], problems: Sequence[Problem], assumptions: Mapping[str, Assumption],
+    scheduled: bool,
+) -> str:  # fmt: skip
     """The plan as text."""
     config, gpu = planner.config, planner.gpu
     estimated = any(job.estimated for job in jobs if job.rule.startswith("train_"))
@@ -117,7 +120,7 @@ def report(
         tabulate(job_rows(jobs), headers=JOB_COLUMNS, tablefmt="simple", disable_numparse=True),
         tabulate(memory_rows(jobs), headers=["job", "memory of a device by part, GB", "GB of CPU memory"],
                  tablefmt="simple", disable_numparse=True),
-        "\n".join(total_lines(planner, jobs)),
+        "\n".join(total_lines(planner, jobs, scheduled)),
         "\n".join(problem_lines(problems)) or "Everything fits.",
         "Assumed:\n" + "\n".join(
             f"  {name} = {entry.value:g}  {entry.unit} [{entry.source}]" for name, entry in assumptions.items()
@@ -151,8 +154,10 @@ def plan(arguments: argparse.Namespace) -> int:
     assumed = {name: entry.value for name, entry in assumptions.items()}
     planner = Planner(config, gpu, assumed, ROOT / "results" / config["preset"], site.gpus)
     jobs = list(planner.jobs())
-    problems = memory_problems(planner, jobs, lambda job: room_of(gpu, job)) + lead_problems(jobs, site, assumed)
-    print(report(planner, jobs, problems, assumptions))
+    problems = memory_problems(planner, jobs, lambda job: room_of(gpu, job))
+    problems += host_problems(jobs, site) + lead_problems(jobs, site, assumed)
+    with reader_may_leave():
+        print(report(planner, jobs, problems, assumptions, site.scheduled))
     if arguments.json:
         write_json(arguments.json, as_json(jobs, problems))
     return EXIT_MACHINE if problems else 0

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 from common.console import Console, argument_parser, run_entry_point
+from common.errors import UserError
 from common.files import write_json
 from common.provenance import Provenance
 from common.rows import write_parquet
@@ -14,14 +15,25 @@ from common.tasks import COLUMNS, load_questions, load_task
 def work(arguments: argparse.Namespace, console: Console) -> None:
     provenance = Provenance("prepare_task.py", arguments.settings)
     task = load_task(arguments.definition)
-    counts = {}
+    if task.name != arguments.settings["task"]:
+        what = f"a task is called {task.name} in its definition and {arguments.settings['task']} in the configuration"
+        raise UserError(what, f"{arguments.definition}, key name", "give it the same name in both")
+    counts, asked = {}, {}
     for part, source in (("train", arguments.train), ("eval", arguments.eval)):
         questions, counts[part] = load_questions(task, source, arguments.settings["max_rejected_share"])
+        asked[part] = [question.question for question in questions]
         write_parquet(arguments.output / f"{part}.parquet", [question.row() for question in questions], COLUMNS)
+    pool = set(asked["train"])
+    shared = sum(question in pool for question in asked["eval"])
     inputs = {"definition": arguments.definition, "train": arguments.train, "eval": arguments.eval}
     record = provenance.record(inputs, n=counts["eval"]["usable"])
-    summary = {"task": task.name, "title": task.title, "version": task.version, **counts, "provenance": record}
-    write_json(arguments.output / "summary.json", summary)
+    facts = {"task": task.name, "title": task.title, "version": task.version, **counts, "in_both": shared}
+    write_json(arguments.output / "summary.json", {**facts, "provenance": record})
+    if shared:
+        console.say(
+            f"warning: {shared} of {len(asked['eval'])} evaluation questions stand in the training split as well; with"
+            " `examples: per_item` no question is its own example"
+        )
     console.say(f"{task.title}: {counts['train']['usable']} training, {counts['eval']['usable']} evaluation questions")
 
 

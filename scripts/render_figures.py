@@ -15,7 +15,6 @@ from common.figures import STYLE, save_svg
 from common.files import read_json
 from common.methods import METHOD_LABELS
 from common.plots import (
-    SCORINGS,
     draw_accuracy,
     draw_learning_curves,
     draw_ppo,
@@ -24,8 +23,8 @@ from common.plots import (
 )
 from common.published import load_published
 from common.results import Grid, load_grid, task_titles
+from common.scoring import SCORINGS
 
-COLUMNS = dict(zip(SCORINGS, ("correct", "correct_strict", "correct_likelihood"), strict=True))
 STAGE_LABELS = {"rl_sft": "stage 1 (SFT)", "reward": "stage 2 (reward)"}
 
 
@@ -56,7 +55,7 @@ def tell_curve(name: str, values: pd.Series) -> str:
 
 def work(arguments: argparse.Namespace, console: Console) -> None:
     settings, results = arguments.settings, arguments.results
-    grids = {name: load_grid(settings, results / "eval", column) for name, column in COLUMNS.items()}
+    grids = {name: load_grid(settings, results / "eval", column) for name, column in SCORINGS.items()}
     actor, reward = (settings["rl"][role]["name"] for role in ("actor", "reward"))
     runs = [(model, method) for model in settings["models"] for method in settings["methods"] if method != "pretrained"]
     runs += [(actor, "rl_sft"), (reward, "reward")]

@@ -10,7 +10,8 @@ from common.files import write_text
 from common.language import add_words_argument, words_of
 from common.methods import METHOD_LABELS
 from common.provenance import Provenance
-from common.results import Grid, PairedTest, load_grid, paired_tests, task_titles
+from common.results import Grid, PairedTest, load_grid, paired_tests, several_draws, task_titles
+from common.statistics import BOOTSTRAP_SAMPLES
 from common.tables import CELL_COLUMNS, Table, to_csv, write_table
 
 LEVEL = 0.05
@@ -42,7 +43,7 @@ def csv_row(test: PairedTest, items: int | None, runs: int) -> list[object]:
         return [*named, *[None] * 5, items, runs]
     values = (test.comparison.difference, *test.comparison.interval)
     tested = (test.comparison.p_value, test.adjusted)
-    return [*named, *(f"{100 * value:.2f}" for value in values), *(f"{value:.6f}" for value in tested), items, runs]
+    return [*named, *(f"{100 * value:.4f}" for value in values), *(f"{value:.6f}" for value in tested), items, runs]
 
 
 def cell_rows(test: PairedTest, items: int | None) -> list[list[object]]:
@@ -62,10 +63,15 @@ def as_table(settings: dict[str, Any], grid: Grid, tests: list[PairedTest]) -> T
     rows = [table_row(settings, titles, test) for test in tests]
     bold = frozenset((i, 4) for i, test in enumerate(tests) if test.comparison and test.adjusted <= LEVEL)
     header = ["Model", "Task", "k", "Methods", "Difference", "95 % interval", "p", "p (Holm)"]
+    intervals = "Intervals: paired bootstrap over items and draws. p: exact McNemar test for one run"
+    if several_draws(settings):
+        intervals += f", the same bootstrap for means of {len(settings['seeds'])} draws. Few draws understate how much"
+        intervals += " results vary between draws"
+    if 2 * len(tests) > LEVEL * (BOOTSTRAP_SAMPLES + 1) * len(settings["models"]):
+        intervals += "; its smallest p-value times the comparisons of a model is above 0.05, so no mean can be bold"
     notes = [
         "Differences in percentage points on the same items and, for k > 0, the same draws of in-context examples.",
-        "Intervals: paired bootstrap over items and draws. p: exact McNemar test for one run, the same bootstrap for "
-        f"means of {len(settings['seeds'])} draws. Few draws understate how much results vary between draws.",
+        f"{intervals}.",
         "p (Holm): corrected for all comparisons of a model. Bold: at most 0.05.",
     ]
     ids = {

@@ -42,7 +42,8 @@ def work(arguments: argparse.Namespace, console: Console) -> None:
         rows.append([label, *values.values()])
     header = ["Hyper-parameter", *(METHOD_LABELS[method] for _, method in runs)]
     trained = [method for method in settings["methods"] if method != "pretrained"]
-    groups = [("", 1), *((settings["model_info"][model]["label"], len(trained)) for model in settings["models"])]
+    labels = [settings["model_info"][model]["label"] for model in settings["models"]]
+    groups = [("", 1), *((label, len(trained)) for label in labels)] if trained else []
     facts = [f"{record['engine']}, {record['dtype']}, {record['processes']} process(es)" for record in records.values()]
     notes = [f"Optimizer AdamW; {'; '.join(dict.fromkeys(facts))}."] if trained else []
     table = Table("Table 1. Hyper-parameters of SFT and CoH", header, rows, groups, notes=notes, cells=ids)

@@ -6,80 +6,37 @@ from pathlib import Path
 from typing import Any
 
 from common.console import Console, argument_parser, run_entry_point
-from common.files import read_json, write_text
+from common.files import read_json
 from common.language import add_words_argument, words_of
 from common.methods import METHOD_LABELS
 from common.provenance import Provenance
-from common.results import (
-    Cell,
-    Grid,
-    best_cells,
-    cell_row,
-    cell_text,
-    load_grid,
-    precision_note,
-    task_titles,
-)
-from common.tables import CELL_COLUMNS, Table, to_csv, write_table
+from common.results import Grid, best_cells, load_grid, precision_note, several_draws
+from common.score_table import ScoreTable, percent
+
+# What the CSV says of a cell, shares in percent; one run has no standard deviation.
+PARTS = {
+    "": lambda cell: percent(cell.mean),
+    "_low": lambda cell: percent(cell.interval[0]),
+    "_high": lambda cell: percent(cell.interval[1]),
+    "_n": lambda cell: cell.n,
+    "_lowest_draw": lambda cell: percent(cell.draws.min()),
+    "_highest_draw": lambda cell: percent(cell.draws.max()),
+    "_sd_of_draws": lambda cell: percent(cell.spread),
+}
 
 
-def csv_text(settings: dict[str, Any], cells: Grid) -> str:
-    """One line a model and method; per cell mean, interval, n, and the spread of the draws; empty when missing."""
-    header = ["model", "method"]
-    parts = ("", "_low", "_high", "_n", "_lowest_draw", "_highest_draw", "_sd_of_draws")
-    for task in settings["tasks"]:
-        for k in settings["shots"]:
-            header += [f"{task}_k{k}{part}" for part in parts]
-    rows = []
-    for model in settings["models"]:
-        for method in settings["methods"]:
-            row: list[object] = [model, method]
-            for task in settings["tasks"]:
-                for k in settings["shots"]:
-                    cell = cells[model, method, task, k]
-                    row += [None] * len(parts) if cell is None else cell_values(cell)
-            rows.append(row)
-    return to_csv(header, rows)
-
-
-def cell_values(cell: Cell) -> list[object]:
-    """What the CSV says of a cell, shares in percent; one run has no standard deviation."""
-    shares = (cell.mean, *cell.interval, cell.draws.min(), cell.draws.max(), cell.spread)
-    percents = [None if share is None else f"{100 * share:.2f}" for share in shares]
-    return [*percents[:3], cell.n, *percents[3:]]
-
-
-def cells_csv(cells: Grid) -> str:
-    """One line a cell, with its id."""
-    rows = [
-        cell_row("table3", f"{model}/{method}", f"{task}/k{k}", cell, f"eval/{model}/{method}/{task}/k{k}_seed*")
-        for (model, method, task, k), cell in cells.items()
-    ]
-    return to_csv(CELL_COLUMNS, rows)
-
-
-def as_table(settings: dict[str, Any], cells: Grid, models: Path) -> Table:
-    """The table as people read it."""
-    rows: list[list[str]] = []
-    bold: set[tuple[int, int]] = set()
-    ids: dict[tuple[int, int], str] = {}
+def fill_table(settings: dict[str, Any], cells: Grid) -> ScoreTable:
+    """A row a model and method; bold is what beats every other method of its model."""
+    labels = {"model": "Model", "method": "Method"}
+    table = ScoreTable("table3", labels, settings["tasks"], settings["shots"], PARTS)
     for model in settings["models"]:
         best = best_cells({key: cell for key, cell in cells.items() if key[0] == model})
         for method in settings["methods"]:
-            row = [settings["model_info"][model]["label"], METHOD_LABELS[method]]
-            for task in settings["tasks"]:
-                for k in settings["shots"]:
-                    cell = cells[model, method, task, k]
-                    if (model, method, task, k) in best:
-                        bold.add((len(rows), len(row)))
-                    ids[len(rows), len(row)] = f"table3/{model}/{method}/{task}/k{k}"
-                    row.append(cell_text(cell))
-            rows.append(row)
-    titles = task_titles(cells)
-    groups = [("", 2)] + [(titles[task], len(settings["shots"])) for task in settings["tasks"]]
-    header = ["Model", "Method"] + [f"k={k}" for _ in settings["tasks"] for k in settings["shots"]]
-    caption = "Table 3. Accuracy in % (95 % interval below) by number k of in-context examples"
-    return Table(caption, header, rows, groups, frozenset(bold), notes(settings, cells, models), ids, labels=(0, 1))
+            found = {(task, k): cells[model, method, task, k] for task, k in table.columns}
+            bold = frozenset((task, k) for task, k in table.columns if (model, method, task, k) in best)
+            words = [settings["model_info"][model]["label"], METHOD_LABELS[method]]
+            table.add([model, method], words, f"eval/{model}/{method}", found, bold)
+    return table
 
 
 def notes(settings: dict[str, Any], cells: Grid, models: Path) -> list[str]:
@@ -87,12 +44,15 @@ def notes(settings: dict[str, Any], cells: Grid, models: Path) -> list[str]:
     items = {key[2]: cell.n for key, cell in cells.items() if cell}
     counts = ", ".join(f"{task} {items.get(task, 'missing')}" for task in settings["tasks"])
     seeds = len(settings["seeds"])
-    lines = [
-        f"Items: {counts}. k = 0 is one run; k > 0 is the mean of {seeds} draws of examples over the same items, in "
-        "parentheses the lowest and highest of them.",
-        "Intervals: Wilson for one run, bootstrap over items for means. Bold: better than every other method at the "
-        "5 % level (McNemar or paired bootstrap over items and draws, Holm-corrected within a model: table `paired`).",
-    ]
+    draws = "Every cell is one run."
+    if several_draws(settings):
+        draws = f"k = 0 is one run; k > 0 is the mean of {seeds} draws of examples over the same items, in parentheses "
+        draws += "the lowest and highest of them."
+    intervals = "Intervals: Wilson for one run, bootstrap over items for means."
+    if len(settings["methods"]) > 1:
+        intervals += " Bold: better than every other method at the 5 % level (McNemar or paired bootstrap over items"
+        intervals += " and draws, Holm-corrected within a model: table `paired`)."
+    lines = [f"Items: {counts}. {draws}", intervals]
     for model in settings["models"]:
         label = settings["model_info"][model]["label"]
         for method in settings["methods"]:
@@ -111,10 +71,9 @@ def notes(settings: dict[str, Any], cells: Grid, models: Path) -> list[str]:
 def work(arguments: argparse.Namespace, console: Console) -> None:
     settings, provenance = arguments.settings, Provenance("render_table3.py", arguments.settings)
     cells = load_grid(settings, arguments.eval)
-    write_text(arguments.output / "table3.csv", csv_text(settings, cells))
-    write_text(arguments.output / "table3_cells.csv", cells_csv(cells))
-    table = as_table(settings, cells, arguments.models)
-    write_table(table, arguments.output, "table3", words_of(arguments), provenance.record())
+    caption = "Table 3. Accuracy in % (95 % interval below) by number k of in-context examples"
+    said = notes(settings, cells, arguments.models)
+    fill_table(settings, cells).write(arguments.output, caption, said, words_of(arguments), provenance.record())
     missing = sum(cell is None for cell in cells.values())
     console.say(f"{len(cells)} cells, {missing} missing: {arguments.output}/table3.md")
 

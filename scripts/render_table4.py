@@ -2,44 +2,30 @@
 
 import argparse
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 
 from common.console import Console, argument_parser, run_entry_point
-from common.errors import UserError
 from common.files import read_json, write_text
 from common.language import add_words_argument, words_of
 from common.provenance import Provenance
-from common.rows import read_parquet
+from common.published import load_yaml
+from common.samples import HELDOUT, PAPER, load_stages
 from common.statistics import bootstrap_interval
 from common.tables import CELL_COLUMNS, Table, to_csv, write_table
 
 SEED = 0
 HEADER = ["Prompt", "Source", "Stage 1 (SFT)", "Stage 3 (RL)"]
-Samples = dict[str, list[dict[str, Any]]]
-
-
-def read_samples(files: list[Path]) -> Samples:
-    """Rows of stage 1 and stage 3, in that order.
-
-    Raises:
-        UserError: when they do not answer the same prompts.
-    """
-    samples = {method: read_parquet(file) for method, file in zip(("rl_sft", "ppo"), files, strict=True)}
-    prompts = [[(row["id"], row["prompt"]) for row in rows] for rows in samples.values()]
-    if prompts[0] != prompts[1]:
-        remedy = "delete both files and sample again"
-        raise UserError("the two stages answered different prompts", " and ".join(map(str, files)), remedy)
-    return samples
+Samples = Sequence[Mapping[str, Mapping[str, Any]]]
 
 
 def reward_comparison(samples: Samples) -> dict[str, Any]:
     """Mean held-out reward of both stages and the paired difference with a bootstrap interval over prompts."""
     first, third = (
-        np.array([row["reward"] for row in samples[method] if row["source"] == "heldout"])
+        np.array([stages[method]["reward"] for stages in samples if stages[method]["source"] == HELDOUT])
         for method in ("rl_sft", "ppo")
     )
     difference = third - first
@@ -58,8 +44,9 @@ def reward_comparison(samples: Samples) -> dict[str, Any]:
 def shown_prompts(samples: Samples, published: dict[str, Any], examples: int) -> list[list[str]]:
     """Rows of the table: the paper's prompts with published and own responses, then some held-out prompts."""
     rows, heldout = [], 0
-    for first, third in zip(samples["rl_sft"], samples["ppo"], strict=True):
-        if first["source"] == "paper":
+    for stages in samples:
+        first, third = stages["rl_sft"], stages["ppo"]
+        if first["source"] == PAPER:
             quoted = published[first["id"]]
             rows.append([first["prompt"], "published", quoted["rl_sft"], quoted["ppo"]])
             rows.append(["", "ours", first["response"], third["response"]])
@@ -71,8 +58,8 @@ def shown_prompts(samples: Samples, published: dict[str, Any], examples: int) ->
 
 def work(arguments: argparse.Namespace, console: Console) -> None:
     settings, provenance = arguments.settings, Provenance("render_table4.py", arguments.settings)
-    samples = read_samples(arguments.samples)
-    published = {row["id"]: row for row in yaml.safe_load(arguments.published.read_text(encoding="utf-8"))["examples"]}
+    samples = load_stages(*arguments.samples)
+    published = {row["id"]: row for row in load_yaml(arguments.published)["examples"]}
     means = reward_comparison(samples)
     accuracy = read_json(arguments.reward / "run.json")["heldout_pairs"]
     rows = shown_prompts(samples, published, settings["examples"])

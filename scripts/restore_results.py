@@ -1,5 +1,7 @@
 """Unpack an archive of results after checking every file in it; what is there already is never overwritten.
 
+Downloads, models, logs and timings may lie in the folder already; results may not.
+
 python scripts/restore_results.py --archive results-demo.tar --results results/demo
 """
 
@@ -20,7 +22,7 @@ def work(arguments: argparse.Namespace, console: Console) -> None:
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--archive", type=Path, required=True, help="tar file of archive_results.py")
-    parser.add_argument("--results", type=Path, required=True, help="folder to make, results/<preset>")
+    parser.add_argument("--results", type=Path, required=True, help="folder of the results, results/<preset>")
     parser.set_defaults(log=None)
     return run_entry_point(parser, work, argv)
 

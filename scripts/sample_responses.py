@@ -6,33 +6,33 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
-import yaml
 
 from common.attention import IMPLEMENTATION
 from common.console import Console, Progress, argument_parser, run_entry_point
 from common.digest import script_digest
 from common.files import sha256_of_file, write_record
 from common.generation import Decoding, Generator, Outcome, Request, decode
-from common.models import default_dtype, limit_threads, load_model, load_tokenizer, weights_hash
+from common.models import default_dtype, limit_threads, load_model, load_tokenizer, uses_gpu, weights_hash
 from common.prompts import PromptFormat
 from common.provenance import Provenance
+from common.published import load_yaml
 from common.reward import check_same_tokenizer, load_reward_model, sequence_rewards
 from common.rows import read_parquet, write_parquet
+from common.samples import COLUMNS, HELDOUT, PAPER
 from common.scratch import ItemCache, fingerprint, writer_lock
 
-COLUMNS = ("id", "source", "instruction", "input", "prompt", "response", "tokens", "finish", "reward")
 BATCH_TOKENS = 8192
 REWARD_BATCH = 8
 
 
 def sample_prompts(published: Path, heldout: Path, prompt: PromptFormat) -> list[dict[str, Any]]:
     """Rows to answer: the paper's prompts, then the held-out ones."""
-    examples = yaml.safe_load(published.read_text(encoding="utf-8"))["examples"]
     rows = [
-        {"id": row["id"], "source": "paper", "instruction": row["prompt"], "input": row["input"]} for row in examples
+        {"id": row["id"], "source": PAPER, "instruction": row["prompt"], "input": row["input"]}
+        for row in load_yaml(published)["examples"]
     ]
     rows += [
-        {"id": row["id"], "source": "heldout", "instruction": row["instruction"], "input": row["input"]}
+        {"id": row["id"], "source": HELDOUT, "instruction": row["instruction"], "input": row["input"]}
         for row in read_parquet(heldout)
     ]
     marker = prompt.markers["response"]
@@ -67,7 +67,7 @@ def work(arguments: argparse.Namespace, console: Console) -> None:
     limit_threads()
     settings = arguments.settings
     provenance = Provenance("sample_responses.py", settings)
-    gpu = settings["device"] == "auto" and torch.cuda.is_available()
+    gpu = uses_gpu(settings["device"])
     dtype = default_dtype(gpu)
     tokenizer = load_tokenizer(arguments.model)
     check_same_tokenizer(tokenizer, load_tokenizer(arguments.reward))

@@ -8,7 +8,9 @@ import sys
 from pathlib import Path
 
 from common.configuration import load_configuration
+from common.console import reader_may_leave
 from common.errors import UserError
+from common.methods import METHOD_LABELS
 from common.prompts import few_shot_prompt
 from common.settings import task_files, usual_marker
 from common.tasks import draw_examples, draw_items, load_questions, load_task
@@ -43,22 +45,33 @@ def prompts(arguments: argparse.Namespace) -> list[tuple[str, str, str]]:
     ]
 
 
+def count(text: str) -> int:
+    """A number of examples.
+
+    Raises:
+        argparse.ArgumentTypeError: when it is no whole number, or negative.
+    """
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"not a number of 0 or more: {text}")
+    return int(text)
+
+
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--task", required=True, help="name of the task")
-    parser.add_argument("--k", type=int, required=True, help="number of in-context examples")
+    parser.add_argument("--k", type=count, required=True, help="number of in-context examples")
     parser.add_argument("--seed", type=int, default=1, help="seed of the examples")
-    parser.add_argument("--method", default="pretrained", help="whose marker to ask with")
+    parser.add_argument("--method", default="pretrained", choices=list(METHOD_LABELS), help="whose marker to ask with")
     parser.add_argument("--marker", choices=["response", "better", "worse"], help="or this marker")
     parser.add_argument("--configfile", type=Path, nargs="*", default=[], help="configuration overlays")
+    arguments = parser.parse_args(argv)
     try:
-        for identity, prompt, answer in prompts(parser.parse_args(argv)):
-            print(f"=== {identity} (right answer: {answer})\n{prompt}\n")
+        with reader_may_leave():
+            for identity, prompt, answer in prompts(arguments):
+                print(f"=== {identity} (right answer: {answer})\n{prompt}\n")
     except UserError as error:
         print(error, file=sys.stderr)
         return error.code
-    except BrokenPipeError:
-        return 0
     return 0
 
 

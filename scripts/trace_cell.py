@@ -13,11 +13,11 @@ from typing import Any
 from common.console import Console, run_entry_point
 from common.errors import UserError
 from common.files import canonical_json, read_json, sha256_of_file
+from common.methods import METHODS
 from common.rows import read_rows
+from common.scoring import SCORINGS
 
 ITEMS_SHOWN = 3
-# What a method starts from, if not from the pretrained model.
-STARTS = {"ppo": ["rl_sft", "reward"], "dpo": ["sft"]}
 ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -25,10 +25,16 @@ def find_cell(results: Path, name: str) -> dict[str, Any]:
     """The line of cells.csv.
 
     Raises:
-        UserError: naming the nearest cells when there is none of that name.
+        UserError: when there are no results, no cell is named, or none has that name; then with the nearest ones.
     """
     table = results / "tables" / "cells.csv"
+    if not table.is_file():
+        raise UserError("there are no results", str(table), f"run `make run PRESET={results.name}` first")
     cells = {row["cell"]: row for _, row in read_rows(table)}
+    if not name:
+        example = next((cell for cell in cells if cell.startswith("table3/")), next(iter(cells), ""))
+        remedy = f"give CELL=, the first column of that file, for example CELL={example}"
+        raise UserError("no cell is named", str(table), remedy)
     if name not in cells:
         near = difflib.get_close_matches(name, list(cells), n=3, cutoff=0.3)
         raise UserError(f"there is no cell `{name}`", str(table), f"near it: {', '.join(near) or 'nothing'}")
@@ -62,6 +68,7 @@ class Trace:
     def __init__(self, results: Path):
         self.results = results
         self.told: set[str] = set()
+        self.verdict = SCORINGS["generation"]
 
     def cell(self, name: str) -> Iterator[str]:
         """Everything behind one cell.
@@ -70,6 +77,8 @@ class Trace:
             UserError: when there is no such cell, or a file it came from is gone.
         """
         cell = find_cell(self.results, name)
+        if cell["table"] == "sensitivity":
+            self.verdict = SCORINGS[cell["row"].rpartition("/")[2]]
         yield f"{cell['cell']} = {cell['value']} (standard error {cell['stderr'] or 'none'}, n {cell['n'] or 'none'})"
         rendered = read_json(self.results / "tables" / f"{cell['table']}.json")["provenance"]
         yield f"- {self.results}/tables/{cell['table']}.json"
@@ -126,7 +135,7 @@ class Trace:
         yield f"{len(rows)} predictions, the first:"
         for row in rows[:ITEMS_SHOWN]:
             answer = row.get("generation", row.get("response"))
-            verdict = {True: ", right", False: ", wrong"}.get(row.get("correct"), "")
+            verdict = {True: ", right", False: ", wrong"}.get(row.get(self.verdict), "")
             yield f"  {row['id']}: {answer!r}{verdict}"
 
     def task(self, name: str) -> Iterator[str]:
@@ -159,8 +168,7 @@ class Trace:
         facts = read_json(folder / "run.json")
         yield f"{'  ' * depth}model {folder}: weights {facts['weights_sha256'][:16]}"
         yield from indented(depth + 1, self.provenance(facts["provenance"]))
-        starts = STARTS.get(method, [] if method == "pretrained" else ["pretrained"])
-        for start in starts:
+        for start in METHODS[method].starts_from if method in METHODS else ():
             yield from self.model(self.owner(start, model), start, depth + 1)
 
 

@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from common.console import Console, run_entry_point
-from common.method import Examples, train_supervised, training_parser
 from common.prompts import PromptFormat, respond
 from common.sequences import Response
 from common.splits import coh_rows
+from common.supervised import Examples, train_supervised
+from common.training_frame import training_parser
 
 
 def coh_responses(row: Mapping[str, Any], prompt: PromptFormat, tie_marker: bool) -> list[Response]:

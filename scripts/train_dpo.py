@@ -15,16 +15,15 @@ from datasets import Dataset
 from transformers import PreTrainedTokenizerFast
 from trl import DPOConfig, DPOTrainer
 
-from common.batching import GlobalBatchSampler
 from common.console import Console, run_entry_point
 from common.errors import UserError
-from common.method import Frame, Rows, train_objective, training_parser
 from common.models import load_model
 from common.prompts import PromptFormat
 from common.reload import LANGUAGE_MODEL, PROBE_TOKENS
 from common.reward import pad_right
 from common.sequences import IGNORED, Encoded, TokenSequence, encode, sft_responses
-from common.training import LastingTokenCount, Objective
+from common.training import Objective, OrderedTrainer, Rows, train_objective
+from common.training_frame import Frame, training_parser
 
 Pair = tuple[TokenSequence, TokenSequence]
 
@@ -70,22 +69,15 @@ def collate(rows: Sequence[Mapping[str, list[int]]], pad: int) -> dict[str, torc
     }
 
 
-class PairTrainer(LastingTokenCount, DPOTrainer):
+class PairTrainer(OrderedTrainer, DPOTrainer):
     """DPOTrainer on encoded pairs, in the order of data all methods share.
 
     Each pair weighs one over the global batch. A filler has no response: its loss is ln 2 whatever the model, its
     gradient zero.
     """
 
-    def __init__(self, *args: Any, sampler: GlobalBatchSampler, **kwargs: Any):
-        self._sampler = sampler
-        super().__init__(*args, **kwargs)
-
     def _prepare_dataset(self, dataset: Dataset, *args: Any, **kwargs: Any) -> Dataset:
         return dataset
-
-    def _get_train_sampler(self, train_dataset: Dataset | None = None) -> GlobalBatchSampler:
-        return self._sampler
 
 
 def work(arguments: argparse.Namespace, console: Console) -> None:

@@ -10,17 +10,17 @@ from typing import Any
 import torch
 from trl.trainer.utils import add_fused_lm_head
 
-from common.batching import accumulation_steps
+from common.batch_sizes import accumulation_steps
 from common.console import Console, argument_parser, run_entry_point
 from common.errors import UserError
 from common.learners import Optimization, build_learner
-from common.method import Frame, training_frame
 from common.models import load_model, load_tokenizer
 from common.ppo_training import PPOModels, PPOTrainer, prompt_batches, run_ppo
 from common.reload import LANGUAGE_MODEL, PROBE_TOKENS
 from common.reward import check_same_tokenizer, load_reward_model
 from common.rollouts import Prompt
 from common.rows import read_parquet
+from common.training_frame import Frame, training_frame
 
 
 def encode_prompts(frame: Frame, rows: list[dict[str, Any]], longest: int) -> tuple[list[Prompt], list[str]]:
@@ -72,7 +72,8 @@ def work(arguments: argparse.Namespace, console: Console) -> None:
         check_same_tokenizer(frame.tokenizer, load_tokenizer(arguments.reward))
         prompts, left_out = encode_prompts(frame, read_parquet(arguments.train), block["max_prompt_length"])
         if not prompts:
-            raise UserError("no prompt is short enough", "methods.ppo.max_prompt_length", "raise it")
+            raise UserError("no prompt is left to train on", str(arguments.train),
+                            "raise the counts of `splits`, or `methods.ppo.max_prompt_length`")  # fmt: skip
         batches = prompt_batches(prompts, block["global_batch_size"], block["epochs"], frame.settings["seed"])
         trained = build_models(frame, arguments, len(batches) * block["updates_per_rollout"])
         trainer = PPOTrainer(trained, block, frame.tokenizer, engine, frame.settings["seed"])

@@ -4,7 +4,8 @@ import argparse
 import sys
 
 from common.console import Console, run_entry_point
-from common.method import train_supervised, training_parser
+from common.supervised import train_supervised
+from common.training_frame import training_parser
 from train_sft import heldout_examples, train_examples
 
 

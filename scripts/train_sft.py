@@ -5,10 +5,11 @@ import sys
 from typing import Any
 
 from common.console import Console, run_entry_point
-from common.method import Examples, train_supervised, training_parser
 from common.prompts import PromptFormat
 from common.sequences import sft_responses
 from common.splits import sft_rows
+from common.supervised import Examples, train_supervised
+from common.training_frame import training_parser
 
 
 def train_examples(rows: list[dict[str, Any]], prompt: PromptFormat) -> Examples:

@@ -16,6 +16,11 @@ FAMILIES = {
     "opt": {"hidden_size": 32, "ffn_dim": 64, "num_hidden_layers": 2, "num_attention_heads": 4, "dropout": 0.0,
             "word_embed_proj_dim": 16, "do_layer_norm_before": False, "max_position_embeddings": 1024, "init_std": 0.2},
 }  # fmt: skip
+# Embedding, head and MLP have more elements than DeepSpeed leaves whole on every process (1e5): ZeRO-3 parts them.
+WIDE = {
+    "llama": {**FAMILIES["llama"], "hidden_size": 128, "intermediate_size": 1024},
+    "opt": {**FAMILIES["opt"], "hidden_size": 128, "ffn_dim": 1024, "word_embed_proj_dim": 64},
+}  # fmt: skip
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -30,17 +35,28 @@ def corpus() -> list[str]:
     return [text for row in rows for text in (row["instruction"], row["input"], row["output"])]
 
 
+def build_models(configs: dict[str, dict], vocabulary: int, corpus: list[str], folder: Path) -> dict[str, Path]:
+    """A saved random model of each family."""
+    folders = {}
+    for family, config in configs.items():
+        source = {"architecture": family, "vocabulary": vocabulary, "config": config}
+        model, tokenizer = from_random(source, corpus, seed=3)
+        separate_padding(model, tokenizer)
+        folders[family] = folder / family
+        save_model(model, tokenizer, folders[family])
+    return folders
+
+
 @pytest.fixture(scope="session")
 def model_folders(corpus: list[str], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """A saved tiny model of each family."""
-    folders = {}
-    for family, config in FAMILIES.items():
-        source = {"architecture": family, "vocabulary": 1000, "config": config}
-        model, tokenizer = from_random(source, corpus, seed=3)
-        separate_padding(model, tokenizer)
-        folders[family] = tmp_path_factory.mktemp("models") / family
-        save_model(model, tokenizer, folders[family])
-    return folders
+    return build_models(FAMILIES, 1000, corpus, tmp_path_factory.mktemp("models"))
+
+
+@pytest.fixture(scope="session")
+def wide_folders(corpus: list[str], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """A saved model of each family that is wide enough for ZeRO-3 to partition it."""
+    return build_models(WIDE, 2000, corpus, tmp_path_factory.mktemp("wide"))
 
 
 @pytest.fixture(params=sorted(FAMILIES))

@@ -4,6 +4,7 @@
 Sampled rewards and the pair accuracy are taken from the stored samples and from run.json: no model is loaded.
 """
 
+import argparse
 import csv
 import functools
 import math
@@ -21,6 +22,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "scripts"))
 
 from common.configuration import load_configuration  # noqa: E402 - the scripts are found only now
+from common.errors import UserError  # noqa: E402
 from common.files import read_json  # noqa: E402
 
 COLUMNS = {"generation": "correct", "strict": "correct_strict", "likelihood": "correct_likelihood"}
@@ -193,8 +195,21 @@ def check(results: Path, config: dict) -> tuple[int, list[str]]:
     return len(rows), wrong
 
 
-if __name__ == "__main__":
-    overlays = [Path(name) for name in sys.argv[2:]]
-    count, problems = check(Path(sys.argv[1]), load_configuration(ROOT / "config.yaml", overlays, {}))
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("results", type=Path, help="results folder of a preset, for example results/demo")
+    parser.add_argument("overlays", type=Path, nargs="*", help="configuration overlays it was run with")
+    arguments = parser.parse_args(argv)
+    if not (arguments.results / "tables/cells.csv").is_file():
+        parser.error(f"no results: {arguments.results}/tables/cells.csv does not exist")
+    try:
+        config = load_configuration(ROOT / "config.yaml", arguments.overlays, {})
+    except UserError as error:
+        parser.error(str(error))
+    count, problems = check(arguments.results, config)
     print(*problems, f"{count} cells computed again, {len(problems)} values differ", sep="\n")
-    sys.exit(bool(problems))
+    return int(bool(problems))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

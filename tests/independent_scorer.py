@@ -6,8 +6,8 @@ from pathlib import Path
 
 from pyarrow.parquet import read_table
 
-NEGATORS = ("not", "isn't", "is n't", "aren't", "wasn't", "never", "neither", "nor")
-FILLERS = (" a ", " an ", " the ", " very ", " really ", " at all ")
+NEGATORS = ("not", "never", "neither", "nor", "cannot")
+TURNS = ("but", "and", "only", "just")
 PART_OF_WORD = re.compile(r"\w")
 
 
@@ -16,9 +16,15 @@ def plain(text: str) -> str:
 
 
 def negated(before: str) -> bool:
-    while filler := next((word for word in FILLERS if before.endswith(word)), None):
-        before = before[: 1 - len(filler)]
-    return any(before.endswith(f"{n} ") and not PART_OF_WORD.match(before[: -len(n) - 1][-1:]) for n in NEGATORS)
+    """Whether a negating word stands before, with at most three words of letters and apostrophes between."""
+    words = before.split(" ")[:-1] if before.endswith(" ") else []
+    for i, word in enumerate(reversed(words[-4:])):
+        last = re.split(r"[^\w']", word)[-1].rpartition("'")[2] if word[-1:] != "'" else ""
+        if last in NEGATORS or word.endswith("n't"):
+            return True
+        if word in TURNS or i == 3 or re.search(r"[^\w']", word):
+            return False
+    return False
 
 
 def named_answers(line: str, wordings: list[list[str]]) -> set[int]:

@@ -69,6 +69,80 @@ def test_an_archive_and_results_are_never_overwritten(
     assert (results / "models/m/sft/model.safetensors").read_text() == "weights"
 
 
+def files_in(folder: Path) -> dict[str, str]:
+    return {path.relative_to(folder).as_posix(): path.read_text() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_what_setup_and_clean_leave_is_no_hindrance_and_stays(results: Path, tmp_path: Path) -> None:
+    for folder in ("logs", "benchmarks"):
+        (results / folder).mkdir()
+        (results / folder / "job.txt").write_text("of the archive")
+        (results / folder / "other.txt").write_text("of the archive")
+    pack(results, tmp_path / "a.tar")
+    here = {"downloads/x.json": "mine", "logs/job.txt": "mine", "benchmarks/job.txt": "mine",
+            "models/m/sft/run.json": "{}", "models/m/sft/model.safetensors": "mine"}  # fmt: skip
+    clone = tmp_path / "clone/demo"
+    for name, text in here.items():
+        (clone / name).parent.mkdir(parents=True, exist_ok=True)
+        (clone / name).write_text(text)
+    assert unpack(tmp_path / "a.tar", clone) == 0
+    new = {"tables/table3.csv": "a,b\n", "logs/other.txt": "of the archive", "benchmarks/other.txt": "of the archive"}
+    assert files_in(clone) == {**here, **new}
+
+
+@pytest.mark.parametrize("folder", ["data", "eval", "tables"])
+def test_results_that_are_there_are_refused(
+    results: Path, tmp_path: Path, folder: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pack(results, tmp_path / "a.tar")
+    (tmp_path / "clone/demo" / folder).mkdir(parents=True)
+    assert unpack(tmp_path / "a.tar", tmp_path / "clone/demo") == 2
+    assert f"clone/demo: {folder}" in capsys.readouterr().err
+    assert list((tmp_path / "clone/demo").iterdir()) == [tmp_path / "clone/demo" / folder]
+
+
+def another_text(path: Path) -> None:
+    path.parent.mkdir(parents=True)
+    path.write_text("other")
+
+
+def a_link(path: Path) -> None:
+    path.parent.mkdir(parents=True)
+    path.symlink_to("nowhere")
+
+
+def a_directory(path: Path) -> None:
+    path.mkdir(parents=True)
+
+
+def a_file_above(path: Path) -> None:
+    another_text(path.parent)
+
+
+@pytest.mark.parametrize("put", [another_text, a_link, a_directory, a_file_above])
+def test_a_file_in_the_way_is_named_and_kept(
+    results: Path, tmp_path: Path, put: Callable[[Path], None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    pack(results, tmp_path / "a.tar")
+    clone = tmp_path / "clone/demo"
+    put(clone / "models/m/sft/run.json")
+    before = set(clone.rglob("*"))
+    assert unpack(tmp_path / "a.tar", clone) == 2
+    told = capsys.readouterr().err
+    assert f"{clone}: models/m/sft/run.json" in told
+    assert "nothing was unpacked" in told
+    assert set(clone.rglob("*")) == before
+
+
+def test_no_archive_named_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert restore_results.main(["--archive", "", "--results", str(tmp_path / "demo")]) == 2
+    told = capsys.readouterr().err
+    assert "there is no such archive\n  where: ARCHIVE=" in told
+    assert "Traceback" not in told
+    assert unpack(tmp_path, tmp_path / "demo") == 2
+    assert not (tmp_path / "demo").exists()
+
+
 def rewrite(archive: Path, change: Callable[[list[tuple[tarfile.TarInfo, bytes]]], None]) -> None:
     """An archive with other members."""
     with tarfile.open(archive) as tar:
@@ -128,12 +202,14 @@ def test_a_tampered_archive_is_refused_and_leaves_nothing(
     change, told = TAMPERED[name]
     pack(results, tmp_path / "a.tar")
     rewrite(tmp_path / "a.tar", change)
+    (tmp_path / "half/demo/downloads").mkdir(parents=True)
     before = set(tmp_path.rglob("*"))
-    assert unpack(tmp_path / "a.tar", tmp_path / "demo") == 2
-    error = capsys.readouterr().err
-    assert told in error
-    assert "Traceback" not in error
-    assert set(tmp_path.rglob("*")) == before
+    for target in (tmp_path / "demo", tmp_path / "half/demo"):
+        assert unpack(tmp_path / "a.tar", target) == 2
+        error = capsys.readouterr().err
+        assert told in error
+        assert "Traceback" not in error
+        assert set(tmp_path.rglob("*")) == before
 
 
 def test_what_is_no_archive_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -100,6 +100,7 @@ def test_verdict_says_whether_the_pairing_matters() -> None:
     assert judge([contrast(5, 0.01, 0.02)]).whatever_the_pairing is True
     assert judge([contrast(5, 0.01, 0.2)]).whatever_the_pairing is False
     assert judge([contrast(5, 0.01, 0.2), contrast(5, 0.01)]).whatever_the_pairing is None
+    assert judge([contrast(5, 0.3, 0.9)]).whatever_the_pairing is None  # a better pairing might decide
 
 
 # --- cells a claim speaks of ----------------------------------------------------------------------------------

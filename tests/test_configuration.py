@@ -4,6 +4,8 @@ import copy
 import inspect
 import itertools
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,7 +14,13 @@ import pytest
 import yaml
 
 from common import settings
-from common.configuration import check_configuration, load_configuration, merge
+from common.configuration import (
+    check_configuration,
+    load_configuration,
+    merge,
+    missing_paths,
+    refuse_missing_paths,
+)
 from common.errors import UserError
 from common.files import canonical_json
 from conftest import ROOT
@@ -257,6 +265,170 @@ def test_selected_method_without_a_block_is_refused(demo: dict[str, Any], table:
     assert "methods.sft_best: missing, though a table selects it" in told
 
 
+# --- prompts, devices -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("key", "template", "told"),
+    [
+        ("without_input", "{instructions}\n", "unknown field `{instructions}`; known are instruction"),
+        ("without_input", "{instruction} {input}\n", "unknown field `{input}`"),
+        ("with_input", "{instruction} {context}\n", "unknown field `{context}`; known are input, instruction"),
+        ("without_input", "Do it.\n", "the field `{instruction}` is missing"),
+        ("without_input", "{{instruction}}\n", "the field `{instruction}` is missing"),
+        ("with_input", "{input}\n", "the field `{instruction}` is missing"),
+        ("with_input", "{instruction}\n", "the field `{input}` is missing"),
+        ("without_input", "{instruction} {\n", "written twice"),
+        ("with_input", "{instruction} } {input}\n", "written twice"),
+        ("with_input", "{instruction} {input.__class__}\n", "is not a plain field name"),
+        ("with_input", "{instruction!r} {input}\n", "is not a plain field name"),
+    ],
+)
+def test_prompt_that_cannot_be_filled_is_refused(demo: dict[str, Any], key: str, template: str, told: str) -> None:
+    refused = refusal(overlaid(demo, ("prompt", key), template))
+    assert f"    prompt.{key}: " in refused
+    assert told in refused
+
+
+def test_prompt_may_hold_braces_written_twice_and_a_field_twice(demo: dict[str, Any]) -> None:
+    template = "{{json}} {instruction} {input} {instruction}\n"
+    assert check_configuration(overlaid(demo, ("prompt", "with_input"), template))["prompt"]["with_input"] == template
+
+
+@pytest.mark.parametrize(("first", "second"), list(itertools.combinations(["response", "better", "worse", "tie"], 2)))
+def test_two_equal_markers_are_refused(demo: dict[str, Any], first: str, second: str) -> None:
+    marker = demo["prompt"]["markers"][first]
+    told = refusal(overlaid(demo, ("prompt", "markers", second), marker))
+    assert f"prompt.markers: {first}, {second} are the same, {marker!r}" in told
+
+
+@pytest.mark.parametrize("method", ["sft", "coh", "rl_sft", "reward", "ppo"])
+def test_global_batch_that_does_not_divide_names_the_method(demo: dict[str, Any], method: str) -> None:
+    path = ("methods", method) if method == "ppo" else ("methods", method, "training")
+    told = refusal(overlaid(demo, (*path, "per_device_batch_size"), 3))
+    size = 16 if method == "reward" else 8
+    assert f"    {'.'.join(path)}: a global batch of {size} is no multiple of 3 a device on 1 processes" in told
+    assert told.count("a global batch") == 1
+
+
+@pytest.mark.parametrize(
+    ("compute", "processes", "key"),
+    [
+        ({"gpus": 3}, 3, "compute.gpus"),
+        ({"gpus": 3, "processes": 1}, 3, "compute.gpus"),
+        ({"processes": 3}, 3, "compute.processes"),
+        ({"gpus": 1, "device": "cpu", "processes": 3}, 3, "compute.processes"),
+    ],
+)
+def test_global_batch_is_divided_by_the_processes_there_would_be(
+    demo: dict[str, Any], compute: dict[str, Any], processes: int, key: str
+) -> None:
+    told = refusal(overlaid(demo, ("compute",), compute))
+    assert f"methods.reward.training: a global batch of 16 is no multiple of 4 a device on {processes} proc" in told
+    assert key in told
+
+
+def test_gpus_that_stay_unused_divide_nothing(demo: dict[str, Any]) -> None:
+    assert check_configuration(overlaid(demo, ("compute",), {"gpus": 3, "device": "cpu"}))
+
+
+def test_unknown_gpu_type_is_refused(demo: dict[str, Any]) -> None:
+    told = refusal(overlaid(demo, ("compute", "gpu_type"), "a100-40g"))
+    assert "compute.gpu_type: `a100-40g` is not in resources/hardware/gpus.yaml" in told
+    assert "did you mean `a100-40gb`?" in told
+
+
+@pytest.mark.parametrize(("name", "usable"), [("x.csv", True), ("a/x.parquet", True), ("x.json", False), ("x", False)])
+def test_downloads_of_a_task_have_a_name_its_reader_knows(demo: dict[str, Any], name: str, usable: bool) -> None:
+    source = {"kind": "hub", "repository": "a/b", "revision": "0" * 40, "train": "x.jsonl", "eval": name}
+    config = overlaid(demo, ("tasks", "sst2", "source"), source)
+    if usable:
+        assert check_configuration(config)["tasks"]["sst2"]["source"] == source
+    else:
+        assert "tasks.sst2.source.eval" in refusal(config)
+
+
+def test_loading_a_configuration_loads_nothing_heavy() -> None:
+    heavy = "[name for name in ('torch', 'pandas', 'numpy', 'pyarrow', 'transformers') if name in sys.modules]"
+    code = f"import sys, common.configuration; print({heavy})"
+    told = subprocess.check_output([sys.executable, "-c", code], cwd=ROOT / "scripts", text=True)
+    assert told == "[]\n"
+
+
+# --- files that are named -------------------------------------------------------------------------------------
+
+
+def with_paths(demo: dict[str, Any]) -> dict[str, Any]:
+    """A configuration whose models, task and instructions are local files that do not exist."""
+    model = {"label": "M", "source": {"kind": "local", "path": "my/model"}}
+    rows = {"kind": "files", "train": "my/train.jsonl", "eval": "my/eval.jsonl"}
+    over = {
+        "preset": "mine",
+        "models": {"own": model, "unused": model},
+        "rl": {"actor": "own", "reward": "own"},
+        "tasks": {"boolean": {"definition": "my/boolean.yaml", "source": rows}},
+        "table3": {"models": ["own"], "tasks": ["boolean"]},
+        "instructions": {"references": {"kind": "file", "path": "my/references.json"}},
+    }
+    return check_configuration(merge(demo, over))
+
+
+NAMED = [
+    "models.own.source.path: my/model",
+    "tasks.boolean.definition: my/boolean.yaml",
+    "tasks.boolean.source.train: my/train.jsonl",
+    "tasks.boolean.source.eval: my/eval.jsonl",
+    "instructions.references.path: my/references.json",
+]
+
+
+def test_missing_files_of_what_is_used_are_named_with_their_keys(
+    demo: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = with_paths(demo)
+    monkeypatch.chdir(tmp_path)
+    instructions = "instructions.comparisons.path: resources/demo/instructions/comparison_data_v2.json"
+    assert missing_paths(config) == [*NAMED, instructions]
+    with pytest.raises(UserError) as caught:
+        refuse_missing_paths(config)
+    assert all(line in str(caught.value) for line in (*NAMED, "mine", str(tmp_path)))
+
+
+def test_files_that_are_there_are_not_missing(
+    demo: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = with_paths(demo)
+    (tmp_path / "my/model").mkdir(parents=True)
+    for line in NAMED[1:]:
+        (tmp_path / line.split(": ")[1]).touch()
+    monkeypatch.chdir(tmp_path)
+    assert [line.split(":")[0] for line in missing_paths(config)] == ["instructions.comparisons.path"]
+    monkeypatch.chdir(ROOT)
+    assert missing_paths(demo) == []
+    refuse_missing_paths(demo)
+
+
+def test_files_whose_results_are_there_are_not_needed(
+    demo: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    results = tmp_path / "results/mine"
+    for name in ("models/own/pretrained/config.json", "data/tasks/boolean/train.parquet",
+                 "data/tasks/boolean/eval.parquet", "data/instructions.parquet"):  # fmt: skip
+        (results / name).parent.mkdir(parents=True, exist_ok=True)
+        (results / name).touch()
+    monkeypatch.chdir(tmp_path)
+    assert missing_paths(with_paths(demo)) == []
+
+
+def test_a_file_where_a_model_should_be_is_missing(
+    demo: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "my").mkdir()
+    (tmp_path / "my/model").touch()
+    monkeypatch.chdir(tmp_path)
+    assert NAMED[0] in missing_paths(with_paths(demo))
+
+
 # --- defaults -------------------------------------------------------------------------------------------------
 
 
@@ -323,6 +495,44 @@ def test_overlay_without_preset_is_refused(tmp_path: Path) -> None:
         load_configuration(BASE, [overlay], {})
     assert caught.value.where == str(overlay)
     assert "preset" in caught.value.remedy
+
+
+def test_overlay_with_the_preset_of_the_base_is_refused(tmp_path: Path) -> None:
+    overlay = written(tmp_path, "preset: demo\nseed: 5\n")
+    with pytest.raises(UserError) as caught:
+        load_configuration(BASE, [overlay], {})
+    assert caught.value.where == str(overlay)
+    assert "the preset of config.yaml: `demo`" in caught.value.what
+    assert "results/demo" in caught.value.remedy
+    assert load_configuration(BASE, [BASE], {})["preset"] == "demo"
+
+
+@pytest.mark.parametrize(
+    ("content", "key", "lines"),
+    [
+        ("preset: mine\nseed: 5\nseed: 6\n", "seed", "lines 2 and 3"),
+        ("preset: mine\nsplits: {heldout: 1, heldout: 2}\n", "heldout", "lines 2 and 2"),
+        ("preset: mine\nmethods:\n  sft:\n    training:\n      epochs: 1\n  sft:\n    training: {}\n", "sft",
+         "lines 3 and 6"),
+        ("preset: mine\nx:\n  - a: 1\n    \"a\": 2\n", "a", "lines 3 and 4"),
+    ],
+)  # fmt: skip
+def test_key_that_stands_twice_is_refused_with_its_lines(tmp_path: Path, content: str, key: str, lines: str) -> None:
+    overlay = written(tmp_path, content)
+    with pytest.raises(UserError) as caught:
+        load_configuration(BASE, [overlay], {})
+    assert f"`{key}`" in caught.value.what
+    assert caught.value.where == f"{overlay}, {lines}"
+
+
+def test_key_that_is_laid_over_a_merged_one_stands_once(tmp_path: Path, demo: dict[str, Any]) -> None:
+    overlay = written(
+        tmp_path,
+        "preset: mine\nmethods:\n  sft: {training: &t {epochs: 2}}\n  coh: {training: &c {<<: *t, epochs: 3}}\n"
+        "  rl_sft: {training: {<<: *c, epochs: 4}}\n",
+    )
+    methods = load_configuration(BASE, [overlay], {})["methods"]
+    assert [methods[name]["training"]["epochs"] for name in ("sft", "coh", "rl_sft")] == [2, 3, 4]
 
 
 @pytest.mark.parametrize(
@@ -417,10 +627,14 @@ def test_marker_changes_only_the_methods_that_use_it(demo: dict[str, Any], marke
 
 def test_devices_and_checkpoint_intervals_change_no_settings(demo: dict[str, Any]) -> None:
     values = {"gpus": 4, "processes": 2, "evaluation_gpus": 1, "threads": 9, "offload": "optimizer"}
+    small = overlaid(demo, ("methods", "sft", "training", "per_device_batch_size"), 1)
+    for method in ("coh", "rl_sft"):
+        small = overlaid(small, ("methods", method, "training", "per_device_batch_size"), 1)
+    small = overlaid(small, ("methods", "ppo", "per_device_batch_size"), 1)
     for key, value in {**values, "checkpoint_seconds": 5, "stop_lead_seconds": 5}.items():
-        changed = check_configuration(overlaid(demo, ("compute", key), value))
-        assert changed != demo
-        assert changed_jobs(demo, changed) == set(), key
+        changed = check_configuration(overlaid(small, ("compute", key), value))
+        assert changed != small
+        assert changed_jobs(small, changed) == set(), key
 
 
 def test_unselected_model_changes_no_settings(demo: dict[str, Any]) -> None:

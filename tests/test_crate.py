@@ -33,7 +33,9 @@ FILES = {
 def results(tmp_path: Path) -> Path:
     for name, text in FILES.items():
         write_text(tmp_path / "demo" / name, text)
-    write_json(tmp_path / "demo/eval/m/sft/sst2/k0_seed0.json", {"provenance": RECORD})
+    write_json(tmp_path / "demo/eval/smollm2-135m/sft/sst2/k0_seed0.json", {"provenance": RECORD})
+    left_over = {**RECORD, "started": "2001-01-01T10:00:00+00:00", "commit": "of an earlier configuration"}
+    write_json(tmp_path / "demo/eval/smollm2-135m/sft/sst2/k9_seed0.json", {"provenance": left_over})
     return tmp_path / "demo"
 
 

@@ -77,11 +77,12 @@ def test_three_steps_are_those_of_the_loss_written_out(
     assert record["train"]["left_out_ties"] + len(pairs) == len(read_parquet(splits / "coh.parquet"))
 
 
-def test_zero3_on_two_ranks_agrees_with_torch(model_folders: dict[str, Path], splits: Path, tmp_path: Path) -> None:
+def test_zero3_on_two_ranks_agrees_with_torch(wide_folders: dict[str, Path], splits: Path, tmp_path: Path) -> None:
+    """On a model that is parted; the two ranks recompute activations."""
     runs = {}
     for engine, processes in (("torch", 1), ("deepspeed", 2)):
-        out = tmp_path / engine
-        finish(train("dpo", model_folders["llama"], splits, out, engine, processes, training=ONE_BATCH), out)
+        out, options = tmp_path / engine, {"training": ONE_BATCH, "recompute": processes == 2}
+        finish(train("dpo", wide_folders["llama"], splits, out, engine, processes, **options), out)
         runs[engine] = losses(out)
     assert runs["deepspeed"] == pytest.approx(runs["torch"], abs=1e-4)
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from packaging.requirements import Requirement
 
 from common.digest import SCRIPTS, import_closure
 from conftest import ROOT
@@ -129,6 +130,17 @@ def test_direct_dependencies_are_pinned() -> None:
     assert len(direct) > 10
     assert len(development) > 5
     assert (direct | development) - lock().keys() == set()
+
+
+def test_what_pinned_packages_need_is_pinned() -> None:
+    needed = set()
+    for name in lock():
+        for text in importlib.metadata.requires(name) or ():
+            requirement = Requirement(text)
+            if requirement.marker is None or requirement.marker.evaluate({"extra": ""}):
+                needed |= required_names([requirement.name])
+    assert {"setuptools", "numpy"} <= needed
+    assert needed - lock().keys() == set()
 
 
 def test_third_party_imports_are_direct_dependencies() -> None:

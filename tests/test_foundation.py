@@ -16,7 +16,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from common import digest, files
-from common.batching import GlobalBatchSampler, accumulation_steps, filler_count
+from common.batch_sizes import accumulation_steps
+from common.batching import GlobalBatchSampler, filler_count
 from common.checkpoints import MARKER, is_complete, mark_complete, newest_complete
 from common.console import Console, Progress, format_seconds
 from common.errors import EXIT_MACHINE, Resumable, UserError, explain

@@ -62,7 +62,9 @@ def test_captions_titles_notes_and_words_are_korean_in_every_rendering(tmp_path:
 
 def test_a_text_without_translation_stays() -> None:
     words = load_words(KOREAN)
-    assert words("no such text {x}") == "no such text {x}"
+    for text in ("no such text {x}", "This run serves to test the cluster.", "Road to Llama", "all of it differs"):
+        assert words(text) == text
+    assert words("+0.1 to \u22122.5") == "+0.1 ~ \u22122.5"
     assert ENGLISH("Model") == "Model"
 
 

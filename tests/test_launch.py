@@ -61,8 +61,12 @@ class Machine:
         tool.write_text(f"#!/bin/sh\n{listed or 'exit 9'}\n", encoding="utf-8")
         tool.chmod(0o755)
 
-    def start(self, script: str, *arguments: str, gpus: int = 0, assigned: str | None = None, **options: Any):
-        """The launcher with a script of this text; `options` are its own."""
+    def start(
+        self, script: str, *arguments: str, gpus: int = 0, assigned: str | None = None, job: str | None = None,
+        **options: Any,
+    ):  # fmt: skip
+        """The launcher with a script of this text, in a scheduler's job where `job` names its variable; `options` are
+        the launcher's own."""
         path = self.folder / "script.py"
         path.write_text(script, encoding="utf-8")
         environment = {
@@ -71,6 +75,10 @@ class Machine:
         environment["PATH"] = f"{self.folder / 'bin'}:{environment['PATH']}"
         if assigned is not None:
             environment["CUDA_VISIBLE_DEVICES"] = assigned
+        for name in launch.SCHEDULERS:
+            environment.pop(name, None)
+        if job is not None:
+            environment[job] = "17"
         chosen = {"gpus": gpus, "threads": 1, "leases": self.folder / "leases", **options}
         flags = [text for name, value in chosen.items() for text in (f"--{name}", str(value))]
         command = [sys.executable, str(SCRIPTS / "launch.py"), *flags, str(path), *arguments]
@@ -128,11 +136,30 @@ def test_two_jobs_have_ports_and_devices_of_their_own(machine: Machine) -> None:
     assert len({fact["MASTER_PORT"] for fact in seen}) == 2
 
 
+@pytest.mark.parametrize("job", sorted(launch.SCHEDULERS))
 @pytest.mark.parametrize("assigned", ["4,7", "GPU-aa,GPU-bb"])
-def test_devices_a_scheduler_assigned_are_respected(machine: Machine, assigned: str) -> None:
-    seen = machine.report(gpus=2, assigned=assigned)
+def test_devices_a_scheduler_assigned_are_respected(machine: Machine, assigned: str, job: str) -> None:
+    seen = machine.report(gpus=2, assigned=assigned, job=job)
     assert {fact["CUDA_VISIBLE_DEVICES"] for fact in seen} == {assigned}
     assert not (machine.folder / "leases").exists()
+
+
+def test_devices_a_user_chose_are_leased_whatever_their_number(machine: Machine) -> None:
+    holder = machine.start(REPORT + "import time; time.sleep(600)", gpus=1, assigned="4")
+    holder.stdout.readline()
+    waiting = machine.start(REPORT, gpus=1, assigned="4")
+    assert "waiting: other jobs use the GPUs (1 of 4 needed" in waiting.stderr.readline()
+    holder.kill()
+    assert json.loads(waiting.stdout.readline())["CUDA_VISIBLE_DEVICES"] == "4"
+
+
+def test_lock_files_are_readable_to_others_whatever_the_umask(tmp_path: Path) -> None:
+    before = os.umask(0o077)
+    try:
+        assert launch.lease(["0"], 1, tmp_path / "leases") == ["0"]
+    finally:
+        os.umask(before)
+    assert {path.stat().st_mode & 0o777 for path in (tmp_path / "leases").iterdir()} == {0o644}
 
 
 def test_among_more_devices_than_it_needs_a_job_leases(machine: Machine) -> None:

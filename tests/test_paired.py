@@ -226,12 +226,12 @@ def test_table_shows_each_pair_with_interval_and_both_p_values(scores: Path) -> 
     lines = {(line["k"], line["first"], line["second"]): line for line in written["paired.csv"]}
     assert len(lines) == 6
     line = lines["0", "sft", "pretrained"]
-    assert (line["difference"], line["n"], line["draws"]) == ("83.33", "12", "1")
+    assert (line["difference"], line["n"], line["draws"]) == ("83.3333", "12", "1")
     assert float(line["p"]) == pytest.approx(mcnemar_p_value(10, 0), abs=1e-6)
     assert float(line["p_holm"]) == pytest.approx(4 * mcnemar_p_value(10, 0), abs=1e-6)
     means = lines["2", "sft", "pretrained"]
     expected = compare(runs(*PATTERNS["sft", 2]), runs(*PATTERNS["pretrained", 2]), 0)
-    assert [means[end] for end in ("low", "high")] == [f"{100 * end:.2f}" for end in expected.interval]
+    assert [means[end] for end in ("low", "high")] == [f"{100 * end:.4f}" for end in expected.interval]
     assert means["draws"] == "2"
     shown = " ".join((scores / "tables/paired.md").read_text(encoding="utf-8").split())
     assert "| Small | SST\\_2 | 0 | SFT \u2212 Pretrained | **+83.3** | +58.3 to +100.0 | 0.002 | 0.008 |" in shown

@@ -1,7 +1,6 @@
 """The paper preset holds the paper's numbers and plans the paper's grid, without loading torch."""
 
 import re
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,6 +11,7 @@ import pytest
 from common.configuration import load_configuration
 from common.settings import draws, evaluation_settings, ppo_settings, training_settings
 from conftest import ROOT
+from workflow_runs import copy_project
 
 TABLE_1 = {
     "epochs": 5, "learning_rate": 1e-5, "global_batch_size": 128, "schedule": "cosine", "warmup_ratio": 0.03,
@@ -42,13 +42,7 @@ def paper() -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def plan(tmp_path_factory: pytest.TempPathFactory) -> str:
     """What a dry run of the paper preset prints in a fresh copy of the repository."""
-    copied = tmp_path_factory.mktemp("plan") / "repository"
-    listing = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
-    names = subprocess.run(listing, cwd=ROOT, capture_output=True, text=True, check=True).stdout.split("\0")
-    for name in filter(None, names):
-        if (ROOT / name).is_file():
-            (copied / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(ROOT / name, copied / name)
+    copied = copy_project(tmp_path_factory.mktemp("plan") / "repository")
     command = [sys.executable, "-c", RUN_SNAKEMAKE, "-n", "--configfile", "config/paper.yaml"]
     done = subprocess.run(command, cwd=copied, capture_output=True, text=True, timeout=120, check=True)
     return done.stdout + done.stderr

@@ -34,6 +34,7 @@ from common.machine_checks import (
 )
 from common.machine_settings import machine_settings
 from conftest import ROOT
+from workflow_runs import copy_project
 
 A100 = GpuState("0", "GPU-aa00", "NVIDIA A100-SXM4-40GB", 42.4e9, 42.0e9, 8.0)
 SNAKEMAKE = [sys.executable, "-m", "snakemake", "-n", "--quiet", "rules", "host", "reason"]
@@ -289,6 +290,10 @@ def test_addresses_of_the_instructions_are_asked_for_too(tmp_path: Path) -> None
 OVERLAY = """
 preset: ahead
 compute: {gpus: 2}
+methods:
+  sft: {training: {per_device_batch_size: 4}}
+  coh: {training: {per_device_batch_size: 4}}
+  rl_sft: {training: {per_device_batch_size: 4}}
 models: {m: {label: m, source: {kind: local, path: base}}}
 table3: {models: [m]}
 rl: {actor: m, reward: m}
@@ -298,13 +303,7 @@ rl: {actor: m, reward: m}
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the repository whose supervised fine-tuning is done, and nothing else."""
-    target = tmp_path_factory.mktemp("project") / "repository"
-    listing = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
-    names = subprocess.run(listing, cwd=ROOT, capture_output=True, text=True, check=True).stdout.split("\0")
-    for name in filter(None, names):
-        if (ROOT / name).is_file():
-            (target / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(ROOT / name, target / name)
+    target = copy_project(tmp_path_factory.mktemp("project") / "repository")
     (target / "ahead.yaml").write_text(OVERLAY)
     results = target / "results/ahead"
     folders = [target / "base", results / "models/m/pretrained", results / "models/m/sft"]

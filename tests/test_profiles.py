@@ -59,6 +59,7 @@ def test_gpu_rules_ask_for_their_partition_and_never_for_tasks(on_slurm: dict[st
     assert {"train_sft", "train_coh", "evaluate_task"} <= with_gpu.keys()
     for rule, asked in with_gpu.items():
         assert (asked["slurm_partition"], asked["gpu_model"]) == ("gpu", "a100"), rule
+        assert asked["nodes"] == "1", f"SLURM may spread {rule} over nodes"
         assert asked["gpu"] == ("8" if rule.startswith(("train_", "check_machine")) else "1"), rule
     for rule, asked in on_slurm.items():
         assert not {"tasks", "tasks_per_gpu", "ntasks"} & asked.keys(), rule
@@ -95,3 +96,9 @@ def test_more_gpus_than_the_limit_are_refused_and_not_clamped(limit: int) -> Non
     assert done.returncode != 0
     assert f"compute.gpus asks for 8 GPUs a job, the limit of this run is {limit}" in done.stdout + done.stderr
     assert "Traceback" not in done.stdout + done.stderr
+
+
+def test_a_rule_that_was_given_fewer_gpus_hides_no_other() -> None:
+    done = dry_run("local-gpu", *PAPER, "--resources", "gpu=4", "--set-resources", "train_sft:gpu=4")
+    assert done.returncode == 1
+    assert "compute.gpus asks for 8 GPUs a job, the limit of this run is 4" in done.stdout + done.stderr

@@ -159,7 +159,8 @@ def test_files_that_disagree_are_refused(folder: Path, case: str) -> None:
     [
         ("50.0", 52.0, (51.9, 52.1), "reproduced"),
         ("50.0", 52.1, (52.06, 52.2), "differs"),
-        ("50.0", 52.1, (50.04, 54.0), "reproduced"),
+        ("50.0", 52.1, (50.004, 54.0), "reproduced"),
+        ("50.0", 52.1, (50.04, 54.0), "differs"),  # 50.0 stands for 50.00
         ("50.00", 52.1, (50.04, 54.0), "differs"),
         ("50.00", 53.0, (48.1, 58.0), "reproduced"),
         ("50.00", 53.0, (47.9, 58.0), "undecided"),
@@ -168,7 +169,7 @@ def test_files_that_disagree_are_refused(folder: Path, case: str) -> None:
     ],
 )
 def test_verdict_on_an_accuracy(published: str, ours: float, interval: tuple[float, float], expected: str) -> None:
-    assert judge(published, ours, interval, TOLERANCE) == expected
+    assert judge(published, ours, interval, TOLERANCE, 2) == expected
 
 
 @hypothesis_settings(max_examples=200)
@@ -183,8 +184,9 @@ def test_a_looser_tolerance_never_takes_a_reproduction_back(
     units: int, ours: float, sides: tuple[float, float], points: float, widest: float
 ) -> None:
     published, interval = f"{units / 100:.2f}", (ours - sides[0], ours + sides[1])
-    tight = judge(published, ours, interval, {"tolerance_points": points, "widest_interval_points": widest})
-    loose = judge(published, ours, interval, {"tolerance_points": points + 1, "widest_interval_points": widest + 1})
+    tight = judge(published, ours, interval, {"tolerance_points": points, "widest_interval_points": widest}, 2)
+    looser = {"tolerance_points": points + 1, "widest_interval_points": widest + 1}
+    loose = judge(published, ours, interval, looser, 2)
     assert loose == "reproduced" or tight != "reproduced"
     assert (tight == "differs") >= (loose == "differs")
 

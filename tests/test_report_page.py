@@ -55,16 +55,23 @@ def write_results(results: Path, texts: list[str]) -> None:
                 "id": question["id"],
                 "prompt_hash": sha256_of_text(few_shot_prompt([], question["question"], MARKER)),
                 "generation": text, "parsed": None, "parse": "none", "gold": "Yes", "correct": bool(i % 2),
+                "correct_strict": False, "correct_likelihood": True,
             }
             for i, (question, text) in enumerate(zip(questions, texts, strict=True))
         ]  # fmt: skip
         write_parquet(stem.with_suffix(".parquet"), answers, tuple(answers[0]))
-        score = {"k": 0, "seed": 0, "n": len(texts), "correct": 1, "marker": MARKER, "provenance": RECORD}
+        right = {"generation": 1, "strict": 0, "likelihood": len(texts)}
+        scorings = {name: {"correct": count} for name, count in right.items()}
+        score = {"k": 0, "seed": 0, "n": len(texts), "scorings": scorings, "marker": MARKER, "provenance": RECORD}
         write_json(stem.with_suffix(".json"), score)
         name = f"table3/{MODEL}/{method}/{TASK}/k0"
         rows.append(
             [name, "table3", f"{MODEL}/{method}", f"{TASK}/k0", value, 1, 4, f"eval/{MODEL}/{method}/{TASK}/k0_seed*"]
         )
+    for scoring in ("strict", "likelihood"):
+        place = f"{MODEL}/sft/{scoring}"
+        name, source = f"sensitivity/{place}/{TASK}/k0", f"eval/{MODEL}/sft/{TASK}/k0_seed*"
+        rows.append([name, "sensitivity", place, f"{TASK}/k0", 0, 1, 4, source])
     write_text(results / "tables/cells.csv", to_csv(CELL_COLUMNS, rows))
     write_json(results / f"models/{MODEL}/pretrained/run.json", {"parameters": 7, "weights_sha256": "b" * 64})
     hostile = "\n".join(HOSTILE)
@@ -199,6 +206,21 @@ def test_a_cell_opens_what_is_behind_it_and_gives_the_focus_back(wide: webdriver
     assert wide.switch_to.active_element.get_attribute("data-cell") == CELLS[1]
 
 
+@pytest.mark.parametrize(("scoring", "right"), [("strict", 0), ("likelihood", 4)])
+def test_a_cell_of_another_scoring_shows_its_own_verdicts(
+    browser: webdriver.Chrome,  # noqa: F811
+    page: Path,
+    scoring: str,
+    right: int,  # noqa: F811
+) -> None:
+    browser.get("about:blank")
+    browser.get(f"{page.as_uri()}#cell=sensitivity/{MODEL}/sft/{scoring}/{TASK}/k0")
+    dialog = browser.find_element(By.ID, "cell")
+    assert f"{right} / 4 right" in dialog.text
+    chips = [chip.text for chip in dialog.find_elements(By.CSS_SELECTOR, ".item .chip")]
+    assert chips == ["right" if right else "wrong"] * 4
+
+
 def test_a_link_opens_a_cell(browser: webdriver.Chrome, page: Path) -> None:  # noqa: F811
     browser.get("about:blank")
     browser.get(f"{page.as_uri()}#cell={CELLS[0].replace('/', '%2F')}")
@@ -224,7 +246,7 @@ def test_the_page_holds_no_more_items_than_configured_and_says_so(page: Path, tm
     assert "at most 2" in text
     assert '"n": 6' in text
     none = build(tmp_path, items=0).read_text(encoding="utf-8")
-    assert '"generation"' not in none
+    assert '"generation":' not in none
 
 
 def test_a_prompt_that_was_not_sent_is_refused(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

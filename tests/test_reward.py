@@ -212,7 +212,7 @@ def train(
     ]
     (tmp_path / "state").mkdir()
     initial_reward_model(folder, tmp_path / "initial", 5)
-    objective = reward_objective(settings, tmp_path / "initial", tokenizer, "cpu", *pairs)
+    objective = reward_objective(settings, tmp_path / "initial", tokenizer, CPU, *pairs)
     job = TrainingJob(settings["training"], 5, tmp_path / "state", 600, False, "none")
     trained = run_training(job, objective, tokenizer, CPU, Console("test"), tmp_path / "metrics.csv")
     return trained, *pairs

@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 
 import prepare_task
 from common.errors import EXIT_BAD_INPUT, UserError
+from common.keyed_random import keyed_random
 from common.rows import BadRow, CsvText, read_parquet, write_parquet
-from common.tasks import COLUMNS, Question, draw_examples, draw_items, keyed_random, load_questions, load_task
+from common.tasks import COLUMNS, Question, draw_examples, draw_items, load_questions, load_task
 
 ROOT = Path(__file__).resolve().parents[1]
 NAMES = ("sst2", "csqa", "mnli", "copa")
@@ -641,11 +642,11 @@ def test_keyed_random_is_the_same_on_every_machine():
     assert keyed_random("a", 12).random() != keyed_random("a1", 2).random()
 
 
-def run_script(folder, name, train, evaluation, share=0.0):
+def run_script(folder, name, train, evaluation, share=0.0, key=None):
     paths = {"train": folder / "train.jsonl", "eval": folder / "eval.jsonl"}
     for path, rows in ((paths["train"], train), (paths["eval"], evaluation)):
         path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    arguments = ["--settings", json.dumps({"max_rejected_share": share})]
+    arguments = ["--settings", json.dumps({"task": key or name, "max_rejected_share": share})]
     paths |= {"definition": ROOT / f"resources/tasks/{name}.yaml", "output": folder / "task"}
     for option, path in paths.items():
         arguments += [f"--{option}", str(path)]
@@ -661,6 +662,17 @@ def test_the_script_writes_questions_and_counts(tmp_path):
     assert summary["train"] == {"rows": 4, "usable": 3, "rejected": {"wrong type": 1}}
     assert summary["eval"] == {"rows": 2, "usable": 2, "rejected": {}}
     assert summary["provenance"]["n"] == 2
+    assert summary["in_both"] == 2
+
+
+def test_questions_in_both_splits_are_told(tmp_path, capsys):
+    assert run_script(tmp_path, "sst2", sst2_rows(3), sst2_rows(2)) == 0
+    assert "warning: 2 of 2 evaluation questions stand in the training split as well" in capsys.readouterr().err
+
+
+def test_a_task_of_another_name_is_refused(tmp_path, capsys):
+    assert run_script(tmp_path, "sst2", sst2_rows(3), sst2_rows(2), key="mood") == EXIT_BAD_INPUT
+    assert "a task is called sst2 in its definition and mood in the configuration" in capsys.readouterr().err
 
 
 def test_the_script_ends_with_bad_input_and_names_file_and_row(tmp_path, capsys):

@@ -1,5 +1,7 @@
 """Training: the engines agree, a resumed run equals an uninterrupted one, and the record says what happened."""
 
+import argparse
+import importlib
 import json
 import os
 import shutil
@@ -8,16 +10,32 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import cast
 
 import pandas as pd
 import pytest
+import torch
+from deepspeed.runtime.zero.config import DeepSpeedZeroConfig
+from safetensors.torch import load_file
 from torch.utils.cpp_extension import _get_build_directory
 
+import train_coh
+from common import supervised
+from common.checkpoints import find_resume, mark_complete
+from common.console import Console
+from common.digest import import_closure
+from common.engine import Engine
 from common.files import sha256_of_file
 from common.instructions import load_instructions
 from common.methods import METHODS
+from common.models import default_dtype, load_tokenizer
+from common.prompts import PromptFormat
+from common.provenance import Provenance
 from common.rows import read_parquet, write_parquet
+from common.sequences import Encoded
+from common.sorted_batches import score_in_batches
 from common.splits import COLUMNS, split
+from common.training_frame import Frame, name_other_states
 from conftest import ROOT
 
 TRAINING = {
@@ -31,36 +49,45 @@ MARKERS = {"response": "Response:", "better": "better response:", "worse": "wors
 
 @pytest.fixture(scope="module")
 def splits(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Splits of 45 demo prompts: 37 to train on, so that the last global batch is not full."""
+    """Splits of 46 demo prompts: 37 to train on, so that the last global batch is not full, and 9 held out."""
     folder = tmp_path_factory.mktemp("splits")
     demo = ROOT / "resources/demo/instructions"
     rows = load_instructions(demo / "alpaca_gpt4_data.json", demo / "comparison_data_v2.json", 0.0).rows
-    settings = {"prompts": 45, "heldout": 8, "rl_sft": 10, "rl_reward": 10, "rl_prompts": 10,
+    settings = {"prompts": 46, "heldout": 9, "rl_sft": 10, "rl_reward": 10, "rl_prompts": 10,
                 "fine_tune_on_heldout": False, "ties": "keep", "pairs": "all_distinct"}  # fmt: skip
     for name, part in split(rows, settings, seed=1).items():
         write_parquet(folder / f"{name}.parquet", part, COLUMNS[name])
     return folder
 
 
-def train(method: str, model: Path, splits: Path, out: Path, engine: str = "torch", processes: int = 1, **options):
-    """Start a training script as a rule does; `options` change the hyper-parameters."""
+def command(method: str, model: Path, splits: Path, out: Path, engine: str = "torch", **options) -> list[str]:
+    """The arguments a rule would give; `options` change the hyper-parameters."""
     (model / "run.json").write_text("{}")
-    extra = {"sft": {}, "coh": {"loss_on": "responses", "ties": "keep"}, "dpo": {"beta": 0.5}}[method]
+    extra: dict = {"sft": {}, "coh": {"loss_on": "responses", "ties": "keep"}, "dpo": {"beta": 0.5},
+                   "reward": {"loss": "last_token", "pairs": "all_distinct"}}[method]  # fmt: skip
     settings = {
         "model": "tiny", "method": method, "seed": 5, "prompt": {**PROMPT, "markers": MARKERS}, "heldout_loss": True,
-        "training": {**TRAINING, **options.pop("training", {})},
-        "compute": {"device": "cpu", "engine": engine, "gradient_checkpointing": False}, **extra,
+        "training": {**TRAINING, **options.get("training", {})},
+        "compute": {"device": "cpu", "engine": engine, "gradient_checkpointing": options.get("recompute", False)},
+        **extra,
     }  # fmt: skip
-    command = [
-        *options.pop("prefix", []), sys.executable, "scripts/launch.py", "--gpus", "0", "--processes", str(processes),
-        "--threads", str(processes), "--stop-lead", str(options.pop("stop_lead", 0)),
-        f"scripts/train_{method}.py", "--settings", json.dumps(settings), "--model", str(model),
+    return [
+        "--settings", json.dumps(settings), "--model", str(model),
         "--train", str(splits / f"{METHODS[method].split}.parquet"), "--heldout", str(splits / "heldout.parquet"),
         "--scratch", str(out / "scratch"), "--metrics", str(out / "metrics.csv"), "--output", str(out / "model"),
-        "--checkpoint-seconds", str(options.pop("checkpoint_seconds", 600)), "--log", str(out / "log.txt"),
+        "--checkpoint-seconds", str(options.get("checkpoint_seconds", 600)),
+    ]  # fmt: skip
+
+
+def train(method: str, model: Path, splits: Path, out: Path, engine: str = "torch", processes: int = 1, **options):
+    """Start a training script as a rule does; for the options see `command`."""
+    line = [
+        *options.pop("prefix", []), sys.executable, "scripts/launch.py", "--gpus", "0", "--processes", str(processes),
+        "--threads", str(processes), "--stop-lead", str(options.pop("stop_lead", 0)), f"scripts/train_{method}.py",
+        *command(method, model, splits, out, engine, **options), "--log", str(out / "log.txt"),
     ]  # fmt: skip
     out.mkdir(parents=True, exist_ok=True)
-    return subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True)
+    return subprocess.Popen(line, cwd=ROOT, stderr=subprocess.PIPE, text=True)
 
 
 def finish(process: subprocess.Popen, out: Path) -> dict:
@@ -74,17 +101,32 @@ def losses(out: Path) -> list[float]:
     return pd.read_csv(out / "metrics.csv")["loss"].tolist()
 
 
+def test_the_wide_models_are_parted_by_zero3(wide_folders: dict[str, Path]):
+    """What is smaller than this threshold stays whole on every process, and would show nothing of ZeRO-3."""
+    threshold = DeepSpeedZeroConfig().param_persistence_threshold
+    for folder in wide_folders.values():
+        weights = load_file(folder / "model.safetensors")
+        parted = {name.split(".")[-2] for name, weight in weights.items() if weight.numel() > threshold}
+        assert "embed_tokens" in parted
+        assert parted & {"up_proj", "fc1"}
+
+
 @pytest.mark.parametrize("family", ["llama", "opt"])
 def test_deepspeed_zero3_on_one_and_two_ranks_agrees_with_torch(
-    family: str, model_folders: dict[str, Path], splits: Path, tmp_path: Path
+    family: str, wide_folders: dict[str, Path], splits: Path, tmp_path: Path
 ):
-    runs = {}
+    """Two ranks recompute activations and share the nine held-out prompts: five and four, in batches of two."""
+    runs, training = {}, {"epochs": 1}
     for name, engine, processes in [("torch", "torch", 1), ("one", "deepspeed", 1), ("two", "deepspeed", 2)]:
-        out = tmp_path / name
-        runs[name] = finish(train("coh", model_folders[family], splits, out, engine, processes), out)
+        out, recompute = tmp_path / name, processes == 2
+        process = train(
+            "coh", wide_folders[family], splits, out, engine, processes,
+            training=training, recompute=recompute,
+        )  # fmt: skip
+        runs[name] = finish(process, out)
         assert runs[name]["processes"] == processes
     reference = losses(tmp_path / "torch")
-    assert len(reference) == 10
+    assert len(reference) == 5
     assert losses(tmp_path / "one") == pytest.approx(reference, abs=1e-4)
     assert losses(tmp_path / "two") == pytest.approx(reference, abs=1e-4)
     for name in ("one", "two"):
@@ -99,7 +141,7 @@ def test_training_lowers_the_loss_and_records_what_it_saw(model_folders: dict[st
     rows = read_parquet(splits / "sft.parquet")
     assert record["train"]["sequences"] == len(rows) == 37
     assert record["steps"] == 30
-    assert record["heldout_loss"]["n"] == 8
+    assert record["heldout_loss"]["n"] == 9
     assert record["heldout_loss"]["interval95"][1] < 0
     tokens = record["train"]["tokens"]
     assert tokens["total"] == tokens["prompt"] + tokens["target"]
@@ -175,3 +217,140 @@ def test_a_batch_that_does_not_divide_is_an_error_for_people(
     assert process.returncode == 2
     assert "global_batch_size, per_device_batch_size" in errors
     assert "Traceback" not in errors
+
+
+# --- What one process decides ---
+
+
+@pytest.mark.parametrize(
+    ("script", "absent"),
+    [
+        ("train_ppo.py", {"training.py", "supervised.py", "reward_training.py"}),
+        ("train_reward.py", {"supervised.py", "ppo_training.py"}),
+        ("train_dpo.py", {"supervised.py", "reward_training.py"}),
+        ("evaluate_task.py", {"engine.py"}),
+        ("sample_responses.py", {"engine.py"}),
+    ],
+)
+def test_an_edit_to_one_method_reruns_no_other(script: str, absent: set[str]):
+    assert {path.name for path in import_closure(script)}.isdisjoint(absent)
+
+
+def test_the_main_process_chooses_the_checkpoint_for_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    sent = []
+    monkeypatch.setattr(torch.distributed, "broadcast_object_list", lambda values, src: sent.append(list(values)))
+    for step in (3, 4):
+        (tmp_path / f"checkpoint-{step}").mkdir()
+        (tmp_path / f"checkpoint-{step}/weights").write_text(str(step))
+    mark_complete(tmp_path / "checkpoint-3")
+    (tmp_path / "partial/checkpoint-5").mkdir(parents=True)
+    assert find_resume(tmp_path, Engine("cpu", torch.float32, True, 2, rank=1), Console("other")) is None
+    assert sent.pop() == [None]
+    assert capsys.readouterr().err == ""
+    found = find_resume(tmp_path, Engine("cpu", torch.float32, True, 2, rank=0), Console("main"))
+    assert sent == [[found]] == [[tmp_path / "checkpoint-3"]]
+    told = capsys.readouterr().err
+    assert "discarding" in told
+    assert f"skipping the incomplete checkpoint {tmp_path / 'checkpoint-4'}" in told
+    assert "[main] resuming from checkpoint-3" in told
+
+
+def test_state_of_other_settings_is_named_and_kept(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    for name in ("mine", "other"):
+        (tmp_path / name / "checkpoint-1").mkdir(parents=True)
+        os.truncate(os.open(tmp_path / name / "checkpoint-1/weights", os.O_CREAT | os.O_RDWR), 20_000_000)
+    (tmp_path / "writer.lock").touch()
+    name_other_states(tmp_path / "mine", Console("test"))
+    assert capsys.readouterr().err.splitlines() == [
+        f"[test] left from other settings or code: {tmp_path / 'other'}, 0.02 GB; delete it if you do not go back"
+    ]
+    assert (tmp_path / "other/checkpoint-1/weights").exists()
+
+
+@pytest.mark.parametrize("processes", [1, 2, 3, 8])
+def test_shared_scoring_runs_the_same_number_of_batches_everywhere(processes: int, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(torch.distributed, "all_reduce", lambda values: None)
+    lengths, model = [5, 9, 2, 7, 7, 1, 8], torch.nn.Identity()
+    batches: list[list[list[int]]] = []
+
+    def score(chosen: list[int]) -> list[torch.Tensor]:
+        assert not model.training
+        batches[-1].append(chosen)
+        return [torch.tensor([0.1 * i for i in chosen]), torch.tensor([float(-i) for i in chosen])]
+
+    totals = torch.zeros(2, 7, dtype=torch.float64)
+    for rank in range(processes):
+        batches.append([])
+        totals += torch.tensor(
+            score_in_batches(model, lengths, 2, score, "cpu", (rank, processes)), dtype=torch.float64
+        )
+    assert len({len(each) for each in batches}) == 1
+    assert totals[0].tolist() == [float(torch.tensor(0.1 * i)) for i in range(7)]
+    assert totals[1].tolist() == [float(-i) for i in range(7)]
+    assert model.training
+    if processes == 1:
+        assert batches == [[[1, 6], [3, 4], [0, 2], [5]]]
+
+
+@pytest.mark.parametrize("supported", [True, False])
+def test_an_old_card_that_only_emulates_bf16_gets_fp16(supported: bool, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(
+        torch.cuda, "is_bf16_supported", lambda including_emulation=True: including_emulation or supported
+    )
+    assert default_dtype(gpu=True) == (torch.bfloat16 if supported else torch.float16)
+    assert default_dtype(gpu=False) == torch.float32
+
+
+# --- Data of which nothing is left ---
+
+
+@pytest.mark.parametrize("method", ["sft", "coh", "dpo", "reward"])
+@pytest.mark.parametrize("cause", ["no prompt", "no room"])
+def test_a_training_without_data_is_refused_before_it_begins(
+    method: str, cause: str, model_folders: dict[str, Path], splits: Path, tmp_path: Path, capsys
+):
+    copy = shutil.copytree(splits, tmp_path / "splits")
+    split_name = METHODS[method].split
+    if cause == "no prompt":
+        write_parquet(copy / f"{split_name}.parquet", [], COLUMNS[split_name])
+    options = {"training": {"max_length": 3}} if cause == "no room" else {}
+    script = importlib.import_module(f"train_{method}")
+    assert script.main(command(method, model_folders["llama"], copy, tmp_path, **options)) == 2
+    told = capsys.readouterr().err
+    assert f"where: {copy / split_name}.parquet" in told
+    assert "what to do: raise the counts of `splits`, or `max_length`" in told
+    assert "Traceback" not in told
+
+
+def test_without_heldout_prompts_no_heldout_loss_is_measured(
+    model_folders: dict[str, Path], splits: Path, tmp_path: Path
+):
+    copy = shutil.copytree(splits, tmp_path / "splits")
+    write_parquet(copy / "heldout.parquet", [], COLUMNS["heldout"])
+    record = finish(train("sft", model_folders["llama"], copy, tmp_path, training={"epochs": 1}), tmp_path)
+    assert record["heldout_loss"] is None
+    assert "no held-out loss is measured" in (tmp_path / "log.txt").read_text()
+
+
+@pytest.mark.parametrize("loss_on", ["responses", "all"])
+def test_the_heldout_loss_is_of_the_objective_that_is_trained(
+    loss_on: str, model_folders: dict[str, Path], splits: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    settings = {"training": TRAINING, "heldout_loss": True, "loss_on": loss_on, "ties": "keep", "seed": 5}
+    files = {"train": splits / "coh.parquet", "heldout": splits / "heldout.parquet", "model": model_folders["llama"]}
+    prompt = PromptFormat.from_settings({**PROMPT, "markers": MARKERS})
+    frame = Frame(settings, Engine("cpu", torch.float32, False, 1, 0), load_tokenizer(files["model"]), prompt,
+                  tmp_path, cast(Provenance, None), {}, tmp_path)  # fmt: skip
+    found: list[Encoded] = []
+    monkeypatch.setattr(supervised, "supervised_objective", lambda *given: found.extend(given[-2:]))
+    monkeypatch.setattr(supervised, "train_objective", lambda script, arguments, console, prepare: prepare(
+        frame, read_parquet(arguments.train), read_parquet(arguments.heldout)))  # fmt: skip
+    train_coh.work(argparse.Namespace(settings=settings, **files), Console("test"))
+    assert [len(encoded.sequences) for encoded in found] == [37, 9]
+    for encoded in found:
+        whole = [
+            sequence.target_tokens == len(sequence.input_ids) - len(sequence.cut) for sequence in encoded.sequences
+        ]
+        assert all(whole) if loss_on == "all" else not any(whole)

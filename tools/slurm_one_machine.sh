@@ -10,9 +10,11 @@
 # The node claims the size below, whatever the machine has, so that requests of the paper's scale are accepted. Nothing
 # enforces them, and its GPUs are devices without a driver: jobs get CUDA_VISIBLE_DEVICES and compute on the CPU.
 #
+# Any user of the machine may submit to it where DIR can be reached by all.
+#
 # Needed: root, Debian's packages slurmctld, slurmd, slurm-client and munge, python3.
 set -euo pipefail
-umask 077
+umask 022
 
 gpus=${GPUS:-8}
 cpus=${CPUS:-64}
@@ -87,8 +89,8 @@ EOF
 }
 
 start_munge() {
-  head -c 128 /dev/urandom > "$directory/munge.key"
-  # --force: a socket only this user can reach is what is wanted here.
+  (umask 077 && head -c 128 /dev/urandom > "$directory/munge.key")
+  # --force: the folders above DIR need not be those of a system service.
   munged --force --key-file "$directory/munge.key" --socket "$directory/munge.socket" --pid-file "$directory/munged.pid" \
     --log-file "$directory/munged.log" --seed-file "$directory/munged.seed" >&2
 }
@@ -96,7 +98,8 @@ start_munge() {
 start() {
   check_machine
   [ ! -e "$directory/slurm.conf" ] || fail "$directory holds a cluster already" "stop it, or name another directory"
-  mkdir -p "$directory"/{bin,devices,state,spool}
+  mkdir -p "$directory"/{bin,devices,spool}
+  mkdir -m 700 "$directory/state"
   trap end_daemons EXIT
   make_devices
   write_configuration
@@ -135,7 +138,7 @@ stop() {
   export SLURM_CONF="$directory/slurm.conf"
   [ -e "$SLURM_CONF" ] || fail "$directory holds no cluster" "name the directory it was started with"
   if kill -0 "$(cat "$directory/slurmctld.pid")" 2>/dev/null; then
-    scancel --user "$(id -un)"
+    squeue --noheader --format %i | xargs --no-run-if-empty scancel
     for _ in $(seq 100); do
       squeue --noheader | grep -q . || break
       sleep 0.5

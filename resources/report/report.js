@@ -15,12 +15,16 @@
     target.classList.toggle("empty", !text);
   }
 
-  function itemNode(item) {
+  // Cells of the sensitivity table name their scoring: sensitivity/<model>/<method>/<scoring>/...
+  const scoringOf = (id) => (id.startsWith("sensitivity/") ? id.split("/")[3] : "generation");
+
+  function itemNode(item, scoring) {
     const node = element("item-template").content.cloneNode(true);
     const chip = node.querySelector(".chip");
-    chip.textContent = item.correct ? words.right : words.wrong;
-    chip.dataset.correct = item.correct;
-    node.querySelector(".item").dataset.correct = item.correct;
+    const correct = item.correct[scoring];
+    chip.textContent = correct ? words.right : words.wrong;
+    chip.dataset.correct = correct;
+    node.querySelector(".item").dataset.correct = correct;
     node.querySelector(".id").textContent = item.id;
     setText(node, ".generation", item.generation, words.empty);
     setText(node, ".parsed", item.parsed, item.parse);
@@ -29,14 +33,14 @@
     return node;
   }
 
-  function runNode(name) {
+  function runNode(name, scoring) {
     const run = runs[name];
     const node = element("run-template").content.cloneNode(true);
     const seed = run.k ? `, ${words.seed} ${run.seed}` : "";
     const place = name.split("/").slice(0, -1).join("/");
-    const told = `${place} · k=${run.k}${seed} · ${run.correct} / ${run.n} ${words.rightOf} · ${words.holds} ${run.items.length}`;
+    const told = `${place} · k=${run.k}${seed} · ${run.correct[scoring]} / ${run.n} ${words.rightOf} · ${words.holds} ${run.items.length}`;
     node.querySelector("h3").textContent = told;
-    node.querySelector("ol").append(...run.items.map(itemNode));
+    node.querySelector("ol").append(...run.items.map((item) => itemNode(item, scoring)));
     return node;
   }
 
@@ -60,7 +64,7 @@
     element("cell-value").textContent = facts.join("  ·  ");
     element("cell-source").textContent = cell.source || "–";
     element("cell-trace").textContent = `make trace PRESET=${preset} CELL="${id}"`;
-    element("cell-runs").replaceChildren(...found.map(runNode));
+    element("cell-runs").replaceChildren(...found.map((name) => runNode(name, scoringOf(id))));
     element("cell-tools").hidden = !found.length;
     filter("all");
     shown = id;

@@ -3,6 +3,7 @@
 import hashlib
 import io
 import json
+import shutil
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
@@ -18,6 +19,11 @@ LEFT_OUT_FOLDERS = ("scratch", "downloads")
 LEFT_OUT_SUFFIXES = (".safetensors", ".bin", ".pt", ".gguf")
 LARGEST_MANIFEST = 100 << 20
 REFUSED = "get the archive again from where it came; nothing was unpacked"
+# What tells that a folder holds results already. Downloads, models and logs are there after set-up alone.
+RESULT_FOLDERS = ("data", "eval", "tables")
+# Of what lies here the archive's is left out: it says how a job went on another machine.
+KEPT_FOLDERS = ("logs", "benchmarks")
+STAGING = ".restored"
 
 
 def archived_files(results: Path) -> list[Path]:
@@ -73,31 +79,66 @@ def _member(name: str, size: int) -> tarfile.TarInfo:
 
 
 def restore_archive(archive: Path, results: Path) -> dict[str, Any]:
-    """Unpack an archive into a results folder that does not exist yet; all or nothing.
+    """Unpack an archive into a results folder that holds no results yet; all or nothing, and nothing is overwritten.
 
     Returns:
         The manifest.
 
     Raises:
-        UserError: when the folder exists, the file is no such archive or of another preset, or a member is no plain
-            file, leads out of the folder, is not in the manifest, stands twice, is missing, or has another hash.
+        UserError: when there are results, or a file with other content where the archive has one; when the file is no
+            such archive or of another preset, or a member is no plain file, leads out of the folder, is not in the
+            manifest, stands twice, is missing, or has another hash.
     """
-    if results.exists():
+    if not archive.is_file():
+        remedy = "name a file of `make archive`: make restore ARCHIVE=results-demo.tar"
+        raise UserError("there is no such archive", str(archive) if archive.name else "ARCHIVE=", remedy)
+    if there := [name for name in RESULT_FOLDERS if (results / name).exists()]:
         remedy = "remove or rename that folder; results are never overwritten"
-        raise UserError("there are results already", str(results), remedy)
+        raise UserError("there are results already", f"{results}: {', '.join(there)}", remedy)
+    target = results / STAGING if results.exists() else results
     try:
         with tarfile.open(archive, "r:") as tar:
             manifest = _read_manifest(tar, archive)
             if manifest["preset"] != results.name:
                 remedy = f"make restore PRESET={manifest['preset']} ARCHIVE={archive}"
                 raise UserError(f"the archive holds the preset `{manifest['preset']}`", str(archive), remedy)
-            with new_directory(results) as folder:
+            with new_directory(target) as folder:
                 _unpack(tar, manifest["files"], folder, archive)
-    except FileNotFoundError as error:
-        raise UserError("there is no such archive", str(archive), "name it with ARCHIVE=") from error
+                _refuse_other_content(manifest["files"], results)
     except (tarfile.TarError, EOFError) as error:
         raise UserError(f"the archive cannot be read: {error}", str(archive), REFUSED) from error
+    if target != results:
+        _move_in(target, results)
     return manifest
+
+
+def _refuse_other_content(files: dict[str, dict[str, Any]], results: Path) -> None:
+    """Stop when something else stands where a file of the archive belongs; checked names only."""
+    other = [name for name, entry in files.items() if _stands_in_the_way(results, name, entry["sha256"])]
+    if other:
+        remedy = "remove or rename what is there; nothing was unpacked and nothing is ever overwritten"
+        more = f" and {len(other) - 3} more" if len(other) > 3 else ""
+        what = "other files stand where those of the archive belong"
+        raise UserError(what, f"{results}: {', '.join(other[:3])}{more}", remedy)
+
+
+def _stands_in_the_way(results: Path, name: str, sha256: str) -> bool:
+    path = results / name
+    if any(parent.exists() and not parent.is_dir() for parent in path.parents):
+        return True
+    if PurePosixPath(name).parts[0] in KEPT_FOLDERS:
+        return path.is_dir()
+    return path.is_symlink() or (path.exists() and not (path.is_file() and sha256_of_file(path) == sha256))
+
+
+def _move_in(staging: Path, results: Path) -> None:
+    """Give unpacked files their place beside what is there already; what tells that there are results comes last."""
+    names = [path.relative_to(staging) for path in sorted(staging.rglob("*")) if path.is_file()]
+    for name in sorted(names, key=lambda name: name.parts[0] in RESULT_FOLDERS):
+        if not (results / name).exists():
+            (results / name).parent.mkdir(parents=True, exist_ok=True)
+            (staging / name).rename(results / name)
+    shutil.rmtree(staging)
 
 
 def _read_manifest(tar: tarfile.TarFile, archive: Path) -> dict[str, Any]:

@@ -74,7 +74,8 @@ class SharedPrefixStore:
 
     def keep_rows(self, rows: torch.Tensor) -> None:
         """Keep only these rows of the batch, in this order."""
-        self.suffix = {layer: (k[rows], v[rows]) for layer, (k, v) in self.suffix.items()}
+        for layer, (keys, values) in self.suffix.items():  # a layer at a time, so that only one is held twice
+            self.suffix[layer] = (keys[rows], values[rows])
 
     def attend(
         self, layer: int, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scale: float

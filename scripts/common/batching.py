@@ -5,24 +5,6 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch.utils.data import Sampler
 
-from common.errors import UserError
-
-
-def accumulation_steps(global_batch: int, per_device: int, processes: int) -> int:
-    """Micro-batches each process accumulates before an optimizer step.
-
-    Raises:
-        UserError: when the global batch cannot be divided so.
-    """
-    steps, rest = divmod(global_batch, per_device * processes)
-    if steps < 1 or rest:
-        raise UserError(
-            f"a global batch of {global_batch} is no multiple of {per_device} a device on {processes} processes",
-            "global_batch_size, per_device_batch_size",
-            "choose a `per_device_batch_size` whose product with the number of processes divides `global_batch_size`",
-        )
-    return steps
-
 
 def filler_count(examples: int, global_batch: int) -> int:
     """Empty sequences needed to complete an epoch's last global batch."""

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from common.console import Console
-from common.engine import Engine, agree
+from common.engine import Engine, agree, from_main
 from common.errors import Resumable
 from common.files import sha256_of_file, sync_directory, sync_tree, write_json
 
@@ -114,6 +114,21 @@ def newest_complete(directory: Path, console: Console) -> Path | None:
             return checkpoint
         console.say(f"skipping the incomplete checkpoint {checkpoint}")
     return None
+
+
+def find_resume(directory: Path, engine: Engine, console: Console) -> Path | None:
+    """The checkpoint every process resumes from.
+
+    The main process alone looks and verifies: what it can read another may not, and all must go on from one step.
+    What a killed run was writing is deleted.
+    """
+    found = None
+    if engine.is_main:
+        discard_partial(directory, console)
+        found = newest_complete(directory, console)
+        if found is not None:
+            console.say(f"resuming from {found.name}")
+    return from_main(found, engine)
 
 
 def prune(directory: Path) -> None:

@@ -40,8 +40,8 @@ class Verdict:
         at_n: verdict on what they can show.
         summary: one or two sentences.
         judged: the comparisons behind it.
-        whatever_the_pairing: whether `at_n` would be the same for every way the right items may overlap; None when
-            the pairing is known or does not matter.
+        whatever_the_pairing: whether a decision at n would be the same for every way the right items may overlap; None
+            when nothing is decided, or the pairing is known or does not matter.
     """
 
     as_printed: str
@@ -99,6 +99,8 @@ def _overall(judged: Sequence[Judged], missing: int) -> str:
 
 
 def _same_for_worst_pairing(contrasts: Sequence[Contrast], at_n: str, missing: int) -> bool | None:
+    if at_n == UNDECIDED:  # a better pairing than an independent one might decide
+        return None
     worst = [c.worst_p_value for c in contrasts if c.worst_p_value is not None]
     if len(worst) < len(contrasts):
         return None

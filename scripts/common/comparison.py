@@ -47,7 +47,9 @@ class Compared:
         return float(self.ours) - float(self.published) if compared else None
 
 
-def judge(published: str, ours: float, interval: tuple[float, float], tolerance: Mapping[str, float]) -> str:
+def judge(
+    published: str, ours: float, interval: tuple[float, float], tolerance: Mapping[str, float], decimals: int
+) -> str:
     """The verdict on an accuracy of the paper's own model and task.
 
     Reproduced: within `tolerance_points`, or inside our 95 % interval, widened by the rounding of the printed value, if
@@ -58,8 +60,9 @@ def judge(published: str, ours: float, interval: tuple[float, float], tolerance:
         ours: percent.
         interval: of ours, percent.
         tolerance: the configuration's block `report`.
+        decimals: that the table is rounded to; a shorter number lost its zeros, as the audit reads it.
     """
-    rounding = 0.5 * 10.0 ** -len(published.partition(".")[2])
+    rounding = 0.5 * 10.0**-decimals
     value, (low, high) = float(published), interval
     if abs(ours - value) <= tolerance["tolerance_points"]:
         return REPRODUCED
@@ -107,7 +110,7 @@ def compare_accuracies(
             continue
         used.add((model, cell.method, task, cell.k))
         value, interval, n = found
-        verdict = judge(cell.text, float(value), interval, settings["tolerance"])
+        verdict = judge(cell.text, float(value), interval, settings["tolerance"], published.facts["decimals"])
         source = f"eval/{model}/{cell.method}/{task}/k{cell.k}_seed*"
         compared.append(Compared("table3", *place, cell.text, value, interval, n, verdict, source))
     for model, method in ours:

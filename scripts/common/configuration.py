@@ -7,17 +7,25 @@ import copy
 import difflib
 import functools
 import math
-from collections.abc import Mapping, Sequence
+import string
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
 import jsonschema
 import yaml
 
+from common.batch_sizes import accumulation_steps
 from common.errors import UserError
 from common.files import read_yaml
+from common.hardware import FOLDER as HARDWARE
+from common.hardware import read_mapping as read_hardware
+from common.prompts import fill
 
 SCHEMA = Path(__file__).resolve().parents[2] / "config" / "schema.yaml"
+# The fields of the prompt's templates; each must stand in its template, no other may.
+PROMPT_FIELDS = {"without_input": ("instruction",), "with_input": ("instruction", "input")}
 
 
 def check_configuration(config: Mapping[str, Any], where: str = "the configuration") -> dict[str, Any]:
@@ -33,7 +41,7 @@ def check_configuration(config: Mapping[str, Any], where: str = "the configurati
     problems += _not_finite(filled)
     if not problems:
         _fill_defaults(filled, schema, schema)
-        problems = _check_selections(filled)
+        problems = [*_check_selections(filled), *_check_prompt(filled["prompt"]), *_check_compute(filled)]
     if problems:
         remedy = "mend these keys; config/schema.yaml describes every key"
         raise UserError("the configuration is not valid:\n    " + "\n    ".join(problems), where, remedy)
@@ -96,8 +104,7 @@ def _not_finite(value: Any, key: str = "") -> list[str]:
 
 def _unknown(where: str, name: str, known: Mapping[str, Any]) -> str:
     key = name if where == "(top level)" else f"{where}.{name}"
-    near = difflib.get_close_matches(str(name), list(known), n=1)
-    return f"{key}: unknown key" + (f"; did you mean `{near[0]}`?" if near else "")
+    return f"{key}: unknown key{_near(str(name), list(known))}"
 
 
 def _fill_defaults(value: Any, schema: Mapping[str, Any], root: Mapping[str, Any]) -> None:
@@ -130,6 +137,12 @@ def _resolve(schema: Mapping[str, Any], root: Mapping[str, Any]) -> Mapping[str,
     return {**target, **{key: value for key, value in schema.items() if key != "$ref"}}
 
 
+def _near(name: str, known: Iterator[str] | Sequence[str]) -> str:
+    """A question after the nearest known name, or nothing."""
+    near = difflib.get_close_matches(name, list(known), n=1)
+    return f"; did you mean `{near[0]}`?" if near else ""
+
+
 def _check_selections(config: Mapping[str, Any]) -> list[str]:
     """What a schema cannot say: names must exist and counts must add up."""
     problems = []
@@ -138,9 +151,7 @@ def _check_selections(config: Mapping[str, Any]) -> list[str]:
     selected += [(f"rl.{role}", config["rl"][role], "models") for role in ("actor", "reward")]
     for key, name, registry in selected:
         if name not in config[registry]:
-            near = difflib.get_close_matches(name, list(config[registry]), n=1)
-            hint = f"; did you mean `{near[0]}`?" if near else ""
-            problems.append(f"{key}: `{name}` is not in `{registry}`{hint}")
+            problems.append(f"{key}: `{name}` is not in `{registry}`{_near(name, config[registry])}")
     for method in {*config["table3"]["methods"], *config["marker_table"]["methods"]} - {"pretrained"}:
         if method not in config["methods"]:
             problems.append(f"methods.{method}: missing, though a table selects it")
@@ -155,6 +166,98 @@ def _check_selections(config: Mapping[str, Any]) -> list[str]:
     return problems
 
 
+def _check_prompt(block: Mapping[str, Any]) -> list[str]:
+    """Templates with unknown or missing fields, and markers that cannot be told apart."""
+    problems = []
+    for key, fields in PROMPT_FIELDS.items():
+        try:
+            fill(block[key], dict.fromkeys(fields, ""))
+        except ValueError as error:
+            problems.append(f"prompt.{key}: {error} (a brace that is no field is written twice)")
+            continue
+        used = {name for _, name, _, _ in string.Formatter().parse(block[key])}
+        problems += [f"prompt.{key}: the field `{{{name}}}` is missing" for name in fields if name not in used]
+    for text, count in Counter(block["markers"].values()).items():
+        if count > 1:
+            names = ", ".join(name for name, marker in block["markers"].items() if marker == text)
+            problems.append(f"prompt.markers: {names} are the same, {text!r}; each needs a text of its own")
+    return problems
+
+
+def _check_compute(config: Mapping[str, Any]) -> list[str]:
+    """A GPU type nobody knows, and global batches that the devices cannot share."""
+    compute, problems = config["compute"], []
+    kind = compute["gpu_type"]
+    if kind not in _gpu_types():
+        known = ", ".join(_gpu_types())
+        problems.append(f"compute.gpu_type: `{kind}` is not in resources/hardware/gpus.yaml ({known})"
+                        f"{_near(kind, _gpu_types())}")  # fmt: skip
+    on_gpus = compute["gpus"] > 0 and compute["device"] != "cpu"
+    for method, block in config["methods"].items():
+        key = f"methods.{method}.training" if "training" in block else f"methods.{method}"
+        sizes = block.get("training", block)
+        try:
+            accumulation_steps(sizes["global_batch_size"], sizes["per_device_batch_size"],
+                               compute["gpus"] if on_gpus else compute["processes"])  # fmt: skip
+        except UserError as error:
+            number = "compute.gpus" if on_gpus else "compute.processes"
+            problems.append(f"{key}: {error.what} (`{number}`); {error.remedy}")
+    return problems
+
+
+@functools.cache
+def _gpu_types() -> tuple[str, ...]:
+    return tuple(read_hardware(HARDWARE / "gpus.yaml"))
+
+
+def missing_paths(config: Mapping[str, Any]) -> list[str]:
+    """`key: path` of every local model, task or instruction file that a run needs and that is not there.
+
+    Paths are relative to the working directory, as Snakemake takes them. A file whose result is there already is not
+    needed: results may be rendered where the models and data they were made from are not.
+
+    Args:
+        config: a configuration that `check_configuration` returned.
+    """
+    data = Path("results", config["preset"], "data")
+    found = [line for name in dict.fromkeys([*config["table3"]["models"], *config["rl"].values()])
+             for line in _missing_model(config, name)]  # fmt: skip
+    for name in config["table3"]["tasks"]:
+        block, made = config["tasks"][name], data / "tasks" / name
+        paths = {"definition": block["definition"]}
+        if block["source"]["kind"] == "files":
+            paths |= {f"source.{part}": block["source"][part] for part in ("train", "eval")}
+        if not all((made / f"{part}.parquet").exists() for part in ("train", "eval")):
+            found += [f"tasks.{name}.{key}: {path}" for key, path in paths.items() if not Path(path).is_file()]
+    if not (data / "instructions.parquet").exists():
+        files = {key: source for key in ("references", "comparisons")
+                 if (source := config["instructions"][key])["kind"] == "file"}  # fmt: skip
+        found += [f"instructions.{key}.path: {source['path']}" for key, source in files.items()
+                  if not Path(source["path"]).is_file()]  # fmt: skip
+    return found
+
+
+def _missing_model(config: Mapping[str, Any], name: str) -> list[str]:
+    source = config["models"][name]["source"]
+    made = Path("results", config["preset"], "models", name, "pretrained")
+    if source["kind"] != "local" or made.exists() or Path(source["path"]).is_dir():
+        return []
+    return [f"models.{name}.source.path: {source['path']}"]
+
+
+def refuse_missing_paths(config: Mapping[str, Any]) -> None:
+    """Stop before anything runs when the configuration names local files that are not there.
+
+    Raises:
+        UserError: naming each with its key.
+    """
+    if missing := missing_paths(config):
+        remedy = f"mend these paths; relative ones start from {Path.cwd()}"
+        lines = "\n    ".join(missing)
+        raise UserError(f"files and directories the configuration names do not exist:\n    {lines}",
+                        f"preset `{config['preset']}`", remedy)  # fmt: skip
+
+
 def load_configuration(base: Path, overlays: Sequence[Path], command_line: Mapping[str, Any]) -> dict[str, Any]:
     """The base configuration with overlays and command-line values laid over it, checked.
 
@@ -167,9 +270,10 @@ def load_configuration(base: Path, overlays: Sequence[Path], command_line: Mappi
         command_line: values given with `--config`.
 
     Raises:
-        UserError: when a file is unreadable, an overlay names no preset, or the result is not valid.
+        UserError: when a file is unreadable, an overlay names no preset or the base's, or the result is not valid.
     """
     config = _read_mapping(base)
+    preset = config.get("preset")
     for overlay in overlays:
         if overlay.resolve() == base.resolve():
             continue
@@ -177,6 +281,11 @@ def load_configuration(base: Path, overlays: Sequence[Path], command_line: Mappi
         if "preset" not in content:
             remedy = "add a line such as `preset: my-run`; without it the demo's results would be overwritten"
             raise UserError("a configuration overlay names no preset", str(overlay), remedy)
+        if content["preset"] == preset:
+            remedy = f"give it a name of its own; with this one it would overwrite results/{preset}"
+            raise UserError(
+                f"a configuration overlay takes the preset of {base.name}: `{preset}`", str(overlay), remedy
+            )
         config = merge(config, content)
     where = ", ".join(str(path) for path in (base, *overlays))
     return check_configuration(merge(config, command_line), where)

@@ -1,11 +1,12 @@
 """How an entry point talks: everything to its log file, progress and errors to the terminal as well."""
 
 import argparse
+import contextlib
 import json
 import os
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -95,7 +96,11 @@ def run_entry_point(
     name = Path(sys.argv[0]).stem if argv is None else parser.prog
     try:
         console = _redirect_to_log(name, arguments.log)
-        work(arguments, console)
+        if "settings" in arguments:
+            work(arguments, console)
+        else:
+            with reader_may_leave():
+                work(arguments, console)
     except KeyboardInterrupt:
         return 130
     except Exception as error:
@@ -103,6 +108,21 @@ def run_entry_point(
         write = console.write if "console" in locals() else sys.stderr.write
         return report_and_exit(error, hint, write)
     return 0
+
+
+@contextlib.contextmanager
+def reader_may_leave() -> Iterator[None]:
+    """End the block quietly when whoever read standard output has closed it, as `head` does.
+
+    For programs that print; a job of the workflow must not end well before its work is done.
+    """
+    try:
+        yield
+        sys.stdout.flush()
+    except BrokenPipeError:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, 1)  # else Python complains when it flushes at its end
+        os.close(nowhere)
 
 
 def _redirect_to_log(name: str, log: Path | None) -> Console:

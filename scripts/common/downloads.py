@@ -7,7 +7,7 @@ import urllib.request
 from collections.abc import Sequence
 from pathlib import Path
 
-from common.errors import EXIT_MACHINE, UserError
+from common.errors import EXIT_MACHINE, UserError, explain
 
 
 def hub_snapshot(repository: str, revision: str, directory: Path, kind: str, patterns: Sequence[str]) -> None:
@@ -45,6 +45,8 @@ def hub_snapshot(repository: str, revision: str, directory: Path, kind: str, pat
         remedy = "check the name and the revision in the configuration; private ones need HF_TOKEN"
         raise UserError("no such repository or revision on the hub", where, remedy) from error
     except (OfflineModeIsEnabled, LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:
+        if known := explain(error):  # the disk, and not the hub
+            raise known from error
         remedy = "connect to the network (and unset HF_HUB_OFFLINE), or use a local source"
         raise UserError("the hub cannot be reached", where, remedy, EXIT_MACHINE) from error
 

@@ -1,16 +1,21 @@
 """Where training runs: device, numeric type, and plain torch or DeepSpeed ZeRO-3."""
 
+import datetime
 import fcntl
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 
 from common.errors import EXIT_MACHINE, UserError
-from common.models import default_dtype
+from common.models import default_dtype, uses_gpu
+
+# Processes wait for each other while one writes and hashes a large state, or waits for another run's lock.
+LONGEST_WAIT = datetime.timedelta(hours=12)
+Value = TypeVar("Value")
 
 
 @dataclass(frozen=True)
@@ -26,6 +31,11 @@ class Engine:
     @property
     def is_main(self) -> bool:
         return self.rank == 0
+
+    @property
+    def share(self) -> tuple[int, int]:
+        """Rank and number of processes, by which work is shared."""
+        return self.rank, self.processes
 
     def facts(self) -> dict[str, Any]:
         """What run.json says of the engine."""
@@ -45,7 +55,7 @@ def start_engine(compute: Mapping[str, Any]) -> Engine:
     Raises:
         UserError: when several processes were started without DeepSpeed on a CPU.
     """
-    gpu = compute["device"] == "auto" and torch.cuda.is_available()
+    gpu = uses_gpu(compute["device"])
     deepspeed = compute["engine"] == "deepspeed" or (compute["engine"] == "auto" and gpu)
     processes = int(os.environ.get("WORLD_SIZE", "1"))
     if processes > 1 and not deepspeed:
@@ -64,13 +74,15 @@ def _join(gpu: bool) -> None:
         os.environ.setdefault(name, value)
     if "MASTER_PORT" not in os.environ:
         os.environ["MASTER_PORT"] = str(_free_port())
-    if not gpu:
+    if gpu:
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))  # "cuda" is this process's own device from here on
+    else:
         os.environ["DS_ACCELERATOR"] = "cpu"
     import deepspeed
 
     if not gpu:
         _build_extension()
-    deepspeed.init_distributed(dist_backend="nccl" if gpu else "gloo", verbose=False)
+    deepspeed.init_distributed(dist_backend="nccl" if gpu else "gloo", timeout=LONGEST_WAIT, verbose=False)
 
 
 def _build_extension() -> None:
@@ -145,3 +157,18 @@ def agree(flag: bool, engine: Engine) -> bool:
     value = torch.tensor(int(flag), device=engine.device)
     torch.distributed.all_reduce(value, torch.distributed.ReduceOp.MAX)
     return bool(value.item())
+
+
+def from_main(value: Value, engine: Engine) -> Value:
+    """The main process's value, on every process."""
+    if engine.processes == 1:
+        return value
+    values = [value]
+    torch.distributed.broadcast_object_list(values, src=0)
+    return values[0]
+
+
+def wait_for_all(engine: Engine) -> None:
+    """Return when every process has come here."""
+    if engine.processes > 1:
+        torch.distributed.barrier()

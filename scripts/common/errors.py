@@ -89,7 +89,10 @@ def explain(error: BaseException) -> UserError | None:
 
 
 def _out_of_memory(where: str) -> UserError:
-    remedy = "lower `per_device_batch_size` or `max_length` in the configuration, or use a machine with more memory"
+    remedy = (
+        "lower `per_device_batch_size` or `max_length` (in evaluation `batch_tokens`) in the configuration, or use a"
+    )
+    remedy += " machine with more memory"
     return UserError("out of memory", where, remedy, EXIT_MACHINE)
 
 

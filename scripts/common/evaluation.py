@@ -11,13 +11,11 @@ from transformers import PreTrainedTokenizerFast
 from common.errors import UserError
 from common.files import sha256_of_text
 from common.generation import Outcome, Request, decode
+from common.keyed_random import keyed_random
 from common.prompts import few_shot_prompt, respond
-from common.scoring import Verdict, generation_verdict, likelihood_verdict, strict_verdict
+from common.scoring import SCORINGS, Verdict, generation_verdict, likelihood_verdict, strict_verdict
 from common.statistics import wilson_interval
-from common.tasks import Question, draw_examples, keyed_random
-
-# Each scoring's verdict in the rows of items.
-COLUMNS = {"generation": "correct", "strict": "correct_strict", "likelihood": "correct_likelihood"}
+from common.tasks import Question, draw_examples
 
 
 @dataclass(frozen=True)
@@ -129,7 +127,7 @@ def sample_draw(draw: Draw, count: int, seed: int, task: str) -> Draw:
 def changed_answers(rows: Sequence[dict[str, Any]], repeated: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """Number of items that were answered again, and the shares whose text and whose verdicts changed."""
     first = {row["id"]: row for row in rows}
-    columns = {"text": "generation", **COLUMNS}
+    columns = {"text": "generation", **SCORINGS}
     changed = {
         name: sum(row[column] != first[row["id"]][column] for row in repeated) for name, column in columns.items()
     }
@@ -140,7 +138,7 @@ def summarise(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """Accuracy under each scoring with a Wilson interval, and how the answers ended and parsed."""
     n = len(rows)
     scores = {}
-    for scoring, column in COLUMNS.items():
+    for scoring, column in SCORINGS.items():
         correct = sum(row[column] for row in rows)
         scores[scoring] = {"correct": correct, "accuracy": correct / n, "interval95": list(wilson_interval(correct, n))}
     return {

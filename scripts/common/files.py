@@ -178,7 +178,7 @@ def read_yaml(path: Path, what: str = "a file") -> Any:
             mappings with text or number keys, lists, texts, numbers, booleans and null.
     """
     try:
-        content = yaml.safe_load(path.read_bytes().decode("utf-8"))
+        content, repeated = _construct(path.read_bytes().decode("utf-8"))
         problem = _unusual(content)
     except FileNotFoundError as error:
         raise UserError(f"{what} is missing", str(path), "check its path") from error
@@ -188,7 +188,40 @@ def read_yaml(path: Path, what: str = "a file") -> Any:
         problem = "it is nested too deeply"
     if problem:
         raise UserError(f"{what} cannot be used: {problem}", str(path), "mend the file")
+    if repeated:
+        key, first, second = repeated
+        where, remedy = f"{path}, lines {first} and {second}", "remove one of them; the later would win unnoticed"
+        raise UserError(f"{what} holds a key twice in one mapping: `{key}`", where, remedy)
     return content
+
+
+def _construct(text: str) -> tuple[Any, tuple[str, int, int] | None]:
+    """What a YAML text holds, and the first key that stands twice in one mapping, with its lines."""
+    loader = yaml.SafeLoader(text)
+    try:
+        node = loader.get_single_node()
+        repeated = _repeated_key(node)  # first: constructing puts merged keys beside a mapping's own
+        return loader.construct_document(node) if node else None, repeated
+    finally:
+        loader.dispose()
+
+
+def _repeated_key(root: yaml.Node | None) -> tuple[str, int, int] | None:
+    pending, seen = [root], set()
+    while pending:
+        node = pending.pop()
+        if id(node) in seen or not isinstance(node, yaml.CollectionNode):
+            continue
+        seen.add(id(node))
+        pairs = node.value if isinstance(node, yaml.MappingNode) else []
+        lines: dict[tuple[str, str], int] = {}
+        for key, _ in pairs:
+            line, name = key.start_mark.line + 1, (key.tag, str(key.value))
+            if name in lines:
+                return name[1], lines[name], line
+            lines[name] = line
+        pending += [child for _, child in pairs] or node.value
+    return None
 
 
 def _unusual(content: Any) -> str | None:

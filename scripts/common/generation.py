@@ -94,6 +94,21 @@ class Generator:
         self._batch_tokens = batch_tokens
         self._device = str(model.device)
         self._context = getattr(model.config, "max_position_embeddings", None)
+        self._check_logits()
+
+    @torch.inference_mode()
+    def _check_logits(self) -> None:
+        """Refuse a model whose logits are not its output layer's: some scale or cap them afterwards.
+
+        Raises:
+            UserError: naming the model's class.
+        """
+        ids, store = torch.tensor([[0, 1, 2]], device=self._device), SharedPrefixStore()
+        store.begin_prefix()
+        whole = self._model(input_ids=ids, use_cache=False, store=store).logits.float()
+        if not torch.allclose(whole, self._logits(self._hidden(ids, torch.arange(3)[None], store)), 1e-2, 1e-2):
+            what = "this model changes its output layer's logits, which the generator does not know"
+            raise UserError(what, type(self._model).__name__, "choose a model whose logits are its output layer's")
 
     @torch.inference_mode()
     def run(

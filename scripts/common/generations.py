@@ -8,9 +8,11 @@ from typing import Any
 
 from common.errors import UserError
 from common.files import read_json, sha256_of_text
+from common.keyed_random import keyed_random
 from common.prompts import few_shot_prompt
 from common.rows import read_parquet
-from common.tasks import Question, draw_examples, keyed_random
+from common.scoring import SCORINGS
+from common.tasks import Question, draw_examples
 
 LONGEST_PROMPT = 4000
 
@@ -21,7 +23,8 @@ class Generations:
 
     Attributes:
         prompts: texts, each once.
-        runs: by the path of a run without its suffix, relative to the results: k, seed, n, correct, marker, items.
+        runs: by the path of a run without its suffix, relative to the results: k, seed, n, marker, items; how many
+            are correct, and whether each shown one is, by scoring.
     """
 
     prompts: list[str] = field(default_factory=list)
@@ -58,12 +61,14 @@ class Collector:
         shown = [rows[name] for name in chosen_items(sorted(rows), self.count, self.seed, task)]
         texts = self._prompts(shown, score, task, stem)
         self.collected.runs[stem] = {
-            **{key: score[key] for key in ("k", "seed", "n", "correct", "marker")},
+            **{key: score[key] for key in ("k", "seed", "n", "marker")},
+            "correct": {scoring: score["scorings"][scoring]["correct"] for scoring in SCORINGS},
             "items": [
                 {
                     "id": row["id"],
                     "prompt": self._index(text),
-                    **{key: row[key] for key in ("generation", "parsed", "parse", "gold", "correct")},
+                    **{key: row[key] for key in ("generation", "parsed", "parse", "gold")},
+                    "correct": {scoring: row[column] for scoring, column in SCORINGS.items()},
                 }
                 for row, text in zip(shown, texts, strict=True)
             ],

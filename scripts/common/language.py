@@ -7,9 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import yaml
-
 from common.errors import UserError
+from common.files import read_yaml
 from common.prompts import fill
 
 
@@ -39,6 +38,8 @@ class Words:
 
 
 ENGLISH = Words()
+# Fields that hold a number: a pattern of little else would otherwise fit any sentence.
+NUMBERS = ("low", "high", "points")
 
 
 def load_words(path: Path | None) -> Words:
@@ -52,10 +53,7 @@ def load_words(path: Path | None) -> Words:
     """
     if path is None:
         return ENGLISH
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        raise UserError(f"translations cannot be read: {error}", str(path), "mend the file") from error
+    content = read_yaml(path)
     texts = content.get("texts") if isinstance(content, dict) else None
     if not isinstance(texts, dict) or not all(isinstance(part, str) for pair in texts.items() for part in pair):
         raise UserError("translations are no mapping of texts to texts", f"{path}, key `texts`", "mend the file")
@@ -74,7 +72,8 @@ def _fields(text: str) -> set[str]:
 def _pattern(text: str) -> re.Pattern[str]:
     parts = []
     for literal, name, _, _ in string.Formatter().parse(text):
-        parts.append(re.escape(literal) + (f"(?P<{name}>.+?)" if name else ""))
+        inside = r"[-+\u2212\u2013.,0-9]+" if name in NUMBERS else ".+?"
+        parts.append(re.escape(literal) + (f"(?P<{name}>{inside})" if name else ""))
     return re.compile("".join(parts), re.DOTALL)
 
 

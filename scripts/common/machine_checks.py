@@ -73,6 +73,11 @@ def assigned(states: Sequence[GpuState], devices: Sequence[str] | None) -> list[
     return [state for state in states if any(state.index == d or state.uuid.startswith(d) for d in devices)]
 
 
+def has_slices(devices: Sequence[str] | None) -> bool:
+    """Whether a list of devices names parts of GPUs (MIG), of which `nvidia-smi --query-gpu` tells nothing."""
+    return any(device.startswith("MIG-") for device in devices or ())
+
+
 def check_gpus(states: Sequence[GpuState], requested: int, needed: float, cuda: str | None) -> list[Finding]:
     """Number, free memory and numeric type of the GPUs a training job would get.
 

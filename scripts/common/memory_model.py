@@ -15,7 +15,6 @@ PREFETCHED = 50_000_000
 REDUCE_BUCKET = 500_000_000
 SUB_GROUP = 1_000_000_000
 WEIGHT, OPTIMIZER = 2, 12
-STATES = WEIGHT + WEIGHT + OPTIMIZER
 
 
 @dataclass(frozen=True)
@@ -40,6 +39,7 @@ class Memory:
     Attributes:
         parts: what is there at the moment of the peak, by name; their sum is `total`.
         host: over all processes, what offloading keeps in CPU memory.
+        moment: when the peak is.
     """
 
     parts: Mapping[str, float]
@@ -69,7 +69,6 @@ def zero3_memory(
     activations: float,
     cache: float,
     offload: str,
-    fp32_accumulation: bool,
     assumed: Mapping[str, float],
 ) -> Memory:
     """Bytes on each GPU under ZeRO stage 3.
@@ -80,17 +79,15 @@ def zero3_memory(
         activations: bytes of a step beside the states, logits included.
         cache: bytes of keys and values while generating.
         offload: none, optimizer or parameters (which includes the optimizer).
-        fp32_accumulation: whether gradients are summed in fp32 over micro-batches: 2 more bytes a parameter.
         assumed: values of assumptions.yaml.
     """
     held = sum(model.shape.parameters for model in models) / gpus
     trained = [model.shape.parameters for model in models if model.trained]
     learnt = sum(trained) / gpus
-    gradient = WEIGHT + (2 if fp32_accumulation else 0)
-    moved = {"none": 0.0, "optimizer": learnt * (OPTIMIZER + gradient), "parameters": learnt * (OPTIMIZER + gradient)}
+    moved = {"none": 0.0, "optimizer": learnt * (OPTIMIZER + WEIGHT), "parameters": learnt * (OPTIMIZER + WEIGHT)}
     moved["parameters"] += held * WEIGHT
     always = {
-        "states": held * WEIGHT + learnt * (gradient + OPTIMIZER) - moved[offload],
+        "states": held * WEIGHT + learnt * (WEIGHT + OPTIMIZER) - moved[offload],
         "exchange buffers": sum(WEIGHT * (REDUCE_BUCKET + min(REDUCE_BUCKET, count)) for count in trained),
     }
     gathered = sum(WEIGHT * min(LIVE_PARAMETERS + PREFETCHED, model.shape.parameters) for model in models)
@@ -136,7 +133,13 @@ def torch_memory(
     return Memory({**states, **largest.parts, "libraries": overhead}, 0.0, largest.name)
 
 
-def inference_memory(shape: ModelShape, bytes_per_weight: int, cache: float, reserved: float) -> Memory:
-    """Bytes of a job that answers prompts: weights, keys and values, what the device keeps for itself."""
-    parts = {"weights": float(bytes_per_weight * shape.parameters), "keys and values": cache, "device": reserved}
-    return Memory(parts, 0.0, "generation")
+def inference_memory(
+    shape: ModelShape, bytes_per_weight: int, cache: float, fragmentation: float, reserved: float
+) -> Memory:
+    """Bytes of a job that answers prompts: weights, keys and values, losses between blocks, what the device keeps.
+
+    Rows that are done leave the cache a layer at a time, so it is never held twice.
+    """
+    parts = {"weights": float(bytes_per_weight * shape.parameters), "keys and values": cache}
+    parts["fragmentation"] = fragmentation * sum(parts.values())
+    return Memory({**parts, "device": reserved}, 0.0, "generation")

@@ -16,6 +16,7 @@ class Method:
         texts: what one of its sequences is made of: prompt, reference, better, worse.
         together: sequences that an example holds at once.
         has_reference: whether a frozen copy of the model is held beside it.
+        starts_from: methods whose checkpoints it starts from.
     """
 
     label: str
@@ -23,6 +24,7 @@ class Method:
     texts: tuple[str, ...]
     together: int = 1
     has_reference: bool = False
+    starts_from: tuple[str, ...] = ("pretrained",)
 
 
 # Methods with a row in Table 3, then the stages of the RL arm.
@@ -30,9 +32,9 @@ METHODS = {
     "sft": Method("SFT", "sft", ("prompt", "reference")),
     "sft_best": Method("SFT (best-scored)", "coh", ("prompt", "better")),
     "coh": Method("CoH", "coh", ("prompt", "better", "worse")),
-    "dpo": Method("DPO", "coh", ("prompt", "better"), together=2, has_reference=True),
+    "dpo": Method("DPO", "coh", ("prompt", "better"), together=2, has_reference=True, starts_from=("sft",)),
     "rl_sft": Method("SFT (stage 1)", "rl_sft", ("prompt", "reference")),
     "reward": Method("Reward model", "rl_reward", ("prompt", "better"), together=2),
-    "ppo": Method("PPO", "rl_prompts", ("prompt",)),
+    "ppo": Method("PPO", "rl_prompts", ("prompt",), starts_from=("rl_sft", "reward")),
 }
 METHOD_LABELS = {"pretrained": "Pretrained", **{name: method.label for name, method in METHODS.items()}}

@@ -22,7 +22,7 @@ from transformers import (
     set_seed,
 )
 
-from common.errors import UserError
+from common.errors import EXIT_MACHINE, UserError
 from common.files import sha256_of_file, sha256_of_text
 
 # Nothing is fetched while loading, and no code that lies beside the weights is run.
@@ -49,11 +49,28 @@ def load_model(directory: Path, dtype: torch.dtype, attention: str | None = None
     )
 
 
+def uses_gpu(device: str) -> bool:
+    """Whether to compute on a GPU.
+
+    Args:
+        device: auto or cpu, as configured.
+
+    Raises:
+        UserError: when the job was given GPUs that CUDA cannot use: it would hold them and compute on the CPU.
+    """
+    available = device == "auto" and torch.cuda.is_available()
+    if device == "auto" and not available and os.environ.get("CUDA_VISIBLE_DEVICES"):
+        remedy = "look at the driver (`nvidia-smi`) and the build of torch (`torch.version.cuda`), or set `device: cpu`"
+        where = f"CUDA_VISIBLE_DEVICES={os.environ['CUDA_VISIBLE_DEVICES']}"
+        raise UserError("this job was given GPUs, but CUDA cannot use them", where, remedy, EXIT_MACHINE)
+    return available
+
+
 def default_dtype(gpu: bool) -> torch.dtype:
     """fp32 on a CPU (bf16 is slow there), bf16 on a GPU that has it, else fp16."""
     if not gpu:
         return torch.float32
-    return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
+    return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
 
 
 def save_model(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, directory: Path) -> None:

@@ -1,6 +1,7 @@
 """What does not fit, and which setting would make it fit."""
 
 import copy
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -116,6 +117,18 @@ def memory_problems(
             what = f"{needed:.1f} GB are needed ({job.memory.moment}), {there:.1f} GB are there"
             settings = remedies(planner, job, room)
             problems.append(Problem(job.name, what, settings or ["more GPUs, or GPUs with more memory"]))
+    return problems
+
+
+def host_problems(jobs: Sequence[JobPlan], site: Site) -> list[Problem]:
+    """Jobs whose profile asks for less CPU memory than they need."""
+    problems = []
+    for job in jobs:
+        asked = site.memory.get(job.rule)
+        if asked is not None and asked < job.host_memory:
+            what = f"{job.host_memory / 1e9:.1f} GB of CPU memory are needed, the profile asks for {asked / 1e9:.1f}"
+            remedy = f"`mem_mb: {math.ceil(job.host_memory / 1e9) * 1000}` or more for {job.rule} in the profile"
+            problems.append(Problem(job.name, what, [remedy]))
     return problems
 
 

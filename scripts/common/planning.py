@@ -13,9 +13,8 @@ from typing import Any
 import torch
 
 from common import settings
-from common.batching import accumulation_steps
+from common.batch_sizes import accumulation_steps
 from common.data_sizes import sequences
-from common.engine import Engine, deepspeed_config
 from common.hardware import INTERCONNECTS, Gpu
 from common.job_time import (
     Device,
@@ -77,6 +76,11 @@ class JobPlan:
     @property
     def name(self) -> str:
         return f"{self.rule} {self.model}"
+
+    @property
+    def host_memory(self) -> float:
+        """Bytes of CPU memory."""
+        return self.memory.host if self.gpus else self.memory.total
 
     @property
     def scratch(self) -> float:
@@ -187,11 +191,7 @@ class Planner:
             )
             activations *= 1 + self.assumed["fragmentation" if gpu else "cpu_fragmentation"]
             return torch_memory(models, activations, accumulation > 1, cache, self.assumed[library] * 1e9)
-        zero = deepspeed_config(
-            Engine("cuda", torch.bfloat16, True, device.count, 0), batch, accumulation, 1.0, compute["offload"]
-        )
-        fp32 = zero.get("data_types", {}).get("grad_accum_dtype") == "fp32"
-        return zero3_memory(models, device.count, activations, cache, compute["offload"], fp32, self.assumed)
+        return zero3_memory(models, device.count, activations, cache, compute["offload"], self.assumed)
 
     def _weight_bytes(self, device: Device) -> int:
         return FP32 if device.gpu is None else BF16
@@ -274,9 +274,10 @@ class Planner:
         exchanged = exchanged_bytes(models, device.count) if deepspeed else 0.0
         whole = sum(BF16 * model.shape.parameters for model in models if model.whole) if deepspeed else 0
         waiting = offload_seconds(models, device, micro_steps, self.config["compute"]["offload"]) if deepspeed else 0.0
+        shortest = micro_steps * self.assumed["training_step_seconds"] if deepspeed else 0.0
         step = {
             link: None if rate is None
-            else max(computing, (micro_steps * exchanged + whole) / rate) + generation + waiting
+            else max(computing, shortest, (micro_steps * exchanged + whole) / rate) + generation + waiting
             for link, rate in device.links().items()
         }  # fmt: skip
         size, every = checkpoint_bytes(models, deepspeed), self.config["compute"]["checkpoint_seconds"]
@@ -347,15 +348,17 @@ class Planner:
         seconds += decoding_seconds(shape, device, answer, math.ceil(requests / rows), width)
         cache = float(rows * (prompt + answer) * shape.cache_width * width)
         reserved = 1e9 * self.assumed["reserved_gb" if device.gpu else "cpu_overhead_gb"]
+        fragmentation = self.assumed["fragmentation"] if device.gpu else 0.0
+        memory = inference_memory(shape, width, cache, fragmentation, reserved)
         return JobPlan(
-            rule, model, count, device.count if device.gpu else 0, shape.parameters,
-            inference_memory(shape, width, cache, reserved), tokens, flops, dict.fromkeys(INTERCONNECTS, seconds),
+            rule, model, count, device.count if device.gpu else 0, shape.parameters, memory, tokens, flops,
+            dict.fromkeys(INTERCONNECTS, seconds),
         )  # fmt: skip
 
 
 @dataclass(frozen=True)
 class DiskPlan:
-    """Bytes on disk at most, with one training job at a time."""
+    """Bytes on disk at most."""
 
     base_models: float
     trained_models: float
@@ -366,14 +369,21 @@ class DiskPlan:
         return self.base_models + self.trained_models + self.resumable_state
 
 
-def disk_bytes(planner: Planner, jobs: Sequence[JobPlan]) -> DiskPlan:
-    """Downloads and prepared models (fp16 on the hub, fp32 for small models), trained models, resumable state."""
+def disk_bytes(planner: Planner, jobs: Sequence[JobPlan], together: bool) -> DiskPlan:
+    """Downloads and prepared models (fp16 on the hub, fp32 for small models), trained models, resumable state.
+
+    Args:
+        planner: of the configuration.
+        jobs: its plan.
+        together: whether a scheduler runs every training that waits for no other at the same time; else one runs.
+    """
     config = planner.config
     per_weight = {"hub": 2 * BF16, "local": BF16, "wheel": FP32 + 1, "random": FP32}
     names = {*config["table3"]["models"], *config["rl"].values()}
     base = sum(planner.shape(name).parameters * per_weight[config["models"][name]["source"]["kind"]] for name in names)
-    trained, scratch = sum(job.count * job.disk for job in jobs), max(job.scratch for job in jobs)
-    return DiskPlan(float(base), trained, scratch)
+    trained, scratch = sum(job.count * job.disk for job in jobs), [job.scratch for job in jobs]
+    independent = [job.scratch for job in jobs if job.rule not in ("train_ppo", "train_dpo")]
+    return DiskPlan(float(base), trained, max(sum(independent) if together else 0.0, *scratch))
 
 
 def needed_lead(job: JobPlan, assumed: Mapping[str, float]) -> float:

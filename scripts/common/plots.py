@@ -17,12 +17,12 @@ from matplotlib.ticker import MaxNLocator
 from common.figures import FAINT, INK, MUTED, PAPER, smoothed
 from common.methods import METHOD_LABELS
 from common.results import Cell, Grid, task_titles
+from common.scoring import SCORINGS
 
 # Marker and fill of each method: told apart by shape, and by lightness in greyscale.
 OTHERS = ("v", "P", "X", "p", "h", "8")
 MARKS = {"pretrained": ("o", PAPER), "sft": ("s", FAINT), "sft_best": ("^", MUTED), "coh": ("D", INK)}
 PUBLISHED = "published, same model and task"
-SCORINGS = ("generation", "strict", "likelihood")
 Published = Mapping[tuple[str, str, str, int], float]
 
 
@@ -59,8 +59,9 @@ def _draw_cell(axes: Axes, x: float, cell: Cell | None, method: str) -> None:
 
 
 def _offsets(methods: Sequence[str]) -> dict[str, float]:
-    middle = (len(methods) - 1) / 2
-    return {method: 0.24 * (i - middle) for i, method in enumerate(methods)}
+    """How far from its number of examples each method is drawn; neighbouring numbers stay clearly apart."""
+    middle, step = (len(methods) - 1) / 2, min(0.24, 0.72 / max(1, len(methods) - 1))
+    return {method: step * (i - middle) for i, method in enumerate(methods)}
 
 
 def _legend(figure: Figure, methods: Sequence[str], published: bool) -> None:
@@ -118,11 +119,11 @@ def draw_sensitivity(settings: Mapping[str, Any], grids: Mapping[str, Grid]) -> 
     models, methods, tasks, shots = (settings[key] for key in ("models", "methods", "tasks", "shots"))
     rows = [(model, k) for model in models for k in shots]
     figure, panels = _panels(len(rows), len(tasks), 1.9, sharey=True, sharex=True)
-    titles, offsets = task_titles(grids[SCORINGS[0]]), _offsets(methods)
+    titles, offsets = task_titles(grids["generation"]), _offsets(methods)
     for i, (model, k) in enumerate(rows):
         for j, task in enumerate(tasks):
             axes = panels[i, j]
-            _accuracy_axes(axes, SCORINGS)
+            _accuracy_axes(axes, list(SCORINGS))
             axes.tick_params(axis="x", labelsize=8)
             for position, scoring in enumerate(SCORINGS):
                 for method in methods:

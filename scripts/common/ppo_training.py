@@ -16,9 +16,9 @@ from transformers import PreTrainedModel, PreTrainedTokenizerFast
 from common import ppo
 from common.attention import IMPLEMENTATION
 from common.batching import GlobalBatchSampler, filler_count
-from common.checkpoints import PARTIAL, CheckpointClock, commit, discard_partial, newest_complete, step_of
+from common.checkpoints import PARTIAL, CheckpointClock, commit, find_resume, step_of
 from common.console import Console, Progress
-from common.engine import Engine
+from common.engine import Engine, wait_for_all
 from common.errors import UserError
 from common.files import read_json, write_json, write_text
 from common.generation import Decoding, Generator
@@ -280,19 +280,14 @@ def _save_state(trainer: PPOTrainer, rows: Sequence[Mapping[str, float]], engine
     partial = scratch / PARTIAL / f"checkpoint-{len(rows)}"
     if engine.is_main:
         partial.mkdir(parents=True)
-    _wait_for_all(engine)
+    wait_for_all(engine)
     trainer.models.actor.save(partial, "actor")
     trainer.models.critic.save(partial, "critic")
-    _wait_for_all(engine)
+    wait_for_all(engine)
     if engine.is_main:
         write_json(partial / "metrics.json", list(rows))
         commit(partial)
-    _wait_for_all(engine)
-
-
-def _wait_for_all(engine: Engine) -> None:
-    if engine.processes > 1:
-        torch.distributed.barrier()
+    wait_for_all(engine)
 
 
 def run_ppo(
@@ -323,15 +318,11 @@ def run_ppo(
         UserError: see `check_health`.
     """
     rows: list[dict[str, float]] = []
-    if engine.is_main:
-        discard_partial(scratch, console)
-    checkpoint = newest_complete(scratch, console if engine.is_main else Console("", None))
+    checkpoint = find_resume(scratch, engine, console)
     if checkpoint is not None:
         trainer.models.actor.restore(checkpoint, "actor")
         trainer.models.critic.restore(checkpoint, "critic")
         rows = read_json(checkpoint / "metrics.json")
-        if engine.is_main:
-            console.say(f"resuming from {checkpoint.name}")
     clock = CheckpointClock(engine, checkpoint_seconds)
     progress = Progress(console, len(batches), "steps", len(rows)) if engine.is_main else None
     while len(rows) < len(batches):

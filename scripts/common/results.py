@@ -118,6 +118,11 @@ def load_grid(settings: Mapping[str, Any], folder: Path, column: str = "correct"
     }
 
 
+def several_draws(settings: Mapping[str, Any]) -> bool:
+    """Whether some cell is a mean over draws of in-context examples."""
+    return len(settings["seeds"]) > 1 and any(settings["shots"])
+
+
 def task_titles(grid: Mapping[CellKey, Cell | None]) -> dict[str, str]:
     """Titles of the tasks of a grid; a task all of whose cells are missing goes by its name."""
     return {

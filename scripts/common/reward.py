@@ -16,6 +16,7 @@ from trl.trainer.reward_trainer import suppress_seqcls_warning
 from common.errors import UserError
 from common.models import OFFLINE
 from common.reload import Probe
+from common.sorted_batches import score_in_batches
 
 TOKENIZER_PROBE = "Give three tips.\nInput: \u00e9, 42\nResponse: 1. Eat well </s> <|im_end|>"
 
@@ -66,29 +67,22 @@ def pad_right(sequences: Sequence[Sequence[int]], pad: int) -> dict[str, torch.T
     return {"input_ids": ids, "attention_mask": mask}
 
 
-@torch.no_grad()
 def sequence_rewards(model: Any, sequences: Sequence[Sequence[int]], pad: int, batch: int, device: str) -> list[float]:
     """Each sequence's reward: the score at its last token.
 
     Args:
         model: a reward model, wrapped by its engine or not.
-        sequences: token ids, EOS included where the response ended.
+        sequences: token ids, at least one sequence, EOS included where the response ended.
         pad: padding token id.
         batch: sequences at once.
         device: where the model is.
     """
-    order = sorted(range(len(sequences)), key=lambda i: -len(sequences[i]))
-    rewards = [0.0] * len(sequences)
-    was_training = model.training
-    model.eval()
-    for start in range(0, len(order), batch):
-        chosen = order[start : start + batch]
+
+    def score(chosen: list[int]) -> list[torch.Tensor]:
         inputs = {key: value.to(device) for key, value in pad_right([sequences[i] for i in chosen], pad).items()}
-        scores = token_scores(model, **inputs)
-        last = last_token(inputs["attention_mask"])
-        for i, reward in zip(chosen, scores[torch.arange(len(chosen)), last].tolist(), strict=True):
-            rewards[i] = reward
-    model.train(was_training)
+        return [token_scores(model, **inputs)[torch.arange(len(chosen)), last_token(inputs["attention_mask"])]]
+
+    [rewards] = score_in_batches(model, [len(ids) for ids in sequences], batch, score, device)
     return rewards
 
 

@@ -8,18 +8,18 @@ from typing import Any
 
 import numpy as np
 import torch
-from datasets import Dataset
 from transformers import PreTrainedModel, PreTrainedTokenizerFast, set_seed
 from trl import RewardConfig, RewardTrainer
 
-from common.batching import GlobalBatchSampler
+from common.engine import Engine
 from common.files import new_directory
 from common.prompts import PromptFormat
 from common.reload import PROBE_TOKENS
 from common.reward import REWARD_MODEL, load_reward_model, pad_right, pair_losses, token_scores
 from common.sequences import IGNORED, encode, sft_responses
+from common.sorted_batches import ALONE, score_in_batches
 from common.statistics import cluster_interval
-from common.training import LastingTokenCount, Objective, compare_losses
+from common.training import Objective, OrderedTrainer, compare_losses
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ class PairCollator:
         return {**pad_right(sequences, self._pad), "labels": labels}
 
 
-class PairTrainer(LastingTokenCount, RewardTrainer):
+class PairTrainer(OrderedTrainer, RewardTrainer):
     """RewardTrainer with sorted global batches and either loss, averaged over the real pairs of a global batch.
 
     The mean over the whole batch, instead of a mean of micro-batch means, makes the step the same on any number of
@@ -100,14 +100,11 @@ class PairTrainer(LastingTokenCount, RewardTrainer):
 
     loss_is_scaled_for_ga = True
 
-    def __init__(self, *args: Any, sampler: GlobalBatchSampler, pair_loss: str, **kwargs: Any):
-        self._sampler, self._pair_loss = sampler, pair_loss
+    def __init__(self, *args: Any, pair_loss: str, **kwargs: Any):
+        self._pair_loss = pair_loss
         super().__init__(*args, **kwargs)
         # The trainer counts the labels of each global batch, unshifted, and passes their number on.
         self.model_accepts_loss_kwargs, self._loss_shifts_labels = True, False
-
-    def _get_train_sampler(self, train_dataset: Dataset | None = None) -> GlobalBatchSampler:
-        return self._sampler
 
     def compute_loss(
         self, model: Any, inputs: Mapping[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
@@ -126,24 +123,29 @@ class PairTrainer(LastingTokenCount, RewardTrainer):
         return loss
 
 
-@torch.no_grad()
 def pair_values(
-    model: Any, rows: Sequence[Mapping[str, Any]], pad: int, loss: str, batch: int, device: str
+    model: Any,
+    rows: Sequence[Mapping[str, Any]],
+    pad: int,
+    loss: str,
+    batch: int,
+    device: str,
+    share: tuple[int, int] = ALONE,
 ) -> tuple[list[float], list[float]]:
-    """Loss and margin of each pair, in evaluation mode."""
-    order = sorted(range(len(rows)), key=lambda i: -max(len(rows[i]["chosen_ids"]), len(rows[i]["rejected_ids"])))
-    losses, margins = [0.0] * len(rows), [0.0] * len(rows)
-    collate, was_training = PairCollator(pad), model.training
-    model.eval()
-    for start in range(0, len(order), batch):
-        chosen = order[start : start + batch]
+    """Loss and margin of each pair, in evaluation mode; the work is shared as in `score_in_batches`."""
+    collate = PairCollator(pad)
+
+    def score(chosen: list[int]) -> tuple[torch.Tensor, torch.Tensor]:
         inputs = collate([rows[i] for i in chosen])
         ids, mask = inputs["input_ids"].to(device), inputs["attention_mask"].to(device)
-        each = pair_losses(token_scores(model, ids, mask), ids, mask, loss)
-        for i, value, margin in zip(chosen, each[0].tolist(), each[1].tolist(), strict=True):
-            losses[i], margins[i] = value, margin
-    model.train(was_training)
+        return pair_losses(token_scores(model, ids, mask), ids, mask, loss)
+
+    losses, margins = score_in_batches(model, [pair_length(row) for row in rows], batch, score, device, share)
     return losses, margins
+
+
+def pair_length(row: Mapping[str, Any]) -> int:
+    return max(len(row["chosen_ids"]), len(row["rejected_ids"]))
 
 
 def initial_reward_model(directory: Path, initial: Path, seed: int) -> None:
@@ -161,7 +163,7 @@ def reward_objective(
     settings: Mapping[str, Any],
     initial: Path,
     tokenizer: PreTrainedTokenizerFast,
-    device: str,
+    engine: Engine,
     train: Pairs,
     heldout: Pairs,
 ) -> Objective:
@@ -171,7 +173,7 @@ def reward_objective(
         settings: of the training job.
         initial: directory of `initial_reward_model`.
         tokenizer: of the model.
-        device: where the model will be.
+        engine: what it runs on.
         train: training pairs.
         heldout: pairs of held-out prompts.
     """
@@ -183,7 +185,7 @@ def reward_objective(
         return load_reward_model(initial, dtype)
 
     def measure(wrapped: Any) -> list[float]:
-        losses, margins[:] = pair_values(wrapped, heldout.rows, pad, loss, batch, device)
+        losses, margins[:] = pair_values(wrapped, heldout.rows, pad, loss, batch, engine.device, engine.share)
         return losses
 
     def summary(before: list[float], after: list[float]) -> dict[str, Any]:
@@ -201,7 +203,7 @@ def reward_objective(
         trainer=functools.partial(PairTrainer, data_collator=PairCollator(pad), pair_loss=loss),
         rows=train.rows,
         filler={"id": "", "chosen_ids": [eos], "rejected_ids": [eos]},
-        length=lambda row: max(len(row["chosen_ids"]), len(row["rejected_ids"])),
+        length=pair_length,
         probe=REWARD_MODEL,
         probe_ids=train.rows[0]["chosen_ids"][:PROBE_TOKENS],
         measure=measure,

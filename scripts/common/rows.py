@@ -70,7 +70,7 @@ def read_rows(path: Path) -> Iterator[tuple[int, Any]]:
     elif path.suffix == ".csv":
         yield from _read_csv(path)
     elif path.suffix == ".parquet":
-        yield from enumerate(_read_parquet_rows(path), start=1)
+        yield from enumerate(read_parquet(path), start=1)
     elif path.suffix == ".json":
         content = read_json(path)
         if not isinstance(content, list):
@@ -123,7 +123,12 @@ def _read_jsonl(path: Path) -> Iterator[tuple[int, Any]]:
             yield number, BadRow("not JSON", str(error))
 
 
-def _read_parquet_rows(path: Path) -> list[dict[str, Any]]:
+def read_parquet(path: Path) -> list[dict[str, Any]]:
+    """Rows of a parquet file.
+
+    Raises:
+        UserError: when it cannot be read.
+    """
     try:
         return pyarrow.parquet.read_table(pyarrow.BufferReader(_read_bytes(path))).to_pylist()
     except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as error:
@@ -140,14 +145,9 @@ def write_parquet(path: Path, rows: Sequence[Mapping[str, Any]], columns: Sequen
     write_bytes(path, sink.getvalue().to_pybytes())
 
 
-def read_parquet(path: Path) -> list[dict[str, Any]]:
-    """Rows of a file this project wrote."""
-    return _read_parquet_rows(path)
-
-
 def read_frame(path: Path) -> pd.DataFrame:
     """A parquet file as a data frame."""
-    return pd.DataFrame(_read_parquet_rows(path))
+    return pd.DataFrame(read_parquet(path))
 
 
 def text_field(row: Mapping[str, Any], name: str) -> str:
@@ -164,3 +164,20 @@ def text_field(row: Mapping[str, Any], name: str) -> str:
     if any(0xD800 <= ord(char) <= 0xDFFF for char in value):
         raise BadRow("not UTF-8", f"{name} holds half a surrogate pair")
     return value
+
+
+def read_columns(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
+    """Rows of a CSV file that has at least these columns.
+
+    Raises:
+        UserError: when it cannot be read, or lacks one.
+    """
+    try:
+        with open(path, encoding="utf-8", newline="") as file:
+            reader = csv.DictReader(file)
+            present, rows = reader.fieldnames or [], list(reader)
+    except (OSError, ValueError, csv.Error) as error:
+        raise UserError(f"a table cannot be read: {error}", str(path), "render it again") from error
+    if missing := [column for column in columns if column not in present]:
+        raise UserError(f"a table lacks the columns {', '.join(missing)}", str(path), "render it again")
+    return rows

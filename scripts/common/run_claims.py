@@ -1,6 +1,5 @@
 """Claims of the paper checked on a run's own tables, sampled responses and ratings."""
 
-import csv
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,11 +24,11 @@ from common.evidence import Contrast, Evidence, RunEvidence, Subject, task_names
 from common.files import read_json
 from common.paired import bootstrap_p_value, paired_bootstrap
 from common.published import Key, Published
-from common.rows import read_parquet
+from common.rows import read_columns
+from common.samples import HELDOUT, load_stages
 from common.statistics import bootstrap_interval
 
 SEED = 0
-HELDOUT = "heldout"
 VERDICTS = {"rl_sft": "stage1", "ppo": "stage3"}
 PAIRED_COLUMNS = ("model", "task", "k", "first", "second", "difference", "low", "high", "p", "n")
 
@@ -114,7 +113,10 @@ def load_run(
         groups.append((subjects is mapped, RunEvidence(accuracies, rows, subjects, tasks)))
     actor = settings["rl"]["actor"]
     stages = Stages(
-        actor["label"], actor["published"], pair_samples(samples), read_counts(ratings) if ratings else None
+        actor["label"],
+        actor["published"],
+        load_stages(**samples) if samples else [],
+        read_counts(ratings) if ratings else None,
     )
     return Run(groups, frozenset(settings["methods"]), stages)
 
@@ -129,35 +131,6 @@ def read_accuracies(path: Path, settings: Mapping[str, Any]) -> dict[Key, float]
                 if row[f"{task}_k{k}"]:
                     found[row["model"], row["method"], task, k] = float(row[f"{task}_k{k}"])
     return found
-
-
-def read_columns(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
-    """Rows of a CSV file that has at least these columns."""
-    try:
-        with open(path, encoding="utf-8", newline="") as file:
-            reader = csv.DictReader(file)
-            present, rows = reader.fieldnames or [], list(reader)
-    except (OSError, ValueError, csv.Error) as error:
-        raise UserError(f"a table cannot be read: {error}", str(path), "render it again") from error
-    if missing := [column for column in columns if column not in present]:
-        raise UserError(f"a table lacks the columns {', '.join(missing)}", str(path), "render it again")
-    return rows
-
-
-def pair_samples(paths: Mapping[str, Path]) -> list[dict[str, dict[str, Any]]]:
-    """Both stages' rows by prompt.
-
-    Raises:
-        UserError: when the stages answered different prompts.
-    """
-    if not paths:
-        return []
-    by_stage = {stage: {row["id"]: row for row in read_parquet(path)} for stage, path in paths.items()}
-    names = [list(rows) for rows in by_stage.values()]
-    if any(other != names[0] for other in names):
-        where = ", ".join(str(path) for path in paths.values())
-        raise UserError("the two stages answered different prompts", where, "sample the responses of both again")
-    return [{stage: rows[name] for stage, rows in by_stage.items()} for name in names[0]]
 
 
 def read_counts(path: Path) -> dict[str, int] | None:

@@ -4,9 +4,10 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-_NEGATION = re.compile(
-    r"\b(?:not|isn't|is n't|aren't|wasn't|never|neither|nor)\s+(?:(?:a|an|the|very|really|at all)\s+)*$"
-)
+# The scorings, and where their verdicts stand in the rows of answers.
+SCORINGS = {"generation": "correct", "strict": "correct_strict", "likelihood": "correct_likelihood"}
+# A negating word, at most three words before a mention; "not only" and "not sad but happy" deny nothing that follows.
+_NEGATION = re.compile(r"(?:\b(?:not|never|neither|nor|cannot)|n't)\s+(?:(?!(?:but|and|only|just)\b)[\w']+\s+){0,3}$")
 
 
 @dataclass(frozen=True)
@@ -46,8 +47,8 @@ def generation_verdict(text: str, accepted: Sequence[Sequence[str]]) -> Verdict:
     """The one answer the first line names.
 
     Wordings count at word boundaries and case-insensitively; where mentions overlap the longest counts (of equally
-    long ones, each); a negated mention ("not positive") names nothing. A line that names no answer, or several, is
-    unparseable.
+    long ones, each); a negated mention ("not positive", "I don't think it is positive") names nothing. A line that
+    names no answer, or several, is unparseable.
 
     Args:
         text: what the model generated.

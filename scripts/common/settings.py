@@ -166,6 +166,41 @@ def in_grid(config: Mapping[str, Any], method: str, marker: str) -> bool:
     return covered and method in config["table3"]["methods"] and marker == usual_marker(config, method)
 
 
+def table_names(config: Mapping[str, Any]) -> list[str]:
+    """Tables of a run: what compares methods needs two of them, the marker table a row and a column."""
+    crossed = marker_pairs(config) and config["marker_table"]["shots"]
+    return [
+        *("table1", "table2", "table3", "table4", "human_eval", "sensitivity"),
+        *(["paired"] if len(config["table3"]["methods"]) > 1 else []),
+        "comparison",
+        *(["markers"] if crossed else []),
+    ]
+
+
+def checkpoints(config: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """(model, method) of every checkpoint of a run, each once."""
+    actor, reward = (config["rl"][role] for role in ("actor", "reward"))
+    found = [(model, method) for model in config["table3"]["models"] for method in config["table3"]["methods"]]
+    found += [(model, "pretrained") for model in (*config["table3"]["models"], actor, reward)]
+    return list(dict.fromkeys([*found, (actor, "rl_sft"), (reward, "reward"), (actor, "ppo")]))
+
+
+def run_settings(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Which results are of the run as it is configured; others may lie beside them from before."""
+    models = dict.fromkeys([*config["table3"]["models"], *config["rl"].values()])
+    shots = sorted({*config["evaluation"]["shots"], *config["marker_table"]["shots"]})
+    return {
+        "preset": config["preset"],
+        "seed": config["seed"],
+        "models": {name: config["models"][name] for name in models},
+        "tasks": config["table3"]["tasks"],
+        "tables": table_names(config),
+        "checkpoints": ["/".join(pair) for pair in checkpoints(config)],
+        "crossed": ["/".join(pair) for pair in marker_pairs(config) if not in_grid(config, *pair)],
+        "draws": draws(config, shots),
+    }
+
+
 def published_settings(config: Mapping[str, Any]) -> dict[str, Any]:
     """Which models and tasks of a run are those of the paper."""
     chosen = {role: config["models"][name] for role, name in config["rl"].items()}
@@ -208,25 +243,18 @@ def report_language(config: Mapping[str, Any], environment: Mapping[str, str], a
 
 def report_settings(config: Mapping[str, Any]) -> dict[str, Any]:
     """What the report page says of the configuration."""
-    models = dict.fromkeys([*config["table3"]["models"], *config["rl"].values()])
-    shots = sorted({*config["evaluation"]["shots"], *config["marker_table"]["shots"]})
     return {
-        "preset": config["preset"],
-        "seed": config["seed"],
-        "models": {name: config["models"][name] for name in models},
-        "tasks": config["table3"]["tasks"],
+        **run_settings(config),
         "notes": config["table3"]["notes"],
-        "draws": draws(config, shots),
         "items_per_cell": config["report"]["items_per_cell"],
     }
 
 
 def crate_facts(config: Mapping[str, Any]) -> dict[str, Any]:
     """What the account of a run says of the configuration; where and how fast it ran is told by its records."""
-    configuration = {key: value for key, value in config.items() if key != "compute"}
     return {
-        **{key: report_settings(config)[key] for key in ("preset", "seed", "models")},
-        "configuration": configuration,
+        **run_settings(config),
+        "configuration": {key: value for key, value in config.items() if key != "compute"},
     }
 
 

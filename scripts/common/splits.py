@@ -8,7 +8,7 @@ from typing import Any
 
 from common.errors import UserError
 from common.files import sha256_of_text
-from common.tasks import keyed_random
+from common.keyed_random import keyed_random
 
 Row = dict[str, Any]
 

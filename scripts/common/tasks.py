@@ -1,7 +1,5 @@
 """Evaluation tasks as data: a YAML definition and rows in upstream's schema become questions with answers."""
 
-import hashlib
-import random
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -11,6 +9,7 @@ from typing import Any
 
 from common.errors import UserError
 from common.files import read_yaml
+from common.keyed_random import keyed_random
 from common.prompts import fill
 from common.rows import BadRow, CsvText, Rejections, read_rows, text_field
 
@@ -221,12 +220,6 @@ def load_questions(task: Task, path: Path, max_rejected_share: float) -> tuple[l
     if count > 1:
         raise UserError(f"id {identity!r} stands twice or more often", str(path), "give each row an id of its own")
     return questions, {"rows": total, "usable": len(questions), "rejected": dict(rejected.reasons)}
-
-
-def keyed_random(*key: object) -> random.Random:
-    """A random generator that depends on its key alone, not on platform, order or hash seed."""
-    digest = hashlib.sha256("\0".join(map(str, key)).encode()).digest()
-    return random.Random(int.from_bytes(digest[:8], "big"))
 
 
 def draw_items(questions: Sequence[Question], count: int | None, seed: int, task: str) -> list[Question]:

@@ -3,6 +3,7 @@
 The trainer does the steps; here are the order of the data, held-out values, resumable state and the record.
 """
 
+import argparse
 import csv
 import io
 import time
@@ -24,14 +25,18 @@ from transformers import (
     TrainingArguments,
 )
 
-from common.batching import GlobalBatchSampler, accumulation_steps, filler_count
-from common.checkpoints import PARTIAL, CheckpointClock, commit, discard_partial, newest_complete, step_of
+from common.batch_sizes import accumulation_steps
+from common.batching import GlobalBatchSampler, filler_count
+from common.checkpoints import PARTIAL, CheckpointClock, commit, find_resume, step_of
 from common.console import Console, Progress
-from common.engine import Engine, deepspeed_config
+from common.engine import Engine, deepspeed_config, from_main, wait_for_all
 from common.files import read_json, write_json, write_text
 from common.reload import Probe
+from common.rows import read_parquet
 from common.statistics import bootstrap_interval
+from common.training_frame import Frame, training_frame
 
+Rows = list[dict[str, Any]]
 METRIC_COLUMNS = ("step", "epoch", "loss", "accuracy", "learning_rate", "grad_norm", "num_tokens", "seconds")
 
 
@@ -56,10 +61,20 @@ class TrainingJob:
     offload: str
 
 
-class LastingTokenCount:
-    """Keeps TRL's count of tokens in the trainer's state, where a resumed run finds it."""
+class OrderedTrainer:
+    """What our trainers add to TRL's: the sampler's order, and a count of tokens that outlives an interruption.
+
+    TRL's count is kept in the trainer's state, where a resumed run finds it.
+    """
 
     state: TrainerState
+
+    def __init__(self, *args: Any, sampler: GlobalBatchSampler, **kwargs: Any):
+        self._sampler = sampler
+        super().__init__(*args, **kwargs)
+
+    def _get_train_sampler(self, train_dataset: Dataset | None = None) -> GlobalBatchSampler:
+        return self._sampler
 
     @property
     def _total_train_tokens(self) -> int:
@@ -145,11 +160,11 @@ class JobCallback(TrainerCallback):
         state.log_history[-1].setdefault("seconds", round(time.time(), 1))
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
-        if self._engine.processes > 1:
-            torch.distributed.barrier()
+        wait_for_all(self._engine)
         if self._engine.is_main:
             commit(Path(str(args.output_dir)) / f"checkpoint-{state.global_step}")
             self._console.say(f"saved a checkpoint at step {state.global_step}")
+        wait_for_all(self._engine)  # when a process ends, torchrun ends the others 30 seconds later
         self.clock.restart()
 
 
@@ -204,7 +219,7 @@ def compare_losses(before: Sequence[float], after: Sequence[float], seed: int) -
 
 
 def _metrics_csv(history: Sequence[Mapping[str, Any]]) -> str:
-    """The logged steps as CSV; `seconds` counts from the first row of each uninterrupted stretch."""
+    """The logged steps as CSV; `seconds` is the time since the first row, interruptions included."""
     rows = [entry for entry in history if "loss" in entry]
     columns = [name for name in METRIC_COLUMNS if any(name in row for row in rows)]
     buffer = io.StringIO()
@@ -236,9 +251,8 @@ def run_training(
     Raises:
         Resumable: on SIGTERM, after a checkpoint.
     """
-    if engine.is_main:
-        discard_partial(job.scratch, console)
     arguments = _arguments(job, engine, objective.arguments_class)
+    checkpoint = find_resume(job.scratch, engine, console)
     model = objective.load(engine.dtype)
     examples, global_batch = len(objective.rows), job.training["global_batch_size"]
     rows = [*objective.rows, *[objective.filler] * filler_count(examples, global_batch)]
@@ -249,7 +263,7 @@ def run_training(
         return trainer.model_wrapped if engine.deepspeed else trainer.model
 
     def before_training() -> None:
-        if objective.measure and not before_file.exists():
+        if objective.measure and not from_main(before_file.exists(), engine):
             values = objective.measure(wrapped())
             if engine.is_main:
                 write_json(before_file, values)
@@ -263,9 +277,6 @@ def run_training(
         sampler=sampler,
         callbacks=[callback],
     )
-    checkpoint = newest_complete(job.scratch, console if engine.is_main else Console("", None))
-    if checkpoint is not None and engine.is_main:
-        console.say(f"resuming from {checkpoint.name}")
     trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     if callback.stopped and trainer.state.global_step < trainer.state.max_steps:
         raise callback.clock.stopped(trainer.state.global_step, trainer.state.max_steps, job.scratch)
@@ -283,6 +294,33 @@ def run_training(
     state = trainer.accelerator.get_state_dict(trainer.model_wrapped) if engine.deepspeed else None
     if engine.is_main:
         write_text(metrics, _metrics_csv(trainer.state.log_history))
-    if engine.processes > 1:
-        torch.distributed.barrier()
+    wait_for_all(engine)
     return Trained(facts, model, wrapped(), state)
+
+
+def train_objective(
+    script: str,
+    arguments: argparse.Namespace,
+    console: Console,
+    prepare: Callable[[Frame, Rows, Rows], Objective],
+) -> None:
+    """Train one model by one of TRL's trainers.
+
+    Args:
+        script: file name of the calling script.
+        arguments: from `training_parser`.
+        console: where progress goes.
+        prepare: turns the training and held-out rows into what is optimised.
+    """
+    data = {"train": arguments.train, "heldout": arguments.heldout}
+    with training_frame(script, arguments, console, {"model": arguments.model}, data) as frame:
+        settings, engine = frame.settings, frame.engine
+        objective = prepare(frame, read_parquet(arguments.train), read_parquet(arguments.heldout))
+        job = TrainingJob(
+            settings["training"], settings["seed"], frame.state, arguments.checkpoint_seconds,
+            settings["compute"]["gradient_checkpointing"], arguments.offload,
+        )  # fmt: skip
+        trained = run_training(job, objective, frame.tokenizer, engine, console, arguments.metrics)
+        expected = objective.probe.trained(trained.wrapped, objective.probe_ids, engine.device)
+        if engine.is_main:
+            frame.save(trained.facts, trained.save, objective.probe, objective.probe_ids, expected)

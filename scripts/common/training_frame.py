@@ -1,4 +1,4 @@
-"""The frame every training script shares: arguments, locks, resumable state, saving and run.json."""
+"""The frame every training script shares, PPO included: arguments, locks, resumable state, saving and run.json."""
 
 import argparse
 import shutil
@@ -18,14 +18,7 @@ from common.models import limit_threads, load_tokenizer, weights_hash
 from common.prompts import PromptFormat
 from common.provenance import Provenance
 from common.reload import Probe, check_saved
-from common.rows import read_parquet
 from common.scratch import fingerprint, writer_lock
-from common.sequences import Response, encode_all
-from common.supervised import supervised_objective
-from common.training import Objective, TrainingJob, run_training
-
-Examples = list[tuple[str, list[Response]]]
-Rows = list[dict[str, Any]]
 
 
 def training_parser(doc: str) -> argparse.ArgumentParser:
@@ -89,6 +82,14 @@ class Frame:
         shutil.rmtree(self.state, ignore_errors=True)
 
 
+def name_other_states(state: Path, console: Console) -> None:
+    """Say which directories beside `state` no run of these settings and this code will ever read or delete."""
+    for other in sorted(path for path in state.parent.iterdir() if path.is_dir() and path != state):
+        size = sum(path.stat().st_size for path in other.rglob("*") if path.is_file())
+        left = f"left from other settings or code: {other}, {size / 1e9:.2f} GB"
+        console.say(f"{left}; delete it if you do not go back")
+
+
 @contextmanager
 def training_frame(
     script: str, arguments: argparse.Namespace, console: Console, models: dict[str, Path], data: dict[str, Path]
@@ -119,65 +120,7 @@ def training_frame(
     )  # fmt: skip
     if engine.is_main:
         with writer_lock(arguments.scratch / "writer.lock", console):
+            name_other_states(state, console)
             yield frame
     else:
         yield frame
-
-
-def train_objective(
-    script: str,
-    arguments: argparse.Namespace,
-    console: Console,
-    prepare: Callable[[Frame, Rows, Rows], Objective],
-) -> None:
-    """Train one model by one of TRL's trainers.
-
-    Args:
-        script: file name of the calling script.
-        arguments: from `training_parser`.
-        console: where progress goes.
-        prepare: turns the training and held-out rows into what is optimised.
-    """
-    data = {"train": arguments.train, "heldout": arguments.heldout}
-    with training_frame(script, arguments, console, {"model": arguments.model}, data) as frame:
-        settings, engine = frame.settings, frame.engine
-        objective = prepare(frame, read_parquet(arguments.train), read_parquet(arguments.heldout))
-        job = TrainingJob(
-            settings["training"], settings["seed"], frame.state, arguments.checkpoint_seconds,
-            settings["compute"]["gradient_checkpointing"], arguments.offload,
-        )  # fmt: skip
-        trained = run_training(job, objective, frame.tokenizer, engine, console, arguments.metrics)
-        expected = objective.probe.trained(trained.wrapped, objective.probe_ids, engine.device)
-        if engine.is_main:
-            frame.save(trained.facts, trained.save, objective.probe, objective.probe_ids, expected)
-
-
-def train_supervised(
-    script: str,
-    arguments: argparse.Namespace,
-    console: Console,
-    train_examples: Callable[[Rows, PromptFormat], Examples],
-    heldout_examples: Callable[[Rows, PromptFormat], Examples],
-    loss_on: str = "responses",
-) -> None:
-    """Fine-tune one model on responses.
-
-    Args:
-        script: file name of the calling script.
-        arguments: from `training_parser`.
-        console: where progress goes.
-        train_examples: turns rows of the training split into (id, responses).
-        heldout_examples: the same for held-out prompts.
-        loss_on: see `sequences.encode`.
-    """
-
-    def prepare(frame: Frame, train: Rows, heldout: Rows) -> Objective:
-        settings, tokenizer = frame.settings, frame.tokenizer
-        max_length = settings["training"]["max_length"]
-        encoded = encode_all(tokenizer, train_examples(train, frame.prompt), max_length, loss_on)
-        unseen = None
-        if settings["heldout_loss"]:
-            unseen = encode_all(tokenizer, heldout_examples(heldout, frame.prompt), max_length)
-        return supervised_objective(settings, arguments.model, tokenizer, frame.engine.device, encoded, unseen)
-
-    train_objective(script, arguments, console, prepare)
