@@ -81,7 +81,8 @@ def test_zero3_on_two_ranks_agrees_with_torch(wide_folders: dict[str, Path], spl
     """On a model that is parted; the two ranks recompute activations."""
     runs = {}
     for engine, processes in (("torch", 1), ("deepspeed", 2)):
-        out, options = tmp_path / engine, {"training": ONE_BATCH, "recompute": processes == 2}
+        out = tmp_path / engine
+        options = {"training": {**ONE_BATCH, "epochs": 2}, "recompute": processes == 2}
         finish(train("dpo", wide_folders["llama"], splits, out, engine, processes, **options), out)
         runs[engine] = losses(out)
     assert runs["deepspeed"] == pytest.approx(runs["torch"], abs=1e-4)

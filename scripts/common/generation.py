@@ -106,7 +106,8 @@ class Generator:
         ids, store = torch.tensor([[0, 1, 2]], device=self._device), SharedPrefixStore()
         store.begin_prefix()
         whole = self._model(input_ids=ids, use_cache=False, store=store).logits.float()
-        if not torch.allclose(whole, self._logits(self._hidden(ids, torch.arange(3)[None], store)), 1e-2, 1e-2):
+        own = self._logits(self._hidden(ids, torch.arange(3)[None], store))
+        if not torch.allclose(whole, own, rtol=1e-2, atol=1e-2, equal_nan=True):
             what = "this model changes its output layer's logits, which the generator does not know"
             raise UserError(what, type(self._model).__name__, "choose a model whose logits are its output layer's")
 
