@@ -88,13 +88,15 @@ class WriterWatch(threading.Thread):
         self.scratch, self.sessions = scratch, set[int]()
         self.seen, self.violations = Counter[str](), list[str]()
         self._end = threading.Event()
+        self._failure: Exception | None = None
 
     def holders(self) -> dict[Path, int]:
         """The process each job's lock names."""
         found = {}
-        for lock in self.scratch.glob("*/*/writer.lock"):
-            with contextlib.suppress(OSError, ValueError, KeyError):
-                found[lock.parent] = json.loads(lock.read_text())["pid"]
+        with contextlib.suppress(FileNotFoundError):  # a folder that is deleted while it is listed
+            for lock in self.scratch.glob("*/*/writer.lock"):
+                with contextlib.suppress(OSError, ValueError, KeyError):
+                    found[lock.parent] = json.loads(lock.read_text())["pid"]
         return found
 
     def look(self) -> None:
@@ -114,9 +116,19 @@ class WriterWatch(threading.Thread):
                 self.violations.append(f"{job}: written by {sorted(parents)}, its lock names {holder}")
 
     def run(self) -> None:
-        while not self._end.wait(0.02):
-            self.look()
+        try:
+            while not self._end.wait(0.02):
+                self.look()
+        except Exception as error:  # noqa: BLE001 - told by stop
+            self._failure = error
 
     def stop(self) -> None:
+        """End the watch.
+
+        Raises:
+            RuntimeError: when it had ended before: then nothing is known of the writers since.
+        """
         self._end.set()
         self.join()
+        if self._failure is not None:
+            raise RuntimeError("the watch over writers ended early") from self._failure
