@@ -119,7 +119,7 @@ class WriterWatch(threading.Thread):
         try:
             while not self._end.wait(0.02):
                 self.look()
-        except Exception as error:  # noqa: BLE001 - told by stop
+        except Exception as error:  # told by `stop`
             self._failure = error
 
     def stop(self) -> None:
