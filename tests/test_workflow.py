@@ -98,7 +98,7 @@ def test_editing_the_configuration_of_coh_reruns_coh_alone(project: Path):
 def test_swapping_two_values_is_noticed(project: Path):
     def swap(config):
         training = config["methods"]["coh"]["training"]
-        one, other = "global_batch_size", "per_device_batch_size"
+        one, other = "epochs", "per_device_batch_size"
         training[one], training[other] = training[other], training[one]
 
     edit_smoke(project, swap)
