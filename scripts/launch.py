@@ -22,6 +22,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
 
+from common.console import count
 from common.errors import EXIT_MACHINE, EXIT_RESUMABLE, UserError
 
 # One place for all users and all jobs: TMPDIR differs between the jobs of one machine.
@@ -194,17 +195,6 @@ def set_stop_time(lead: int) -> None:
     end = os.environ.get("JOB_END_TIME") or os.environ.get("SLURM_JOB_END_TIME", "")
     if end.isdecimal():
         os.environ[STOP_TIME] = str(int(end) - lead)
-
-
-def count(text: str) -> int:
-    """A number of devices or processes.
-
-    Raises:
-        argparse.ArgumentTypeError: when it is no whole number, or negative.
-    """
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"not a number of 0 or more: {text}")
-    return int(text)
 
 
 def argument_parser() -> argparse.ArgumentParser:

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from common.configuration import load_configuration
-from common.console import reader_may_leave
+from common.console import count, reader_may_leave
 from common.errors import UserError
 from common.methods import METHOD_LABELS
 from common.prompts import few_shot_prompt
@@ -43,17 +43,6 @@ def prompts(arguments: argparse.Namespace) -> list[tuple[str, str, str]]:
         )
         for item in draw_items(questions, evaluation["items"], config["seed"], arguments.task)
     ]
-
-
-def count(text: str) -> int:
-    """A number of examples.
-
-    Raises:
-        argparse.ArgumentTypeError: when it is no whole number, or negative.
-    """
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"not a number of 0 or more: {text}")
-    return int(text)
 
 
 def main(argv: list[str] | None = None) -> int:

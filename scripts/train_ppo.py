@@ -11,7 +11,7 @@ import torch
 from trl.trainer.utils import add_fused_lm_head
 
 from common.batch_sizes import accumulation_steps
-from common.console import Console, argument_parser, run_entry_point
+from common.console import Console, run_entry_point
 from common.errors import UserError
 from common.learners import Optimization, build_learner
 from common.models import load_model, load_tokenizer
@@ -20,7 +20,7 @@ from common.reload import LANGUAGE_MODEL, PROBE_TOKENS
 from common.reward import check_same_tokenizer, load_reward_model
 from common.rollouts import Prompt
 from common.rows import read_parquet
-from common.training_frame import Frame, training_frame
+from common.training_frame import Frame, job_parser, training_frame
 
 
 def encode_prompts(frame: Frame, rows: list[dict[str, Any]], longest: int) -> tuple[list[Prompt], list[str]]:
@@ -90,15 +90,9 @@ def work(arguments: argparse.Namespace, console: Console) -> None:
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = argument_parser(__doc__ or "")
+    parser = job_parser(__doc__ or "")
     parser.add_argument("--actor", type=Path, required=True, help="model directory of stage 1")
     parser.add_argument("--reward", type=Path, required=True, help="model directory of stage 2")
-    parser.add_argument("--train", type=Path, required=True, help="parquet file of the prompts")
-    parser.add_argument("--scratch", type=Path, required=True, help="directory for resumable state")
-    parser.add_argument("--checkpoint-seconds", type=int, default=600, help="time between two checkpoints")
-    parser.add_argument("--offload", default="none", help="what DeepSpeed keeps in CPU memory")
-    parser.add_argument("--metrics", type=Path, required=True, help="CSV file of the training curves to write")
-    parser.add_argument("--output", type=Path, required=True, help="model directory to write")
     return run_entry_point(parser, work, argv)
 
 

@@ -78,6 +78,17 @@ def settings_argument(text: str) -> dict[str, Any]:
     return value
 
 
+def count(text: str) -> int:
+    """A number of things, given as an argument.
+
+    Raises:
+        argparse.ArgumentTypeError: when it is no whole number, or negative.
+    """
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"not a number of 0 or more: {text}")
+    return int(text)
+
+
 def argument_parser(doc: str) -> argparse.ArgumentParser:
     """The parser every entry point starts from: its docstring as help, `--settings` and `--log`."""
     parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)

@@ -22,11 +22,17 @@ from common.scratch import fingerprint, writer_lock
 
 
 def training_parser(doc: str) -> argparse.ArgumentParser:
+    """Arguments of the scripts that start from one model and measure on held-out prompts."""
+    parser = job_parser(doc)
+    parser.add_argument("--model", type=Path, required=True, help="directory of the model to start from")
+    parser.add_argument("--heldout", type=Path, required=True, help="parquet file of the held-out prompts")
+    return parser
+
+
+def job_parser(doc: str) -> argparse.ArgumentParser:
     """Arguments every training script takes."""
     parser = argument_parser(doc)
-    parser.add_argument("--model", type=Path, required=True, help="directory of the model to start from")
     parser.add_argument("--train", type=Path, required=True, help="parquet file of the training split")
-    parser.add_argument("--heldout", type=Path, required=True, help="parquet file of the held-out prompts")
     parser.add_argument("--scratch", type=Path, required=True, help="directory for resumable state")
     parser.add_argument("--checkpoint-seconds", type=int, default=600, help="time between two checkpoints")
     parser.add_argument("--offload", default="none", help="what DeepSpeed keeps in CPU memory")
