@@ -57,21 +57,32 @@ def cell_rows(test: PairedTest, items: int | None) -> list[list[object]]:
     return [[f"paired/{row}/{name}", "paired", row, name, value, None, items, source] for name, value in values]
 
 
+def test_notes(settings: dict[str, Any], comparisons: int) -> list[str]:
+    """How intervals and p-values were found, for so many comparisons of a model."""
+    tested = "Intervals: paired bootstrap over items and draws. p: exact McNemar test for one run"
+    if not several_draws(settings):
+        return [f"{tested}."]
+    draws = len(settings["seeds"])
+    found = [
+        f"{tested}, the same bootstrap for means of {draws} draws. Few draws understate how much results vary between "
+        "draws."
+    ]
+    if 2 * comparisons > LEVEL * (BOOTSTRAP_SAMPLES + 1):
+        found.append(
+            "The smallest p-value of the bootstrap times a model's comparisons is above 0.05: no mean can be bold."
+        )
+    return found
+
+
 def as_table(settings: dict[str, Any], grid: Grid, tests: list[PairedTest]) -> Table:
     """The table as people read it; significant differences are bold."""
     titles = task_titles(grid)
     rows = [table_row(settings, titles, test) for test in tests]
     bold = frozenset((i, 4) for i, test in enumerate(tests) if test.comparison and test.adjusted <= LEVEL)
     header = ["Model", "Task", "k", "Methods", "Difference", "95 % interval", "p", "p (Holm)"]
-    intervals = "Intervals: paired bootstrap over items and draws. p: exact McNemar test for one run"
-    if several_draws(settings):
-        intervals += f", the same bootstrap for means of {len(settings['seeds'])} draws. Few draws understate how much"
-        intervals += " results vary between draws"
-    if 2 * len(tests) > LEVEL * (BOOTSTRAP_SAMPLES + 1) * len(settings["models"]):
-        intervals += "; its smallest p-value times the comparisons of a model is above 0.05, so no mean can be bold"
     notes = [
         "Differences in percentage points on the same items and, for k > 0, the same draws of in-context examples.",
-        f"{intervals}.",
+        *test_notes(settings, len(tests) // len(settings["models"])),
         "p (Holm): corrected for all comparisons of a model. Bold: at most 0.05.",
     ]
     ids = {

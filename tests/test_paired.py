@@ -258,3 +258,17 @@ def test_every_comparison_is_among_the_cells(scores: Path) -> None:
     sources = {path for pattern in patterns for path in scores.glob(pattern)}
     assert len(sources) == 3 + 2 * 2
     assert all("correct" in json.loads(path.read_text()) for path in sources)
+
+
+@pytest.mark.parametrize(
+    ("seeds", "comparisons", "told", "untold"),
+    [
+        ([1, 2, 3], 36, "means of 3 draws", "no mean can be bold"),
+        ([1, 2, 3], 251, "no mean can be bold", "one run."),
+        ([1], 251, "McNemar test for one run.", "bold"),
+    ],
+)
+def test_notes_say_only_what_was_done(seeds: list[int], comparisons: int, told: str, untold: str) -> None:
+    notes = " ".join(render_paired.test_notes({"seeds": seeds, "shots": [0, 1]}, comparisons))
+    assert told in notes
+    assert untold not in notes

@@ -1,4 +1,4 @@
-"""The configuration: checked against its schema, defaults filled, and cut into each job's `settings`.
+"""The configuration: files merged, checked against the schema and beyond it, defaults filled.
 
 Imported while the DAG is planned, so it loads nothing heavy.
 """

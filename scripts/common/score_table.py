@@ -70,7 +70,8 @@ class ScoreTable:
             source = f"{folder}/{task}/k{k}_seed*"
             self._cells.append(cell_row(self.name, "/".join(key), f"{task}/k{k}", cell, source))
             self._ids[place] = str(self._cells[-1][0])
-            self._bold |= {place} if (task, k) in bold else set()
+            if (task, k) in bold:
+                self._bold.add(place)
             self._titles[task] = cell.title if cell else self._titles.get(task, task)
             row.append(cell_text(cell))
             line += [part(cell) if cell else None for part in self.parts.values()]
