@@ -57,7 +57,7 @@ def cell_rows(test: PairedTest, items: int | None) -> list[list[object]]:
     return [[f"paired/{row}/{name}", "paired", row, name, value, None, items, source] for name, value in values]
 
 
-def test_notes(settings: dict[str, Any], comparisons: int) -> list[str]:
+def notes_on_tests(settings: dict[str, Any], comparisons: int) -> list[str]:
     """How intervals and p-values were found, for so many comparisons of a model."""
     tested = "Intervals: paired bootstrap over items and draws. p: exact McNemar test for one run"
     if not several_draws(settings):
@@ -82,7 +82,7 @@ def as_table(settings: dict[str, Any], grid: Grid, tests: list[PairedTest]) -> T
     header = ["Model", "Task", "k", "Methods", "Difference", "95 % interval", "p", "p (Holm)"]
     notes = [
         "Differences in percentage points on the same items and, for k > 0, the same draws of in-context examples.",
-        *test_notes(settings, len(tests) // len(settings["models"])),
+        *notes_on_tests(settings, len(tests) // len(settings["models"])),
         "p (Holm): corrected for all comparisons of a model. Bold: at most 0.05.",
     ]
     ids = {

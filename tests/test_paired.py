@@ -269,6 +269,6 @@ def test_every_comparison_is_among_the_cells(scores: Path) -> None:
     ],
 )
 def test_notes_say_only_what_was_done(seeds: list[int], comparisons: int, told: str, untold: str) -> None:
-    notes = " ".join(render_paired.test_notes({"seeds": seeds, "shots": [0, 1]}, comparisons))
+    notes = " ".join(render_paired.notes_on_tests({"seeds": seeds, "shots": [0, 1]}, comparisons))
     assert told in notes
     assert untold not in notes
