@@ -436,11 +436,12 @@ def write_samples(folder: Path, published: Published, gain: float, heldout: int 
         later = stage == "ppo"
         rows = [
             {"id": example["id"], "source": "paper", "instruction": example["prompt"], "input": example["input"],
-             "response": example[stage], "reward": 0.0}
+             "prompt": example["prompt"], "response": example[stage], "tokens": 2, "finish": "eos", "reward": 0.0}
             for example in published.examples
         ]  # fmt: skip
         rows += [
-            {"id": f"p{i}", "source": "heldout", "instruction": "q", "input": "", "response": "word " * (2 + later),
+            {"id": f"p{i}", "source": "heldout", "instruction": "q", "input": "", "prompt": "q",
+             "response": "word " * (2 + later), "tokens": 2 + later, "finish": "eos",
              "reward": later * (gain + noise[i])}
             for i in range(heldout)
         ]  # fmt: skip
@@ -503,11 +504,11 @@ def test_a_summary_without_counts_is_refused(published: Published, tmp_path: Pat
         stage_verdicts(published, {}, tmp_path / "summary.json")
 
 
-def test_stages_that_answered_different_prompts_are_refused(published: Published, tmp_path: Path) -> None:
+def test_stages_that_answered_other_prompts_are_refused(published: Published, tmp_path: Path) -> None:
     samples = write_samples(tmp_path, published, 1.0)
     (tmp_path / "other").mkdir()
     samples["ppo"] = write_samples(tmp_path / "other", published, 1.0, heldout=29)["ppo"]
-    with pytest.raises(UserError, match="different prompts"):
+    with pytest.raises(UserError, match="of stage 1 face"):
         stage_verdicts(published, samples)
 
 
