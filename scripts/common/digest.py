@@ -6,12 +6,14 @@ Light enough for DAG time: the sources are parsed, never imported.
 import ast
 import functools
 import hashlib
+from dataclasses import dataclass
 from pathlib import Path
 
 SCRIPTS = Path(__file__).resolve().parent.parent
 
 
-def _module_files(module: str) -> list[Path]:
+@functools.cache
+def _module_files(module: str) -> tuple[Path, ...]:
     """Source files importing `module` runs, packages' `__init__` included; empty when it is not ours."""
     parts = module.split(".")
     files = []
@@ -20,22 +22,33 @@ def _module_files(module: str) -> list[Path]:
         for candidate in (base / "__init__.py", base.with_suffix(".py")):
             if candidate.is_file():
                 files.append(candidate)
-    return files
+    return tuple(files)
+
+
+@dataclass(frozen=True)
+class Source:
+    """A project file: the project files it imports directly, and its code as `script_digest` counts it."""
+
+    imports: tuple[Path, ...]
+    code: bytes
 
 
 @functools.cache
-def _imports(path: Path) -> tuple[Path, ...]:
-    """Project files that `path` imports directly, wherever the import stands."""
-    found: list[Path] = []
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"), filename=str(path))):
+def _source(path: Path) -> Source:
+    """Each file is parsed once, since every job's own Snakemake asks for the digests of all scripts."""
+    tree = ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
+    imports: list[Path] = []
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             for alias in node.names:
-                found += _module_files(alias.name)
+                imports += _module_files(alias.name)
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            found += _module_files(node.module)
+            imports += _module_files(node.module)
             for alias in node.names:
-                found += _module_files(f"{node.module}.{alias.name}")
-    return tuple(found)
+                imports += _module_files(f"{node.module}.{alias.name}")
+        elif isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            node.body = node.body[ast.get_docstring(node, clean=False) is not None :]
+    return Source(tuple(imports), ast.dump(tree).encode())
 
 
 @functools.cache
@@ -46,7 +59,7 @@ def import_closure(script: str) -> tuple[Path, ...]:
         path = pending.pop()
         if path not in seen:
             seen.add(path)
-            pending.extend(_imports(path))
+            pending.extend(_source(path).imports)
     return tuple(sorted(seen))
 
 
@@ -58,10 +71,6 @@ def script_digest(script: str) -> str:
     """
     digest = hashlib.sha256()
     for path in import_closure(script):
-        tree = ast.parse(path.read_text(encoding="utf-8"))
-        for node in ast.walk(tree):
-            if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
-                node.body = node.body[ast.get_docstring(node, clean=False) is not None :]
         digest.update(path.relative_to(SCRIPTS).as_posix().encode() + b"\0")
-        digest.update(ast.dump(tree).encode() + b"\0")
+        digest.update(_source(path).code + b"\0")
     return digest.hexdigest()[:16]
