@@ -25,7 +25,7 @@ WIDE = {
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Processes share the tests file by file; the files that read the finished run stay together, so it is made once."""
+    """Processes share the tests file by file; files that read the finished run stay together: it is made once."""
     readers = {item.path for item in items if "finished" in getattr(item, "fixturenames", ())}
     for item in items:
         item.add_marker(pytest.mark.xdist_group("finished" if item.path in readers else item.path.stem))
