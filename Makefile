@@ -48,7 +48,7 @@ run: setup  ## everything of the preset: data, models, scores, tables
 	@echo "All results: results/$(PRESET) (results/README.md explains them)"
 
 test: $(VENV)/installed  ## the tests, the whole smoke DAG among them
-	@PATH="$(CURDIR)/$(VENV)/bin:$$PATH" python -m pytest --numprocesses 2 --dist loadgroup --no-loadscope-reorder
+	@PATH="$(CURDIR)/$(VENV)/bin:$$PATH" python -m pytest --numprocesses 2 --no-loadscope-reorder
 
 lint: $(VENV)/installed  ## formatting, types, workflow rules
 	@PATH="$(CURDIR)/$(VENV)/bin:$$PATH" sh -ec 'ruff check .; ruff format --check .; mypy; snakefmt --check Snakefile rules; snakemake --lint'

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 import torch
+from xdist.remote import Producer
+from xdist.scheduler import LoadFileScheduling
 
 from common.models import from_random, save_model, separate_padding
 from workflow_runs import ROOT, SMOKE, copy_project, snakemake
@@ -23,12 +25,21 @@ WIDE = {
 }  # fmt: skip
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Processes share the tests file by file; files that read the finished run stay together: it is made once."""
-    readers = {item.path for item in items if "finished" in getattr(item, "fixturenames", ())}
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group("finished" if item.path in readers else item.path.stem))
+# Test files that read the finished run; one process takes them all, so that the run is made once.
+READERS = {"test_archives.py", "test_cells.py", "test_snakemake_report.py", "test_workflow.py"}
+
+
+class FileScheduling(LoadFileScheduling):
+    """Processes share the tests file by file."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = super()._split_scope(nodeid)
+        return "finished" if Path(file).name in READERS else file
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> FileScheduling:
+    # Groups by marker, which the plugin has, are not seen by this version of pytest.
+    return FileScheduling(config, log)
 
 
 @pytest.fixture(scope="session", autouse=True)
