@@ -356,7 +356,7 @@ def copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 def clear_digests() -> None:
-    for function in (digest._imports, digest.import_closure, digest.script_digest):
+    for function in (digest._module_files, digest._source, digest.import_closure, digest.script_digest):
         function.cache_clear()
 
 
