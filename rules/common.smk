@@ -8,9 +8,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(workflow.basedir) / "scripts"))
 
-from common import settings
+from common import digest, settings
 from common.configuration import load_configuration, refuse_missing_paths
-from common.digest import script_digest
 from common.errors import UserError
 from common.files import canonical_json
 from common.methods import METHODS as TRAINING_METHODS
@@ -128,6 +127,11 @@ def table_settings(block):
 def translations():
     """The texts of another language, as an input."""
     return [TRANSLATIONS[LANGUAGE]] if LANGUAGE in TRANSLATIONS else []
+
+
+def script_digest(script):
+    """The digest of a script's code, computed when a job is planned: on a cluster each job starts a Snakemake of its own."""
+    return lambda wildcards: digest.script_digest(script)
 
 
 def training_params(method, settings_of=None):
