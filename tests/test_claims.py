@@ -5,6 +5,7 @@ import io
 import json
 import shutil
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -504,11 +505,12 @@ def test_a_summary_without_counts_is_refused(published: Published, tmp_path: Pat
         stage_verdicts(published, {}, tmp_path / "summary.json")
 
 
-def test_stages_that_answered_other_prompts_are_refused(published: Published, tmp_path: Path) -> None:
+def test_stages_that_answered_different_prompts_are_refused(published: Published, tmp_path: Path) -> None:
     samples = write_samples(tmp_path, published, 1.0)
+    reordered = replace(published, examples=published.examples[::-1])
     (tmp_path / "other").mkdir()
-    samples["ppo"] = write_samples(tmp_path / "other", published, 1.0, heldout=29)["ppo"]
-    with pytest.raises(UserError, match="of stage 1 face"):
+    samples["ppo"] = write_samples(tmp_path / "other", reordered, 1.0)["ppo"]
+    with pytest.raises(UserError, match="different prompts"):
         stage_verdicts(published, samples)
 
 

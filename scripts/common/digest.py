@@ -35,7 +35,7 @@ class Source:
 
 @functools.cache
 def _source(path: Path) -> Source:
-    """Each file is parsed once, since every job's own Snakemake asks for the digests of all scripts."""
+    """A file's part in digests; it is parsed once, however many scripts import it."""
     tree = ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
     imports: list[Path] = []
     for node in ast.walk(tree):
