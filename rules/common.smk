@@ -54,6 +54,8 @@ def either(names):
 
 
 def model_source(wildcards):
+    if wildcards.model not in config["models"]:
+        raise WorkflowError(f"`models` of the configuration has no {wildcards.model!r}")
     return config["models"][wildcards.model]["source"]
 
 
@@ -67,7 +69,8 @@ LANGUAGE = settings.report_language(config, os.environ, list(TRANSLATIONS))
 
 
 wildcard_constraints:
-    model=either(config["models"]),
+    # Any name: a choice of all models would be tried one by one for every path, so planning would grow quadratically.
+    model="[^/]+",
     task=either(config["tasks"]),
     method="[a-z0-9_]+",
 
