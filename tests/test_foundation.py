@@ -431,6 +431,27 @@ def test_digest_notices_every_module_of_the_closure(copied: Path) -> None:
     assert fresh_digest("prepare_task.py") == before
 
 
+# --- provenance -----------------------------------------------------------------------------------------------
+
+RECORDED = """
+import sys
+from common.provenance import Provenance
+if sys.argv[1] == "computing":
+    import torch
+print(*Provenance("render_table3.py", {}).record()["hardware"], "torch" in sys.modules)
+"""
+MACHINE = "machine cpu cpus"
+
+
+@pytest.mark.parametrize(
+    ("job", "told"),
+    [("rendering", f"{MACHINE} False"), ("computing", f"{MACHINE} threads cpu_capability gpus kernels True")],
+)
+def test_only_a_job_that_computed_with_pytorch_loads_it_and_tells_what_on(job: str, told: str) -> None:
+    output, _ = python(RECORDED, job).communicate(timeout=60)
+    assert output.split() == told.split()
+
+
 # --- resumable state ------------------------------------------------------------------------------------------
 
 ITEMS = {f"k0/0/{i}": {"text": "caf\u00e9 \u2603"[:i], "correct": i % 2 == 0, "score": -i / 3} for i in range(5)}

@@ -5,8 +5,10 @@ import importlib.metadata
 import os
 import platform
 import subprocess
+import sys
 import time
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from common.digest import SCRIPTS, script_digest
@@ -44,30 +46,26 @@ def _cpu_model() -> str:
 
 
 def _hardware() -> dict[str, Any]:
+    """The machine; of a job that computed with PyTorch also what it computed on. No job imports PyTorch to be told."""
     hardware: dict[str, Any] = {"machine": platform.machine(), "cpu": _cpu_model(), "cpus": os.cpu_count()}
-    try:
-        import torch
-
-        hardware["threads"] = torch.get_num_threads()
-        hardware["cpu_capability"] = torch.backends.cpu.get_cpu_capability()
-        hardware["gpus"] = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
-        hardware["kernels"] = _kernels()
-    except ImportError:
-        pass
-    return hardware
+    torch = sys.modules.get("torch")
+    return {**hardware, **_computed_on(torch)} if torch else hardware
 
 
-def _kernels() -> dict[str, Any]:
-    """What else decides a result's last digits: where these differ, so may they."""
-    import torch
-
+def _computed_on(torch: ModuleType) -> dict[str, Any]:
     return {
-        "blas": "mkl" if torch.backends.mkl.is_available() else "other",
-        "onednn": torch.backends.mkldnn.is_available(),
-        "cuda": torch.version.cuda,
-        "cudnn": torch.backends.cudnn.version() if torch.cuda.is_available() else None,
-        "tf32": torch.backends.cuda.matmul.allow_tf32,
-        "deterministic_algorithms": torch.are_deterministic_algorithms_enabled(),
+        "threads": torch.get_num_threads(),
+        "cpu_capability": torch.backends.cpu.get_cpu_capability(),
+        "gpus": [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())],
+        # What else decides a result's last digits: where these differ, so may they.
+        "kernels": {
+            "blas": "mkl" if torch.backends.mkl.is_available() else "other",
+            "onednn": torch.backends.mkldnn.is_available(),
+            "cuda": torch.version.cuda,
+            "cudnn": torch.backends.cudnn.version() if torch.cuda.is_available() else None,
+            "tf32": torch.backends.cuda.matmul.allow_tf32,
+            "deterministic_algorithms": torch.are_deterministic_algorithms_enabled(),
+        },
     }
 
 
