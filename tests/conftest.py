@@ -27,6 +27,8 @@ WIDE = {
 
 # Test files that read the finished run; one process takes them all, so that the run is made once.
 READERS = {"test_archives.py", "test_cells.py", "test_snakemake_report.py", "test_workflow.py"}
+# Files of more than a few minutes; they are begun first, so that no process is left with one at the end.
+LONG = ("test_slurm.py", *sorted(READERS), "test_chaos.py", "test_training.py", "test_dpo.py", "test_rl_runs.py")
 
 
 class FileScheduling(LoadFileScheduling):
@@ -40,6 +42,10 @@ class FileScheduling(LoadFileScheduling):
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> FileScheduling:
     # Groups by marker, which the plugin has, are not seen by this version of pytest.
     return FileScheduling(config, log)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: LONG.index(item.path.name) if item.path.name in LONG else len(LONG))
 
 
 @pytest.fixture(scope="session", autouse=True)
