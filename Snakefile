@@ -29,6 +29,14 @@ include: "rules/report.smk"
 include: "rules/audit.smk"
 
 
+wildcard_constraints:
+    # After the rules, or Snakemake would not know `rules.evaluate_task.output` again, which `complete_scores` relies on.
+    # Any name: a choice of all models would be tried one by one for every path, so planning would grow quadratically.
+    model="[^/]+",
+    task=either(config["tasks"]),
+    method="[a-z0-9_]+",
+
+
 localrules:
     all,
     downloads,
@@ -41,7 +49,9 @@ rule all:
         data_artifacts(),
         training_artifacts(),
         evaluation_artifacts(),
+        complete_scores(),
         marker_artifacts(),
+        complete_marker_scores(),
         sample_artifacts(),
         sample_artifacts("json"),
         table_artifacts(),

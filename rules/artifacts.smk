@@ -137,6 +137,16 @@ def evaluation_artifacts():
     ]
 
 
+def complete_scores():
+    """One file for each job of the main grid: what a rule that reads its scores waits for."""
+    return expand(
+        "<results>/eval/{model}/{method}/{task}/complete",
+        model=MODELS(),
+        method=METHODS(),
+        task=TASKS(),
+    )
+
+
 def marker_scores(
     model="{model}", method="{method}", marker="{marker}", task="{task}", suffix="json"
 ):
@@ -146,20 +156,28 @@ def marker_scores(
     return [f"{folder}/k{k}_seed{seed}.{suffix}" for k, seed in draws]
 
 
-def marker_artifacts():
-    """Scores the marker table needs beside the main grid's."""
-    grid = [
+def marker_grid():
+    """(model, method, marker, task) of the scores the marker table needs beside the main grid's."""
+    return [
         (model, *pair, task)
         for model in MODELS()
         for pair in settings.crossed_pairs(config)
         for task in TASKS()
     ]
+
+
+def marker_artifacts():
     return [
         path
-        for cell in grid
+        for cell in marker_grid()
         for suffix in ("json", "parquet")
         for path in marker_scores(*cell, suffix)
     ]
+
+
+def complete_marker_scores():
+    """One file for each job of the marker grid."""
+    return [f"<results>/markers/{'/'.join(cell)}/complete" for cell in marker_grid()]
 
 
 def human_eval_ratings(wildcards):

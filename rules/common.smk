@@ -68,13 +68,6 @@ TRANSLATIONS = {
 LANGUAGE = settings.report_language(config, os.environ, list(TRANSLATIONS))
 
 
-wildcard_constraints:
-    # Any name: a choice of all models would be tried one by one for every path, so planning would grow quadratically.
-    model="[^/]+",
-    task=either(config["tasks"]),
-    method="[a-z0-9_]+",
-
-
 # --- inputs that depend on the kind of a source ---------------------------------------------------------------
 
 

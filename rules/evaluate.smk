@@ -1,6 +1,11 @@
 """Scores: one job a checkpoint and task, all numbers of shots and seeds from one model load."""
 
 
+localrules:
+    complete_scores,
+    complete_marker_scores,
+
+
 rule evaluate_task:
     input:
         model="<results>/models/{model}/{method}",
@@ -53,3 +58,33 @@ use rule evaluate_task as evaluate_marker with:
         scratch=f"{RESULTS}/scratch/evaluate_marker/{{model}}_{{method}}_{{marker}}_{{task}}",
         task=subpath(input.eval, parent=True),
         folder=subpath(output[0], parent=True),
+
+
+rule complete_scores:
+    """Made again whenever a score file of its job is: what a rule that reads scores waits for.
+
+    Snakemake compares each file that a rule names with every output of `evaluate_task`, so readers that name all score
+    files let planning grow with the square of the draws. Outputs named by their rule, as here, are found at once.
+    """
+    input:
+        rules.evaluate_task.output,
+    output:
+        touch("<results>/eval/{model}/{method}/{task}/complete"),
+    log:
+        "<results>/logs/complete_scores/{model}_{method}_{task}.log",
+    benchmark:
+        "<results>/benchmarks/complete_scores/{model}_{method}_{task}.tsv"
+    threads: 1
+    resources:
+        mem_mb=1000,
+
+
+use rule complete_scores as complete_marker_scores with:
+    input:
+        rules.evaluate_marker.output,
+    output:
+        touch("<results>/markers/{model}/{method}/{marker}/{task}/complete"),
+    log:
+        "<results>/logs/complete_marker_scores/{model}_{method}_{marker}_{task}.log",
+    benchmark:
+        "<results>/benchmarks/complete_marker_scores/{model}_{method}_{marker}_{task}.tsv"

@@ -1,9 +1,27 @@
-"""`all` asks for every file a run makes: Snakemake does not miss an intermediate one under a finished table."""
+"""`all` asks for every file a run makes: Snakemake does not miss an intermediate one under a finished table.
+
+Nothing else names the score files one by one: planning would grow with the square of their number.
+"""
 
 import re
+import subprocess
+import sys
+from collections import Counter
 from pathlib import Path
 
 from workflow_runs import SMOKE, copy_project, snakemake
+
+LOOK_UPS = """
+import sys
+from snakemake.cli import main
+from snakemake.output_index import OutputIndex
+find = OutputIndex.match_producers
+def tell_and_find(index, path):
+    print("look-up:", path)
+    return find(index, path)
+OutputIndex.match_producers = tell_and_find
+main(sys.argv[1:])
+"""
 
 
 def listed(output: str, rule: str, what: str) -> set[str]:
@@ -17,3 +35,12 @@ def test_all_asks_for_every_output(tmp_path: Path) -> None:
     made = listed(output, r"\w+", "output")
     assert len(made) > 400
     assert made - listed(output, "all", "input") == set()
+
+
+def test_a_score_file_is_compared_with_all_outputs_once(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", LOOK_UPS, "--dry-run", "--quiet", "--configfile", SMOKE]
+    project = copy_project(tmp_path / "project")
+    done = subprocess.run(command, cwd=project, capture_output=True, text=True, timeout=120, check=True)
+    scores = re.findall(r"^look-up: (.*/k\d_seed\d\.(?:json|parquet))$", done.stdout, re.MULTILINE)
+    assert len(scores) > 300
+    assert set(Counter(scores).values()) == {1}
