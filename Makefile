@@ -38,8 +38,8 @@ $(VENV)/installed: requirements.lock
 	  { echo "error: Python 3.11 or newer is needed, this is $$($(PYTHON) --version)"; \
 	    echo "  what to do: make $(MAKECMDGOALS) PYTHON=/path/to/python3.11"; exit 2; } >&2
 	$(PYTHON) -m venv $(VENV)
-	# Python compiles what it imports; compiling everything here would take longer than all the rest of the installation.
 	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-compile -r requirements.lock
+	@$(VENV)/bin/python -m compileall -qq -j 0 $(VENV)/lib || true  # as pip would, but on all cores
 	@touch $@
 
 run: setup  ## everything of the preset: data, models, scores, tables

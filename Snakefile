@@ -30,7 +30,7 @@ include: "rules/audit.smk"
 
 
 wildcard_constraints:
-    # After the rules, or Snakemake would not know `rules.evaluate_task.output` again, which `complete_scores` relies on.
+    # After the rules, or Snakemake would not know `rules.evaluate_task.output` again, which `hash_scores` relies on.
     # Any name: a choice of all models would be tried one by one for every path, so planning would grow quadratically.
     model="[^/]+",
     task=either(config["tasks"]),
@@ -49,9 +49,9 @@ rule all:
         data_artifacts(),
         training_artifacts(),
         evaluation_artifacts(),
-        complete_scores(),
+        score_hashes(),
         marker_artifacts(),
-        complete_marker_scores(),
+        marker_score_hashes(),
         sample_artifacts(),
         sample_artifacts("json"),
         table_artifacts(),

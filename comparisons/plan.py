@@ -95,10 +95,11 @@ def planned_jobs(output: str) -> int:
 def make_outputs(target: Path) -> int:
     """Create every output of the grid and let Snakemake record them; the number of score files."""
     listed, _ = snakemake(target, "-n")
-    outputs = [path for line in re.findall(r"^ {4}output: (.*)$", listed, re.MULTILINE) for path in line.split(", ")]
+    found = re.findall(r"^ {4}output: (.*)$", listed, re.MULTILINE)
+    outputs = [Path(path) for line in found for path in line.split(", ")]
     for output in outputs:
         path = target / output
-        if path.suffix in (".csv", ".html", ".json", ".md", ".parquet", ".svg", ".tex"):
+        if path.suffix in (".csv", ".html", ".json", ".md", ".parquet", ".sha256", ".svg", ".tex"):
             path.parent.mkdir(parents=True, exist_ok=True)
             path.touch()
         else:
@@ -106,7 +107,7 @@ def make_outputs(target: Path) -> int:
     snakemake(target, "--touch", "--forceall", *QUIET, program=("-c", TOUCH))
     if not any((target / ".snakemake" / "metadata").iterdir()):
         sys.exit("error: Snakemake recorded nothing of the outputs")
-    return sum("/eval/" in output for output in outputs)
+    return sum("eval" in output.parts and output.suffix in (".json", ".parquet") for output in outputs)
 
 
 def measure(models: int, seeds: int) -> dict[str, float]:

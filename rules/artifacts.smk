@@ -137,10 +137,10 @@ def evaluation_artifacts():
     ]
 
 
-def complete_scores():
+def score_hashes():
     """One file for each job of the main grid: what a rule that reads its scores waits for."""
     return expand(
-        "<results>/eval/{model}/{method}/{task}/complete",
+        "<results>/eval/{model}/{method}/{task}/scores.sha256",
         model=MODELS(),
         method=METHODS(),
         task=TASKS(),
@@ -175,9 +175,11 @@ def marker_artifacts():
     ]
 
 
-def complete_marker_scores():
+def marker_score_hashes():
     """One file for each job of the marker grid."""
-    return [f"<results>/markers/{'/'.join(cell)}/complete" for cell in marker_grid()]
+    return [
+        f"<results>/markers/{'/'.join(cell)}/scores.sha256" for cell in marker_grid()
+    ]
 
 
 def human_eval_ratings(wildcards):

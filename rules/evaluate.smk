@@ -2,8 +2,8 @@
 
 
 localrules:
-    complete_scores,
-    complete_marker_scores,
+    hash_scores,
+    hash_marker_scores,
 
 
 rule evaluate_task:
@@ -60,8 +60,8 @@ use rule evaluate_task as evaluate_marker with:
         folder=subpath(output[0], parent=True),
 
 
-rule complete_scores:
-    """Made again whenever a score file of its job is: what a rule that reads scores waits for.
+rule hash_scores:
+    """One file that changes with any score file of a job: what a rule that reads scores waits for.
 
     Snakemake compares each file that a rule names with every output of `evaluate_task`, so readers that name all score
     files let planning grow with the square of the draws. Outputs named by their rule, as here, are found at once.
@@ -69,22 +69,26 @@ rule complete_scores:
     input:
         rules.evaluate_task.output,
     output:
-        touch("<results>/eval/{model}/{method}/{task}/complete"),
+        "<results>/eval/{model}/{method}/{task}/scores.sha256",
     log:
-        "<results>/logs/complete_scores/{model}_{method}_{task}.log",
+        "<results>/logs/hash_scores/{model}_{method}_{task}.log",
     benchmark:
-        "<results>/benchmarks/complete_scores/{model}_{method}_{task}.tsv"
+        "<results>/benchmarks/hash_scores/{model}_{method}_{task}.tsv"
+    conda:
+        "../envs/report.yaml"
     threads: 1
     resources:
         mem_mb=1000,
+    shell:
+        "sha256sum {input:q} > {output:q} 2> {log:q}"
 
 
-use rule complete_scores as complete_marker_scores with:
+use rule hash_scores as hash_marker_scores with:
     input:
         rules.evaluate_marker.output,
     output:
-        touch("<results>/markers/{model}/{method}/{marker}/{task}/complete"),
+        "<results>/markers/{model}/{method}/{marker}/{task}/scores.sha256",
     log:
-        "<results>/logs/complete_marker_scores/{model}_{method}_{marker}_{task}.log",
+        "<results>/logs/hash_marker_scores/{model}_{method}_{marker}_{task}.log",
     benchmark:
-        "<results>/benchmarks/complete_marker_scores/{model}_{method}_{marker}_{task}.tsv"
+        "<results>/benchmarks/hash_marker_scores/{model}_{method}_{marker}_{task}.tsv"

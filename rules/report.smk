@@ -11,7 +11,7 @@ localrules:
 rule render_figures:
     input:
         PAPER_FILES,
-        scores=complete_scores(),
+        scores=score_hashes(),
         tasks=expand("<results>/data/tasks/{task}/summary.json", task=TASKS()),
         metrics=training_metrics(),
         reward=f"<results>/models/{REWARD()}/reward",
@@ -86,7 +86,7 @@ rule build_report:
         ),
         manifest="<results>/data/splits/manifest.json",
         tasks=expand("<results>/data/tasks/{task}/summary.json", task=TASKS()),
-        scores=[*complete_scores(), *complete_marker_scores()],
+        scores=[*score_hashes(), *marker_score_hashes()],
     output:
         reported("<results>/report/report.html", "page", "Report", "The report page"),
     log:

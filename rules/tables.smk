@@ -68,7 +68,7 @@ rule render_table2:
 
 rule render_table3:
     input:
-        scores=complete_scores(),
+        scores=score_hashes(),
         tasks=expand("<results>/data/tasks/{task}/summary.json", task=TASKS()),
         models=expand(
             "<results>/models/{model}/{method}", model=MODELS(), method=METHODS()
@@ -126,7 +126,7 @@ rule render_table4:
 
 rule render_sensitivity:
     input:
-        scores=complete_scores(),
+        scores=score_hashes(),
         tasks=expand("<results>/data/tasks/{task}/summary.json", task=TASKS()),
         words=translations(),
     output:
@@ -153,7 +153,7 @@ rule render_sensitivity:
 
 rule render_paired:
     input:
-        scores=complete_scores(),
+        scores=score_hashes(),
         tasks=expand("<results>/data/tasks/{task}/summary.json", task=TASKS()),
         words=translations(),
     output:
@@ -180,8 +180,8 @@ rule render_paired:
 
 rule render_markers:
     input:
-        scores=complete_scores(),
-        crossed=complete_marker_scores(),
+        scores=score_hashes(),
+        crossed=marker_score_hashes(),
         tasks=expand("<results>/data/tasks/{task}/summary.json", task=TASKS()),
         words=translations(),
     output:
