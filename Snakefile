@@ -48,10 +48,9 @@ rule all:
     input:
         data_artifacts(),
         training_artifacts(),
-        evaluation_artifacts(),
         score_hashes(),
-        marker_artifacts(),
         marker_score_hashes(),
+        lost_scores,
         sample_artifacts(),
         sample_artifacts("json"),
         table_artifacts(),

@@ -182,6 +182,22 @@ def marker_score_hashes():
     ]
 
 
+def lost_scores(wildcards):
+    """Score files that are gone while the hashes of their job are there, so that nothing else asks for them."""
+    paths = [
+        Path(RESULTS) / path.removeprefix("<results>/")
+        for path in [*evaluation_artifacts(), *marker_artifacts()]
+    ]
+    finished = {
+        path
+        for path in {path.parent for path in paths}
+        if (path / "scores.sha256").exists()
+    }
+    return [
+        str(path) for path in paths if path.parent in finished and not path.exists()
+    ]
+
+
 def human_eval_ratings(wildcards):
     """Files in the preset's ratings folder, of any kind: scoring refuses what is no rating."""
     folder = Path("resources/human_eval/ratings") / config["preset"]

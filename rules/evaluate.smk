@@ -63,7 +63,7 @@ use rule evaluate_task as evaluate_marker with:
 rule hash_scores:
     """One file that changes with any score file of a job: what a rule that reads scores waits for.
 
-    Snakemake compares each file that a rule names with every output of `evaluate_task`, so readers that name all score
+    Snakemake compares each file that a rule names with every output of `evaluate_task`, so rules that name all score
     files let planning grow with the square of the draws. Outputs named by their rule, as here, are found at once.
     """
     input:
