@@ -146,13 +146,16 @@ def test_results_copied_into_a_fresh_clone_rerun_nothing(finished: Path, tmp_pat
 
 def test_a_deleted_score_is_evaluated_again_from_the_kept_answers(project: Path):
     score = project / "results/smoke/eval/tiny-opt/coh/mnli/k1_seed2.json"
-    before = json.loads(score.read_text())
+    answers = score.with_suffix(".parquet")
+    before, answered = json.loads(score.read_text()), answers.read_bytes()
     score.unlink()
+    answers.unlink()
     output = snakemake(project, "--configfile", SMOKE)
     assert "42 items were answered before and are kept" in output
     after = json.loads(score.read_text())
     ours = {"provenance": 0, "record_sha256": 0}
     assert {**after, **ours} == {**before, **ours}
+    assert answers.read_bytes() == answered
 
 
 def test_a_typo_in_the_configuration_is_told_without_a_traceback(finished: Path):
