@@ -25,9 +25,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "scripts"))
 
 from peers import ROOT, environment, run_worker
 
-from common.files import write_json
-from common.prompts import few_shot_prompt
-from common.tasks import draw_examples, load_questions, load_task
+from common.data.prompts import few_shot_prompt
+from common.data.questions import draw_examples
+from common.data.task_definitions import load_questions, load_task
+from common.files.whole_files import write_json
 
 HARNESS = ["lm_eval==0.4.13", "torch==2.13.0", "transformers==5.23.0", "accelerate"]
 ENVIRONMENT = ROOT / "comparisons" / ".environments" / "lm_eval"

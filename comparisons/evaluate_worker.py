@@ -11,11 +11,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "scripts"))
 
 import torch
 
-from common.attention import IMPLEMENTATION
-from common.evaluation import Evaluation
-from common.files import read_json, write_json
-from common.generation import Generator, Request, decode
-from common.models import limit_threads, load_model, load_tokenizer
+from common.evaluation.draws import Evaluation
+from common.files.whole_files import read_json, write_json
+from common.models.devices import limit_threads
+from common.models.generation import Generator, Request, decode
+from common.models.loading import load_model, load_tokenizer
+from common.models.shared_prefix import IMPLEMENTATION
 
 
 def main() -> int:

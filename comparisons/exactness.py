@@ -25,12 +25,13 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "scripts"))
 import torch
 from transformers import StoppingCriteria, StoppingCriteriaList
 
-from common.attention import IMPLEMENTATION
-from common.evaluation import Draw, Evaluation, build_draw
-from common.generation import Generator, decode
-from common.models import limit_threads, load_model, load_tokenizer
-from common.rows import read_parquet
-from common.tasks import Question
+from common.data.questions import Question
+from common.evaluation.draws import Draw, Evaluation, build_draw
+from common.files.parquet import read_parquet
+from common.models.devices import limit_threads
+from common.models.generation import Generator, decode
+from common.models.loading import load_model, load_tokenizer
+from common.models.shared_prefix import IMPLEMENTATION
 
 MARGIN = 1e-3
 LINE = re.compile(r"\S[^\n]*\n")

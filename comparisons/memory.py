@@ -24,17 +24,17 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "scripts"))
 
 from peers import ROOT, run_worker
 
-from common.configuration import load_configuration
-from common.files import canonical_json
-from common.hardware import load_assumptions, load_gpu
-from common.methods import METHODS
-from common.models import load_tokenizer
-from common.planning import JobPlan, Planner
-from common.prompts import PromptFormat
-from common.reward_training import encode_pairs
-from common.rows import read_parquet, write_parquet
-from common.sequences import encode_all, sft_responses
-from common.settings import ppo_settings, training_settings
+from common.config.loading import load_configuration
+from common.config.methods import METHODS
+from common.config.settings import ppo_settings, training_settings
+from common.data.prompts import PromptFormat
+from common.files.parquet import read_parquet, write_parquet
+from common.files.whole_files import canonical_json
+from common.models.loading import load_tokenizer
+from common.planning.hardware import load_assumptions, load_gpu
+from common.planning.planner import JobPlan, Planner
+from common.training.reward import encode_pairs
+from common.training.sequences import encode_all, sft_responses
 from launch import KEEP_MEMORY
 from train_coh import coh_responses
 

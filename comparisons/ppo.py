@@ -24,11 +24,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "scripts"))
 
 from peers import ROOT, environment, run_worker
 
-from common.files import write_json
-from common.models import load_tokenizer
-from common.prompts import PromptFormat
-from common.reward_training import initial_reward_model
-from common.rows import read_rows
+from common.data.prompts import PromptFormat
+from common.data.rows import read_rows
+from common.files.whole_files import write_json
+from common.models.loading import load_tokenizer
+from common.training.reward import initial_reward_model
 from launch import KEEP_MEMORY
 
 TRL = ["trl==1.12.0", "torch==2.13.0", "transformers==5.23.0", "accelerate==1.15.0", "datasets==5.2.0"]

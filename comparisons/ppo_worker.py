@@ -11,12 +11,13 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "scripts"))
 import torch
 from workers import peak_bytes, run_side
 
-from common.engine import Engine
-from common.learners import Optimization, build_learner
-from common.models import limit_threads, load_tokenizer
-from common.ppo_training import PPOModels, PPOTrainer
-from common.reward import load_reward_model
-from common.rollouts import Prompt
+from common.models.devices import limit_threads
+from common.models.loading import load_tokenizer
+from common.models.reward_model import load_reward_model
+from common.training.engine import Engine
+from common.training.ppo.learners import Optimization, build_learner
+from common.training.ppo.loop import PPOModels, PPOTrainer
+from common.training.ppo.rollouts import Prompt
 from train_ppo import load_actor
 
 MICRO_BATCH = 4

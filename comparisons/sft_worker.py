@@ -17,11 +17,12 @@ from transformers import TrainerCallback
 from trl import SFTConfig, SFTTrainer
 from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
 
-from common.batching import GlobalBatchSampler
-from common.models import limit_threads, load_model, load_tokenizer
-from common.prompts import PromptFormat
-from common.sequences import IGNORED, encode_all, sft_responses
-from common.supervised import SortedBatchTrainer, sequence_losses
+from common.data.prompts import PromptFormat
+from common.models.devices import limit_threads
+from common.models.loading import load_model, load_tokenizer
+from common.training.data_order import GlobalBatchSampler
+from common.training.sequences import IGNORED, encode_all, sft_responses
+from common.training.supervised import SortedBatchTrainer, sequence_losses
 
 GLOBAL_BATCH, MICRO_BATCH, MAX_LENGTH = 128, 8, 512
 PADDED_MICRO_BATCHES = 6

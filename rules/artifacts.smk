@@ -2,7 +2,7 @@
 
 from types import SimpleNamespace
 
-from common.published import published_files
+from common.paper.published import published_files
 
 MODELS = lambda: config["table3"]["models"]
 METHODS = lambda: config["table3"]["methods"]

@@ -8,11 +8,12 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(workflow.basedir) / "scripts"))
 
-from common import digest, settings
-from common.configuration import load_configuration, refuse_missing_paths
-from common.errors import UserError
-from common.files import canonical_json
-from common.methods import METHODS as TRAINING_METHODS
+from common.base.errors import UserError
+from common.config import settings
+from common.config.loading import load_configuration, refuse_missing_paths
+from common.config.methods import METHODS as TRAINING_METHODS
+from common.files.whole_files import canonical_json
+from common.jobs import digest
 
 
 def resolved_configuration():

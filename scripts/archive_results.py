@@ -7,8 +7,8 @@ import argparse
 import sys
 from pathlib import Path
 
-from common.archives import write_archive
-from common.console import Console, run_entry_point
+from common.jobs.console import Console, run_entry_point
+from common.report.archives import write_archive
 
 
 def work(arguments: argparse.Namespace, console: Console) -> None:

@@ -4,14 +4,20 @@ import argparse
 import sys
 from pathlib import Path
 
-from common.audit_digits import check_power, check_reachable_cells, check_repeated_rows, check_runs, check_sizes
-from common.audit_evidence import check_below_chance, check_noise, check_prompt_counts, check_ratings, check_sentences
-from common.console import Console, argument_parser, run_entry_point
-from common.files import write_json, write_text
-from common.findings import Finding, finding_markdown
-from common.provenance import Provenance
-from common.published import load_published, published_files
-from common.tables import as_json, escape_markdown
+from common.files.whole_files import write_json, write_text
+from common.jobs.console import Console, argument_parser, run_entry_point
+from common.jobs.provenance import Provenance
+from common.paper.audit_digits import check_power, check_reachable_cells, check_repeated_rows, check_runs, check_sizes
+from common.paper.audit_inference import (
+    check_below_chance,
+    check_noise,
+    check_prompt_counts,
+    check_ratings,
+    check_sentences,
+)
+from common.paper.findings import Finding, finding_markdown
+from common.paper.published import load_published, published_files
+from common.tables.table import as_json, escape_markdown
 
 CHECKS = (
     check_reachable_cells, check_power, check_sizes, check_runs, check_repeated_rows, check_below_chance, check_noise,

@@ -6,10 +6,10 @@ import sys
 import tempfile
 from pathlib import Path
 
-from common.console import Console, argument_parser, run_entry_point
-from common.crate import build_crate
-from common.files import new_directory, write_json
-from common.report_data import provenance_records, run_facts
+from common.files.whole_files import new_directory, write_json
+from common.jobs.console import Console, argument_parser, run_entry_point
+from common.report.crate import build_crate
+from common.report.run_records import provenance_records, run_facts
 
 
 def utc(told: str) -> str:

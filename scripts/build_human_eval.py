@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from common.console import Console, argument_parser, run_entry_point
-from common.errors import UserError
-from common.files import write_json, write_text
-from common.human_eval import Pair, draw_sheet, render_page
-from common.provenance import Provenance
-from common.samples import HELDOUT, load_stages
+from common.base.errors import UserError
+from common.evaluation.samples import HELDOUT, load_stages
+from common.files.whole_files import write_json, write_text
+from common.human_eval.sheet import Pair, draw_sheet, render_page
+from common.jobs.console import Console, argument_parser, run_entry_point
+from common.jobs.provenance import Provenance
 
 
 def as_pair(stages: Mapping[str, Mapping[str, Any]]) -> Pair:

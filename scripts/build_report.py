@@ -8,23 +8,22 @@ from typing import Any
 
 import jinja2
 
-from common.console import Console, argument_parser, run_entry_point
-from common.files import read_json, write_text
-from common.inline_svg import inline_svg
-from common.language import Words, add_words_argument, words_of
-from common.pages import content_security_policy, json_for_html
-from common.provenance import Provenance
-from common.report_data import (
+from common.base.safe_html import content_security_policy, json_for_html
+from common.files.whole_files import read_json, write_text
+from common.jobs.console import Console, argument_parser, run_entry_point
+from common.jobs.provenance import Provenance
+from common.report.page_data import (
     cell_index,
     claims_of,
     collect_generations,
     data_facts,
     load_table,
     model_facts,
-    provenance_records,
-    run_facts,
     verdict_counts,
 )
+from common.report.run_records import provenance_records, run_facts
+from common.report.svg import inline_svg
+from common.tables.language import Words, add_words_argument, words_of
 
 SCRIPT_WORDS = {
     "right": "right", "wrong": "wrong", "empty": "(empty)", "seed": "seed", "rightOf": "right",

@@ -6,16 +6,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from common.audit_digits import doubtful_cells
-from common.claims import NOT_TESTED, STAGES, Verdict, check_published
-from common.console import Console, argument_parser, run_entry_point
-from common.evidence import PublishedEvidence
-from common.files import write_json, write_text
-from common.proportions import p_value_text
-from common.provenance import Provenance
-from common.published import Published, load_published, published_files
-from common.run_claims import OwnVerdict, Run, check_run, load_run
-from common.tables import Table, escape_markdown, to_markdown
+from common.files.whole_files import write_json, write_text
+from common.jobs.console import Console, argument_parser, run_entry_point
+from common.jobs.provenance import Provenance
+from common.paper.audit_digits import doubtful_cells
+from common.paper.claims import NOT_TESTED, STAGES, Verdict, check_published
+from common.paper.claims_on_run import OwnVerdict, Run, check_run, load_run
+from common.paper.evidence import PublishedEvidence
+from common.paper.published import Published, load_published, published_files
+from common.stats.significance import p_value_text
+from common.tables.table import Table, escape_markdown, to_markdown
 
 Results = Mapping[str, tuple[Verdict, Sequence[OwnVerdict]]]
 

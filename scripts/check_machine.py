@@ -11,14 +11,17 @@ from typing import Any
 
 import torch
 
-from common.console import Console, argument_parser, run_entry_point
-from common.download_checks import check_downloads
-from common.errors import EXIT_MACHINE, UserError
-from common.files import write_json
-from common.hardware import load_assumptions, load_gpu
-from common.machine_checks import (
+from common.base.errors import EXIT_MACHINE, UserError
+from common.base.paths import ROOT
+from common.files.whole_files import write_json
+from common.jobs.console import Console, argument_parser, run_entry_point
+from common.jobs.gpu_leases import assigned_devices
+from common.jobs.provenance import Provenance
+from common.planning.advice import memory_problems
+from common.planning.download_checks import check_downloads
+from common.planning.hardware import load_assumptions, load_gpu
+from common.planning.machine_checks import (
     GB,
-    ROOT,
     Finding,
     GpuState,
     assigned,
@@ -33,10 +36,7 @@ from common.machine_checks import (
     has_slices,
     read_pins,
 )
-from common.plan_advice import memory_problems
-from common.planning import JobPlan, Planner, disk_bytes
-from common.provenance import Provenance
-from launch import assigned_devices
+from common.planning.planner import JobPlan, Planner, disk_bytes
 
 
 def visible_devices() -> list[str] | None:

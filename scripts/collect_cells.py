@@ -4,11 +4,11 @@ import argparse
 import sys
 from pathlib import Path
 
-from common.console import Console, argument_parser, run_entry_point
-from common.errors import UserError
-from common.files import write_text
-from common.rows import read_columns
-from common.tables import CELL_COLUMNS, to_csv
+from common.base.errors import UserError
+from common.files.csv_files import read_columns, to_csv
+from common.files.whole_files import write_text
+from common.jobs.console import Console, argument_parser, run_entry_point
+from common.tables.table import CELL_COLUMNS
 
 
 def work(arguments: argparse.Namespace, console: Console) -> None:

@@ -6,7 +6,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from common.comparison import (
+from common.config.methods import METHOD_LABELS
+from common.files.csv_files import read_columns, to_csv
+from common.files.whole_files import write_text
+from common.jobs.console import Console, argument_parser, run_entry_point
+from common.jobs.provenance import Provenance
+from common.paper.comparison import (
     DIFFERS,
     NOT_COMPARABLE,
     NOT_RUN,
@@ -14,14 +19,9 @@ from common.comparison import (
     compare_accuracies,
     compare_hyper_parameters,
 )
-from common.console import Console, argument_parser, run_entry_point
-from common.files import write_text
-from common.language import add_words_argument, words_of
-from common.methods import METHOD_LABELS
-from common.provenance import Provenance
-from common.published import load_published
-from common.rows import read_columns
-from common.tables import CELL_COLUMNS, Table, to_csv, write_table
+from common.paper.published import load_published
+from common.tables.language import add_words_argument, words_of
+from common.tables.table import CELL_COLUMNS, Table, write_table
 
 CSV_HEADER = ("table", "row", "column", "published", "ours", "difference", "low", "high", "n", "verdict", "source")
 

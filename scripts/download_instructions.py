@@ -5,9 +5,9 @@ import sys
 import tempfile
 from pathlib import Path
 
-from common.console import Console, argument_parser, run_entry_point
-from common.downloads import fetch_url
-from common.files import write_bytes, write_json
+from common.data.downloads import fetch_url
+from common.files.whole_files import write_bytes, write_json
+from common.jobs.console import Console, argument_parser, run_entry_point
 
 
 def work(arguments: argparse.Namespace, console: Console) -> None:

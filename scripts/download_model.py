@@ -7,10 +7,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from common.console import Console, argument_parser, run_entry_point
-from common.downloads import hub_snapshot
-from common.errors import EXIT_MACHINE, UserError
-from common.files import new_directory, sha256_of_file, write_json
+from common.base.errors import EXIT_MACHINE, UserError
+from common.data.downloads import hub_snapshot
+from common.files.whole_files import new_directory, sha256_of_file, write_json
+from common.jobs.console import Console, argument_parser, run_entry_point
 
 # Weights as safetensors or tensors-only .bin, tokenizer and configuration; nothing that could run.
 MODEL_FILES = ["*.safetensors", "*.safetensors.index.json", "pytorch_model*.bin", "pytorch_model.bin.index.json",

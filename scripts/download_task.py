@@ -5,10 +5,10 @@ import sys
 import tempfile
 from pathlib import Path
 
-from common.console import Console, argument_parser, run_entry_point
-from common.downloads import hub_snapshot
-from common.errors import UserError
-from common.files import write_bytes
+from common.base.errors import UserError
+from common.data.downloads import hub_snapshot
+from common.files.whole_files import write_bytes
+from common.jobs.console import Console, argument_parser, run_entry_point
 
 
 def work(arguments: argparse.Namespace, console: Console) -> None:

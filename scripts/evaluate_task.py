@@ -10,17 +10,19 @@ from typing import Any, cast
 import torch
 from transformers import PreTrainedModel
 
-from common.attention import IMPLEMENTATION
-from common.console import Console, Progress, argument_parser, run_entry_point
-from common.digest import script_digest
-from common.evaluation import Draw, Evaluation, build_draw, changed_answers, sample_draw, summarise
-from common.files import read_json, sha256_of_file, write_record
-from common.generation import Generator
-from common.models import default_dtype, limit_threads, load_model, load_tokenizer, uses_gpu
-from common.provenance import Provenance
-from common.rows import read_parquet, write_parquet
-from common.scratch import ItemCache, fingerprint, writer_lock
-from common.tasks import Question, draw_items
+from common.data.questions import Question, draw_items
+from common.evaluation.answer_cache import ItemCache
+from common.evaluation.draws import Draw, Evaluation, build_draw, changed_answers, sample_draw, summarise
+from common.files.parquet import read_parquet, write_parquet
+from common.files.whole_files import read_json, sha256_of_file, write_record
+from common.jobs.console import Console, Progress, argument_parser, run_entry_point
+from common.jobs.digest import script_digest
+from common.jobs.provenance import Provenance
+from common.jobs.scratch import fingerprint, writer_lock
+from common.models.devices import default_dtype, limit_threads, uses_gpu
+from common.models.generation import Generator
+from common.models.loading import load_model, load_tokenizer
+from common.models.shared_prefix import IMPLEMENTATION
 
 # Settings that say which items are answered, and at which precision, but not how.
 NOT_IN_AN_ANSWER = ("items", "dtype", "precision_check_items")

@@ -4,9 +4,9 @@ import argparse
 import sys
 from pathlib import Path
 
-from common.console import Console, argument_parser, run_entry_point
-from common.errors import UserError
-from common.files import read_json, write_text
+from common.base.errors import UserError
+from common.files.whole_files import read_json, write_text
+from common.jobs.console import Console, argument_parser, run_entry_point
 
 BEGIN, END = "<!-- demo:begin -->", "<!-- demo:end -->"
 

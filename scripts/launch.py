@@ -11,129 +11,22 @@ devices of the machine are leased by lock file, so that two jobs of one machine 
 
 import argparse
 import ctypes
-import fcntl
 import os
-import re
 import signal
-import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
 
-from common.console import count
-from common.errors import EXIT_MACHINE, EXIT_RESUMABLE, UserError
+from common.base.errors import EXIT_MACHINE, EXIT_RESUMABLE, UserError
+from common.jobs.console import count
+from common.jobs.gpu_leases import LEASES, assign_gpus, say
 
-# One place for all users and all jobs: TMPDIR differs between the jobs of one machine.
-LEASES = Path("/tmp/gpu-leases")  # noqa: S108
-# What schedulers set in their jobs: SLURM, PBS, LSF, Grid Engine.
-SCHEDULERS = {"SLURM_JOB_ID", "PBS_JOBID", "LSB_JOBID", "JOB_ID"}
-DEVICE = re.compile(r"\d+|(GPU|MIG)-.+")
 # How long torchrun lets a script save its state after SIGTERM before it kills it; its own default is 30 seconds.
 # A day means: the scheduler decides.
 SECONDS_TO_STOP = 24 * 3600
 WORKER = "--worker"
-STOP_TIME = "JOB_STOP_TIME"  # read by common.checkpoints
+STOP_TIME = "JOB_STOP_TIME"  # read by common.training.checkpoints
 PR_SET_PDEATHSIG = 1
-
-
-def say(line: str) -> None:
-    print(f"[launch] {line}", file=sys.stderr, flush=True)
-
-
-def visible_devices() -> list[str]:
-    """GPUs of this machine, by index; empty without a driver."""
-    try:
-        done = subprocess.run(
-            ["nvidia-smi", "--query-gpu=index", "--format=csv,noheader"],
-            capture_output=True, text=True, timeout=60, check=False,
-        )  # fmt: skip
-    except (OSError, subprocess.TimeoutExpired):
-        return []
-    return done.stdout.split() if done.returncode == 0 else []
-
-
-def assigned_devices(value: str) -> list[str]:
-    """The devices a value of CUDA_VISIBLE_DEVICES names; like CUDA, nothing after the first that is none."""
-    devices = []
-    for name in value.split(","):
-        if not DEVICE.fullmatch(name.strip()):
-            break
-        devices.append(name.strip())
-    return devices
-
-
-def _lock(path: Path, wait: bool) -> int | None:
-    """The descriptor of a locked file, or None when another process has it and `wait` is false."""
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CREAT | os.O_NOFOLLOW, 0o644)
-    except PermissionError:  # another user made it; reading is enough to lock it
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
-    if os.fstat(descriptor).st_uid == os.getuid():
-        os.fchmod(descriptor, 0o644)  # whatever this user's umask took from others
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-    except BlockingIOError:
-        os.close(descriptor)
-        return None
-    return descriptor
-
-
-def take_free(devices: list[str], count: int, directory: Path) -> list[str]:
-    """Lock `count` of `devices` until this process ends, or none when fewer are free.
-
-    One job chooses at a time, so that two never hold half of what each needs.
-    """
-    choosing = _lock(directory / "choosing.lock", wait=True)
-    taken: dict[str, int] = {}
-    for device in devices:
-        if len(taken) == count:
-            break
-        descriptor = _lock(directory / f"{device.replace('/', '_')}.lock", wait=False)
-        if descriptor is not None:
-            taken[device] = descriptor
-    if len(taken) < count:
-        for descriptor in taken.values():
-            os.close(descriptor)
-        taken.clear()
-    if choosing is not None:
-        os.close(choosing)
-    return list(taken)
-
-
-def lease(devices: list[str], count: int, directory: Path, tell: Callable[[str], None] = say) -> list[str]:
-    """`count` of `devices`, for this process alone as long as it lives; says so while it waits for busy ones."""
-    if not directory.exists():
-        directory.mkdir(parents=True, exist_ok=True)
-        directory.chmod(0o1777)
-    told = -60.0
-    while not (taken := take_free(devices, count, directory)):
-        if time.monotonic() - told >= 60:
-            tell(f"waiting: other jobs use the GPUs ({count} of {','.join(devices)} needed; locks in {directory})")
-            told = time.monotonic()
-        time.sleep(0.5)
-    return taken
-
-
-def assign_gpus(count: int, leases: Path) -> list[str]:
-    """The devices this job may use.
-
-    Raises:
-        UserError: when there are fewer than `count`, free or not.
-    """
-    assigned = os.environ.get("CUDA_VISIBLE_DEVICES")
-    devices = visible_devices() if assigned is None else assigned_devices(assigned)
-    if len(devices) < count:
-        where = "nvidia-smi" if assigned is None else f"CUDA_VISIBLE_DEVICES={assigned}"
-        remedy = "request as many GPUs as there are (`compute.gpus`, `compute.evaluation_gpus`, or set-resources of the"
-        remedy += " profile), run on a machine with more, or set `compute: {device: cpu}`"
-        raise UserError(f"{count} GPUs were requested, {len(devices)} are visible", where, remedy, EXIT_MACHINE)
-    if assigned is not None and len(devices) == count and SCHEDULERS & os.environ.keys():
-        return devices
-    # nvidia-smi counts devices by bus; CUDA by speed, unless it is told.
-    os.environ["CUDA_DEVICE_ORDER"] = "PCI_BUS_ID"
-    return lease(devices, count, leases)
 
 
 # glibc returns large freed blocks to the system at once and faults every page in again at the next step: training on a

@@ -11,16 +11,16 @@ from typing import Any
 
 from tabulate import tabulate
 
-from common.configuration import load_configuration
-from common.console import reader_may_leave
-from common.errors import EXIT_MACHINE, UserError
-from common.files import write_json
-from common.hardware import INTERCONNECTS, Assumption, Gpu, load_assumptions, load_gpu
-from common.plan_advice import Problem, host_problems, lead_problems, memory_problems
-from common.planning import JobPlan, Planner, disk_bytes
-from common.profiles import Site, read_site
+from common.base.errors import EXIT_MACHINE, UserError
+from common.base.paths import ROOT
+from common.config.loading import load_configuration
+from common.files.whole_files import write_json
+from common.jobs.console import reader_may_leave
+from common.planning.advice import Problem, host_problems, lead_problems, memory_problems
+from common.planning.hardware import INTERCONNECTS, Assumption, Gpu, load_assumptions, load_gpu
+from common.planning.planner import JobPlan, Planner, disk_bytes
+from common.planning.site_profiles import Site, read_site
 
-ROOT = Path(__file__).resolve().parents[1]
 GB = 1e9
 
 

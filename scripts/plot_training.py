@@ -14,8 +14,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from common.console import Console, argument_parser, run_entry_point
-from common.figures import save_svg, smoothed
+from common.jobs.console import Console, argument_parser, run_entry_point
+from common.report.svg import save_svg, smoothed
 
 # Title, unit, and (column, label, line style) of each panel of a PPO run.
 PPO_PANELS: tuple[tuple[str, str, tuple[tuple[str, str, str], ...]], ...] = (

@@ -4,11 +4,11 @@ import argparse
 import sys
 from pathlib import Path
 
-from common.console import Console, argument_parser, run_entry_point
-from common.files import write_json
-from common.instructions import COLUMNS, load_instructions
-from common.provenance import Provenance
-from common.rows import write_parquet
+from common.data.instructions import COLUMNS, load_instructions
+from common.files.parquet import write_parquet
+from common.files.whole_files import write_json
+from common.jobs.console import Console, argument_parser, run_entry_point
+from common.jobs.provenance import Provenance
 
 
 def work(arguments: argparse.Namespace, console: Console) -> None:

@@ -6,12 +6,13 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from common.console import Console, argument_parser, run_entry_point
-from common.errors import UserError
-from common.files import new_directory, sha256_of_file, write_record
-from common.models import from_directory, from_random, from_wheel, save_model, separate_padding, weights_hash
-from common.provenance import Provenance
-from common.rows import read_parquet
+from common.base.errors import UserError
+from common.files.parquet import read_parquet
+from common.files.whole_files import new_directory, sha256_of_file, write_record
+from common.jobs.console import Console, argument_parser, run_entry_point
+from common.jobs.provenance import Provenance
+from common.models.loading import save_model, weights_hash
+from common.models.sources import from_directory, from_random, from_wheel, separate_padding
 
 
 def obtain(source: dict[str, Any], arguments: argparse.Namespace, scratch: Path) -> tuple[Any, Any]:

@@ -4,12 +4,12 @@ import argparse
 import sys
 from pathlib import Path
 
-from common.console import Console, argument_parser, run_entry_point
-from common.errors import UserError
-from common.files import write_json
-from common.provenance import Provenance
-from common.rows import write_parquet
-from common.tasks import COLUMNS, load_questions, load_task
+from common.base.errors import UserError
+from common.data.task_definitions import COLUMNS, load_questions, load_task
+from common.files.parquet import write_parquet
+from common.files.whole_files import write_json
+from common.jobs.console import Console, argument_parser, run_entry_point
+from common.jobs.provenance import Provenance
 
 
 def work(arguments: argparse.Namespace, console: Console) -> None:

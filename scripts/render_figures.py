@@ -9,21 +9,15 @@ from typing import Any
 import matplotlib
 import pandas as pd
 
-from common.comparison import chosen
-from common.console import Console, argument_parser, run_entry_point
-from common.figures import STYLE, save_svg
-from common.files import read_json
-from common.methods import METHOD_LABELS
-from common.plots import (
-    draw_accuracy,
-    draw_learning_curves,
-    draw_ppo,
-    draw_reward_accuracy,
-    draw_sensitivity,
-)
-from common.published import load_published
-from common.results import Grid, load_grid, task_titles
-from common.scoring import SCORINGS
+from common.config.methods import METHOD_LABELS
+from common.evaluation.scoring import SCORINGS
+from common.files.whole_files import read_json
+from common.jobs.console import Console, argument_parser, run_entry_point
+from common.paper.matching import chosen
+from common.paper.published import load_published
+from common.report.plots import draw_accuracy, draw_learning_curves, draw_ppo, draw_reward_accuracy, draw_sensitivity
+from common.report.svg import STYLE, save_svg
+from common.tables.grid import Grid, load_grid, task_titles
 
 STAGE_LABELS = {"rl_sft": "stage 1 (SFT)", "reward": "stage 2 (reward)"}
 

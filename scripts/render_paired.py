@@ -5,14 +5,15 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from common.console import Console, argument_parser, run_entry_point
-from common.files import write_text
-from common.language import add_words_argument, words_of
-from common.methods import METHOD_LABELS
-from common.provenance import Provenance
-from common.results import Grid, PairedTest, load_grid, paired_tests, several_draws, task_titles
-from common.statistics import BOOTSTRAP_SAMPLES
-from common.tables import CELL_COLUMNS, Table, to_csv, write_table
+from common.config.methods import METHOD_LABELS
+from common.files.csv_files import to_csv
+from common.files.whole_files import write_text
+from common.jobs.console import Console, argument_parser, run_entry_point
+from common.jobs.provenance import Provenance
+from common.stats.intervals import BOOTSTRAP_SAMPLES
+from common.tables.grid import Grid, PairedTest, load_grid, paired_tests, several_draws, task_titles
+from common.tables.language import add_words_argument, words_of
+from common.tables.table import CELL_COLUMNS, Table, write_table
 
 LEVEL = 0.05
 

@@ -4,13 +4,13 @@ import argparse
 import sys
 from pathlib import Path
 
-from common.console import Console, argument_parser, run_entry_point
-from common.language import add_words_argument, words_of
-from common.methods import METHOD_LABELS
-from common.provenance import Provenance
-from common.results import load_grid, several_draws
-from common.score_table import ScoreTable
-from common.scoring import SCORINGS
+from common.config.methods import METHOD_LABELS
+from common.evaluation.scoring import SCORINGS
+from common.jobs.console import Console, argument_parser, run_entry_point
+from common.jobs.provenance import Provenance
+from common.tables.accuracy_table import ScoreTable
+from common.tables.grid import load_grid, several_draws
+from common.tables.language import add_words_argument, words_of
 
 
 def work(arguments: argparse.Namespace, console: Console) -> None:

@@ -4,12 +4,13 @@ import argparse
 import sys
 from pathlib import Path
 
-from common.console import Console, argument_parser, run_entry_point
-from common.files import read_json, write_text
-from common.language import add_words_argument, words_of
-from common.methods import METHOD_LABELS
-from common.provenance import Provenance
-from common.tables import CELL_COLUMNS, Table, text_of, to_csv, write_table
+from common.config.methods import METHOD_LABELS
+from common.files.csv_files import to_csv
+from common.files.whole_files import read_json, write_text
+from common.jobs.console import Console, argument_parser, run_entry_point
+from common.jobs.provenance import Provenance
+from common.tables.language import add_words_argument, words_of
+from common.tables.table import CELL_COLUMNS, Table, text_of, write_table
 
 ROWS = {
     "Epochs": "epochs",

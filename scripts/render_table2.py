@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from common.console import Console, argument_parser, run_entry_point
-from common.files import read_json, write_text
-from common.language import add_words_argument, words_of
-from common.provenance import Provenance
-from common.tables import CELL_COLUMNS, Table, text_of, to_csv, write_table
+from common.files.csv_files import to_csv
+from common.files.whole_files import read_json, write_text
+from common.jobs.console import Console, argument_parser, run_entry_point
+from common.jobs.provenance import Provenance
+from common.tables.language import add_words_argument, words_of
+from common.tables.table import CELL_COLUMNS, Table, text_of, write_table
 
 STAGES = ("Stage 1 (SFT)", "Stage 2 (RM)", "Stage 3 (RL)")
 # Label, key of stages 1 and 2, keys of stage 3.

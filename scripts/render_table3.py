@@ -5,13 +5,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from common.console import Console, argument_parser, run_entry_point
-from common.files import read_json
-from common.language import add_words_argument, words_of
-from common.methods import METHOD_LABELS
-from common.provenance import Provenance
-from common.results import Grid, best_cells, load_grid, precision_note, several_draws
-from common.score_table import ScoreTable, percent
+from common.config.methods import METHOD_LABELS
+from common.files.whole_files import read_json
+from common.jobs.console import Console, argument_parser, run_entry_point
+from common.jobs.provenance import Provenance
+from common.tables.accuracy_table import ScoreTable, percent
+from common.tables.grid import Grid, best_cells, load_grid, precision_note, several_draws
+from common.tables.language import add_words_argument, words_of
 
 # What the CSV says of a cell, shares in percent; one run has no standard deviation.
 PARTS = {

@@ -8,14 +8,15 @@ from typing import Any
 
 import numpy as np
 
-from common.console import Console, argument_parser, run_entry_point
-from common.files import read_json, write_text
-from common.language import add_words_argument, words_of
-from common.provenance import Provenance
-from common.published import load_yaml
-from common.samples import HELDOUT, PAPER, load_stages
-from common.statistics import bootstrap_interval
-from common.tables import CELL_COLUMNS, Table, to_csv, write_table
+from common.evaluation.samples import HELDOUT, PAPER, load_stages
+from common.files.csv_files import to_csv
+from common.files.whole_files import read_json, write_text
+from common.files.yaml_files import read_checked_yaml
+from common.jobs.console import Console, argument_parser, run_entry_point
+from common.jobs.provenance import Provenance
+from common.stats.intervals import bootstrap_interval
+from common.tables.language import add_words_argument, words_of
+from common.tables.table import CELL_COLUMNS, Table, write_table
 
 SEED = 0
 HEADER = ["Prompt", "Source", "Stage 1 (SFT)", "Stage 3 (RL)"]
@@ -59,7 +60,7 @@ def shown_prompts(samples: Samples, published: dict[str, Any], examples: int) ->
 def work(arguments: argparse.Namespace, console: Console) -> None:
     settings, provenance = arguments.settings, Provenance("render_table4.py", arguments.settings)
     samples = load_stages(*arguments.samples)
-    published = {row["id"]: row for row in load_yaml(arguments.published)["examples"]}
+    published = {row["id"]: row for row in read_checked_yaml(arguments.published)["examples"]}
     means = reward_comparison(samples)
     accuracy = read_json(arguments.reward / "run.json")["heldout_pairs"]
     rows = shown_prompts(samples, published, settings["examples"])

@@ -9,8 +9,8 @@ import argparse
 import sys
 from pathlib import Path
 
-from common.archives import restore_archive
-from common.console import Console, run_entry_point
+from common.jobs.console import Console, run_entry_point
+from common.report.archives import restore_archive
 
 
 def work(arguments: argparse.Namespace, console: Console) -> None:

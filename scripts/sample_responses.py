@@ -7,19 +7,21 @@ from typing import Any, cast
 
 import torch
 
-from common.attention import IMPLEMENTATION
-from common.console import Console, Progress, argument_parser, run_entry_point
-from common.digest import script_digest
-from common.files import sha256_of_file, write_record
-from common.generation import Decoding, Generator, Outcome, Request, decode
-from common.models import default_dtype, limit_threads, load_model, load_tokenizer, uses_gpu, weights_hash
-from common.prompts import PromptFormat
-from common.provenance import Provenance
-from common.published import load_yaml
-from common.reward import check_same_tokenizer, load_reward_model, sequence_rewards
-from common.rows import read_parquet, write_parquet
-from common.samples import COLUMNS, HELDOUT, PAPER
-from common.scratch import ItemCache, fingerprint, writer_lock
+from common.data.prompts import PromptFormat
+from common.evaluation.answer_cache import ItemCache
+from common.evaluation.samples import COLUMNS, HELDOUT, PAPER
+from common.files.parquet import read_parquet, write_parquet
+from common.files.whole_files import sha256_of_file, write_record
+from common.files.yaml_files import read_checked_yaml
+from common.jobs.console import Console, Progress, argument_parser, run_entry_point
+from common.jobs.digest import script_digest
+from common.jobs.provenance import Provenance
+from common.jobs.scratch import fingerprint, writer_lock
+from common.models.devices import default_dtype, limit_threads, uses_gpu
+from common.models.generation import Decoding, Generator, Outcome, Request, decode
+from common.models.loading import load_model, load_tokenizer, weights_hash
+from common.models.reward_model import check_same_tokenizer, load_reward_model, sequence_rewards
+from common.models.shared_prefix import IMPLEMENTATION
 
 BATCH_TOKENS = 8192
 REWARD_BATCH = 8
@@ -29,7 +31,7 @@ def sample_prompts(published: Path, heldout: Path, prompt: PromptFormat) -> list
     """Rows to answer: the paper's prompts, then the held-out ones."""
     rows = [
         {"id": row["id"], "source": PAPER, "instruction": row["prompt"], "input": row["input"]}
-        for row in load_yaml(published)["examples"]
+        for row in read_checked_yaml(published)["examples"]
     ]
     rows += [
         {"id": row["id"], "source": HELDOUT, "instruction": row["instruction"], "input": row["input"]}

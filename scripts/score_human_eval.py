@@ -8,28 +8,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from common.console import Console, argument_parser, run_entry_point
-from common.files import write_json, write_text
-from common.human_eval import (
-    LEFT,
-    RIGHT,
-    SIMILAR,
-    STAGE_1,
-    STAGE_3,
-    VERDICTS,
-    Rating,
-    Sheet,
-    fleiss_agreement,
-    load_ratings,
-    load_sheet,
-    majority,
-    verdicts,
-)
-from common.language import add_words_argument, words_of
-from common.provenance import Provenance
-from common.published import load_yaml
-from common.statistics import mcnemar_p_value, wilson_interval
-from common.tables import CELL_COLUMNS, Table, to_csv, write_table
+from common.files.csv_files import to_csv
+from common.files.whole_files import write_json, write_text
+from common.files.yaml_files import read_checked_yaml
+from common.human_eval.ratings import Rating, fleiss_agreement, load_ratings, majority, verdicts
+from common.human_eval.sheet import LEFT, RIGHT, SIMILAR, STAGE_1, STAGE_3, VERDICTS, Sheet, load_sheet
+from common.jobs.console import Console, argument_parser, run_entry_point
+from common.jobs.provenance import Provenance
+from common.stats.intervals import wilson_interval
+from common.stats.significance import mcnemar_p_value
+from common.tables.language import add_words_argument, words_of
+from common.tables.table import CELL_COLUMNS, Table, write_table
 
 NOT_RATED = "not rated"
 HEADER = ("Rated by", "n", "Stage 1 better", "Similar", "Stage 3 better", "Stage 3 in % of decided", "p (sign test)")
@@ -55,7 +44,7 @@ class Row:
 
 def published_counts(path: Path) -> dict[str, int]:
     """The paper's counts (section 5.2), by verdict."""
-    ratings = load_yaml(path)
+    ratings = read_checked_yaml(path)
     preferred = ratings["preferred"]
     return {STAGE_1: preferred["rl_sft"], SIMILAR: ratings["similar"], STAGE_3: preferred["ppo"]}
 

@@ -7,15 +7,15 @@ import argparse
 import sys
 from pathlib import Path
 
-from common.configuration import load_configuration
-from common.console import count, reader_may_leave
-from common.errors import UserError
-from common.methods import METHOD_LABELS
-from common.prompts import few_shot_prompt
-from common.settings import task_files, usual_marker
-from common.tasks import draw_examples, draw_items, load_questions, load_task
-
-ROOT = Path(__file__).resolve().parents[1]
+from common.base.errors import UserError
+from common.base.paths import ROOT
+from common.config.loading import load_configuration
+from common.config.methods import METHOD_LABELS
+from common.config.settings import task_files, usual_marker
+from common.data.prompts import few_shot_prompt
+from common.data.questions import draw_examples, draw_items
+from common.data.task_definitions import load_questions, load_task
+from common.jobs.console import count, reader_may_leave
 
 
 def prompts(arguments: argparse.Namespace) -> list[tuple[str, str, str]]:

@@ -4,11 +4,11 @@ import argparse
 import sys
 from pathlib import Path
 
-from common.console import Console, argument_parser, run_entry_point
-from common.files import sha256_of_file, write_json
-from common.provenance import Provenance
-from common.rows import read_parquet, write_parquet
-from common.splits import COLUMNS, manifest, split
+from common.data.splits import COLUMNS, manifest, split
+from common.files.parquet import read_parquet, write_parquet
+from common.files.whole_files import sha256_of_file, write_json
+from common.jobs.console import Console, argument_parser, run_entry_point
+from common.jobs.provenance import Provenance
 
 
 def work(arguments: argparse.Namespace, console: Console) -> None:

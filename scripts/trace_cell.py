@@ -10,15 +10,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from common.console import Console, run_entry_point
-from common.errors import UserError
-from common.files import canonical_json, read_json, sha256_of_file
-from common.methods import METHODS
-from common.rows import read_rows
-from common.scoring import SCORINGS
+from common.base.errors import UserError
+from common.base.paths import ROOT
+from common.config.methods import METHODS
+from common.data.rows import read_rows
+from common.evaluation.scoring import SCORINGS
+from common.files.whole_files import canonical_json, read_json, sha256_of_file
+from common.jobs.console import Console, run_entry_point
 
 ITEMS_SHOWN = 3
-ROOT = Path(__file__).resolve().parents[1]
 
 
 def find_cell(results: Path, name: str) -> dict[str, Any]:

@@ -5,12 +5,12 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-from common.console import Console, run_entry_point
-from common.prompts import PromptFormat, respond
-from common.sequences import Response
-from common.splits import coh_rows
-from common.supervised import Examples, train_supervised
-from common.training_frame import training_parser
+from common.data.examples import coh_rows
+from common.data.prompts import PromptFormat, respond
+from common.jobs.console import Console, run_entry_point
+from common.training.frame import training_parser
+from common.training.sequences import Response
+from common.training.supervised import Examples, train_supervised
 
 
 def coh_responses(row: Mapping[str, Any], prompt: PromptFormat, tie_marker: bool) -> list[Response]:

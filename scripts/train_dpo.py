@@ -15,15 +15,15 @@ from datasets import Dataset
 from transformers import PreTrainedTokenizerFast
 from trl import DPOConfig, DPOTrainer
 
-from common.console import Console, run_entry_point
-from common.errors import UserError
-from common.models import load_model
-from common.prompts import PromptFormat
-from common.reload import LANGUAGE_MODEL, PROBE_TOKENS
-from common.reward import pad_right
-from common.sequences import IGNORED, Encoded, TokenSequence, encode, sft_responses
-from common.training import Objective, OrderedTrainer, Rows, train_objective
-from common.training_frame import Frame, training_parser
+from common.base.errors import UserError
+from common.data.prompts import PromptFormat
+from common.jobs.console import Console, run_entry_point
+from common.models.loading import load_model
+from common.models.reward_model import pad_right
+from common.models.saved_check import LANGUAGE_MODEL, PROBE_TOKENS
+from common.training.frame import Frame, training_parser
+from common.training.sequences import IGNORED, Encoded, TokenSequence, encode, sft_responses
+from common.training.trl_training import Objective, OrderedTrainer, Rows, train_objective
 
 Pair = tuple[TokenSequence, TokenSequence]
 

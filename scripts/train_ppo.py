@@ -10,17 +10,17 @@ from typing import Any
 import torch
 from trl.trainer.utils import add_fused_lm_head
 
-from common.batch_sizes import accumulation_steps
-from common.console import Console, run_entry_point
-from common.errors import UserError
-from common.learners import Optimization, build_learner
-from common.models import load_model, load_tokenizer
-from common.ppo_training import PPOModels, PPOTrainer, prompt_batches, run_ppo
-from common.reload import LANGUAGE_MODEL, PROBE_TOKENS
-from common.reward import check_same_tokenizer, load_reward_model
-from common.rollouts import Prompt
-from common.rows import read_parquet
-from common.training_frame import Frame, job_parser, training_frame
+from common.base.batch_sizes import accumulation_steps
+from common.base.errors import UserError
+from common.files.parquet import read_parquet
+from common.jobs.console import Console, run_entry_point
+from common.models.loading import load_model, load_tokenizer
+from common.models.reward_model import check_same_tokenizer, load_reward_model
+from common.models.saved_check import LANGUAGE_MODEL, PROBE_TOKENS
+from common.training.frame import Frame, job_parser, training_frame
+from common.training.ppo.learners import Optimization, build_learner
+from common.training.ppo.loop import PPOModels, PPOTrainer, prompt_batches, run_ppo
+from common.training.ppo.rollouts import Prompt
 
 
 def encode_prompts(frame: Frame, rows: list[dict[str, Any]], longest: int) -> tuple[list[Prompt], list[str]]:

@@ -4,13 +4,13 @@ import argparse
 import sys
 from typing import Any
 
-from common.console import Console, run_entry_point
-from common.engine import wait_for_all
-from common.errors import UserError
-from common.reward_training import encode_pairs, initial_reward_model, reward_objective
-from common.splits import reward_rows
-from common.training import Objective, Rows, train_objective
-from common.training_frame import Frame, training_parser
+from common.base.errors import UserError
+from common.data.examples import reward_rows
+from common.jobs.console import Console, run_entry_point
+from common.training.engine import wait_for_all
+from common.training.frame import Frame, training_parser
+from common.training.reward import encode_pairs, initial_reward_model, reward_objective
+from common.training.trl_training import Objective, Rows, train_objective
 
 
 def work(arguments: argparse.Namespace, console: Console) -> None:

@@ -3,10 +3,9 @@
 import argparse
 import sys
 
-from common.console import Console, run_entry_point
-from common.supervised import train_supervised
-from common.training_frame import training_parser
-from train_sft import heldout_examples, train_examples
+from common.jobs.console import Console, run_entry_point
+from common.training.frame import training_parser
+from common.training.supervised import heldout_examples, train_examples, train_supervised
 
 
 def work(arguments: argparse.Namespace, console: Console) -> None:

@@ -2,22 +2,10 @@
 
 import argparse
 import sys
-from typing import Any
 
-from common.console import Console, run_entry_point
-from common.prompts import PromptFormat
-from common.sequences import sft_responses
-from common.splits import sft_rows
-from common.supervised import Examples, train_supervised
-from common.training_frame import training_parser
-
-
-def train_examples(rows: list[dict[str, Any]], prompt: PromptFormat) -> Examples:
-    return [(row["id"], sft_responses(row, prompt)) for row in rows]
-
-
-def heldout_examples(rows: list[dict[str, Any]], prompt: PromptFormat) -> Examples:
-    return train_examples(sft_rows(rows), prompt)
+from common.jobs.console import Console, run_entry_point
+from common.training.frame import training_parser
+from common.training.supervised import heldout_examples, train_examples, train_supervised
 
 
 def work(arguments: argparse.Namespace, console: Console) -> None:

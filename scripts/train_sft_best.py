@@ -8,12 +8,12 @@ import argparse
 import sys
 from typing import Any
 
-from common.console import Console, run_entry_point
-from common.prompts import PromptFormat
-from common.sequences import sft_responses
-from common.splits import coh_rows
-from common.supervised import Examples, train_supervised
-from common.training_frame import training_parser
+from common.data.examples import coh_rows
+from common.data.prompts import PromptFormat
+from common.jobs.console import Console, run_entry_point
+from common.training.frame import training_parser
+from common.training.sequences import sft_responses
+from common.training.supervised import Examples, train_supervised
 
 
 def train_examples(rows: list[dict[str, Any]], prompt: PromptFormat) -> Examples:

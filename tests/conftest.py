@@ -8,7 +8,8 @@ import torch
 from xdist.remote import Producer
 from xdist.scheduler import LoadFileScheduling
 
-from common.models import from_random, save_model, separate_padding
+from common.models.loading import save_model
+from common.models.sources import from_random, separate_padding
 from workflow_runs import ROOT, SMOKE, copy_project, snakemake
 
 FAMILIES = {

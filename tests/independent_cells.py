@@ -21,9 +21,9 @@ import independent_scorer
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "scripts"))
 
-from common.configuration import load_configuration  # noqa: E402 - the scripts are found only now
-from common.errors import UserError  # noqa: E402
-from common.files import read_json  # noqa: E402
+from common.base.errors import UserError  # noqa: E402
+from common.config.loading import load_configuration  # noqa: E402
+from common.files.whole_files import read_json  # noqa: E402
 
 COLUMNS = {"generation": "correct", "strict": "correct_strict", "likelihood": "correct_likelihood"}
 

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from common.errors import UserError
+from common.base.errors import UserError
 
 ODD_VALUES: list[Any] = [
     None, True, False, 0, -1, 3, 10**30, -0.5, 1.0, 1e308, float("nan"), float("inf"), "", " ", "0", "1e-5", "A", "\0",

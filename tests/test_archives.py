@@ -11,8 +11,8 @@ import pytest
 
 import archive_results
 import restore_results
-from common.archives import MANIFEST
-from common.files import sha256_of_file
+from common.files.whole_files import sha256_of_file
+from common.report.archives import MANIFEST
 from workflow_runs import SMOKE, copy_project, planned, snakemake
 
 

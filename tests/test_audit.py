@@ -16,8 +16,8 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 import audit_paper
-from common import grim, proportions
-from common.audit_digits import (
+from common.paper import grim, proportions
+from common.paper.audit_digits import (
     check_power,
     check_reachable_cells,
     check_repeated_rows,
@@ -26,9 +26,15 @@ from common.audit_digits import (
     doubtful_cells,
     unreachable_cells,
 )
-from common.audit_evidence import check_below_chance, check_noise, check_prompt_counts, check_ratings, check_sentences
-from common.published import Published, load_published
-from common.statistics import mcnemar_p_value
+from common.paper.audit_inference import (
+    check_below_chance,
+    check_noise,
+    check_prompt_counts,
+    check_ratings,
+    check_sentences,
+)
+from common.paper.published import Published, load_published
+from common.stats.significance import mcnemar_p_value
 from conftest import ROOT
 
 PAPER = ROOT / "resources/paper"

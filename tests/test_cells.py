@@ -7,8 +7,8 @@ import pytest
 
 import independent_cells
 import trace_cell
-from common.configuration import load_configuration
-from common.rows import read_rows
+from common.config.loading import load_configuration
+from common.data.rows import read_rows
 from conftest import ROOT
 from workflow_runs import SMOKE
 

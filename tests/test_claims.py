@@ -17,7 +17,11 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 import check_claims
-from common.claims import (
+from common.base.errors import UserError
+from common.files.csv_files import to_csv
+from common.files.parquet import write_parquet
+from common.files.whole_files import canonical_json, write_json
+from common.paper.claims import (
     asserted_cells,
     check_compared,
     check_example,
@@ -27,14 +31,11 @@ from common.claims import (
     cut_word,
     judge,
 )
-from common.errors import UserError
-from common.evidence import Contrast, PublishedEvidence, RunEvidence, Subject, task_names
-from common.files import canonical_json, write_json
-from common.published import Published, load_published
-from common.rows import write_parquet
-from common.run_claims import check_run, load_run
-from common.statistics import mcnemar_p_value
-from common.tables import to_csv
+from common.paper.claims_on_run import check_run, load_run
+from common.paper.evidence import Contrast, PublishedEvidence, RunEvidence, Subject
+from common.paper.matching import task_names
+from common.paper.published import Published, load_published
+from common.stats.significance import mcnemar_p_value
 from conftest import ROOT
 
 PAPER = ROOT / "resources/paper"

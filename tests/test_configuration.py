@@ -13,16 +13,10 @@ from typing import Any
 import pytest
 import yaml
 
-from common import settings
-from common.configuration import (
-    check_configuration,
-    load_configuration,
-    merge,
-    missing_paths,
-    refuse_missing_paths,
-)
-from common.errors import UserError
-from common.files import canonical_json
+from common.base.errors import UserError
+from common.config import settings
+from common.config.loading import check_configuration, load_configuration, merge, missing_paths, refuse_missing_paths
+from common.files.whole_files import canonical_json
 from conftest import ROOT
 
 BASE, SMOKE, PAPER = ROOT / "config.yaml", ROOT / "config/smoke.yaml", ROOT / "config/paper.yaml"
@@ -350,7 +344,7 @@ def test_downloads_of_a_task_have_a_name_its_reader_knows(demo: dict[str, Any], 
 
 def test_loading_a_configuration_loads_nothing_heavy() -> None:
     heavy = "[name for name in ('torch', 'pandas', 'numpy', 'pyarrow', 'transformers') if name in sys.modules]"
-    code = f"import sys, common.configuration; print({heavy})"
+    code = f"import sys, common.config.loading; print({heavy})"
     told = subprocess.check_output([sys.executable, "-c", code], cwd=ROOT / "scripts", text=True)
     assert told == "[]\n"
 

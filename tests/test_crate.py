@@ -13,9 +13,9 @@ import pytest
 import rocrate
 
 import build_crate
-from common.configuration import load_configuration
-from common.files import canonical_json, sha256_of_file, write_json, write_text
-from common.settings import crate_facts
+from common.config.loading import load_configuration
+from common.config.settings import crate_facts
+from common.files.whole_files import canonical_json, sha256_of_file, write_json, write_text
 from conftest import ROOT
 
 RECORD = {"rule": "evaluate_task", "script": "scripts/evaluate_task.py", "script_digest": "0" * 16, "commit": "a" * 40,

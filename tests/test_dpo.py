@@ -8,10 +8,10 @@ import torch
 from torch.nn.functional import log_softmax, logsigmoid
 from transformers import AutoModelForCausalLM, PreTrainedModel
 
-from common.models import load_tokenizer
-from common.prompts import PromptFormat
-from common.rows import read_parquet
-from common.sequences import IGNORED, TokenSequence
+from common.data.prompts import PromptFormat
+from common.files.parquet import read_parquet
+from common.models.loading import load_tokenizer
+from common.training.sequences import IGNORED, TokenSequence
 from test_training import MARKERS, PROMPT, finish, losses, splits, train
 from train_dpo import Pair, as_row, collate, encode_pairs
 

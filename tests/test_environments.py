@@ -12,7 +12,7 @@ import pytest
 import yaml
 from packaging.requirements import Requirement
 
-from common.digest import SCRIPTS, import_closure
+from common.jobs.digest import SCRIPTS, import_closure
 from conftest import ROOT
 
 ENVIRONMENTS = sorted((ROOT / "envs").glob("*.yaml"))

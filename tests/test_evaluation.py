@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 
 import evaluate_task
-from common.evaluation import changed_answers
-from common.files import canonical_json, write_json
-from common.models import weights_hash
-from common.results import load_cell, precision_note
-from common.rows import read_parquet, write_parquet
-from common.tasks import Question
+from common.data.questions import Question
+from common.evaluation.draws import changed_answers
+from common.files.parquet import read_parquet, write_parquet
+from common.files.whole_files import canonical_json, write_json
+from common.models.loading import weights_hash
+from common.tables.grid import load_cell, precision_note
 
 WORDS = ["apple", "river", "stone", "music", "quiet", "garden", "winter", "seven", "doctor", "yellow"]
 SETTINGS = {

@@ -19,11 +19,11 @@ from typing import Any, ClassVar
 
 import pytest
 
-from common import errors
-from common.checkpoints import MARKER, commit, discard_partial, newest_complete
-from common.console import Console
-from common.errors import EXIT_MACHINE, EXIT_RESUMABLE
-from common.files import new_directory, write_bytes
+from common.base import errors
+from common.base.errors import EXIT_MACHINE, EXIT_RESUMABLE
+from common.files.whole_files import new_directory, write_bytes
+from common.jobs.console import Console
+from common.training.checkpoints import MARKER, commit, discard_partial, newest_complete
 from conftest import ROOT
 from test_training import finish, splits, train, wait_for_checkpoint
 

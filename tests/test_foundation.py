@@ -15,13 +15,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from common import digest, files
-from common.batch_sizes import accumulation_steps
-from common.batching import GlobalBatchSampler, filler_count
-from common.checkpoints import MARKER, is_complete, mark_complete, newest_complete
-from common.console import Console, Progress, format_seconds
-from common.errors import EXIT_MACHINE, Resumable, UserError, explain
-from common.scratch import ItemCache, fingerprint
+from common.base.batch_sizes import accumulation_steps
+from common.base.errors import EXIT_MACHINE, Resumable, UserError, explain
+from common.base.paths import SCRIPTS
+from common.evaluation.answer_cache import ItemCache
+from common.files import whole_files as files
+from common.jobs import digest
+from common.jobs.console import Console, Progress, format_seconds
+from common.jobs.scratch import fingerprint
+from common.training.checkpoints import MARKER, is_complete, mark_complete, newest_complete
+from common.training.data_order import GlobalBatchSampler, filler_count
+from support.sources import existing
 
 SCRIPTS = digest.SCRIPTS
 ENTRY_POINTS = sorted(path.name for path in SCRIPTS.glob("*.py") if "\ndef main(" in path.read_text(encoding="utf-8"))
@@ -318,13 +322,13 @@ def test_import_closure_covers_what_is_really_loaded(script: str, loaded: dict[s
     closure = {path.relative_to(SCRIPTS).as_posix() for path in digest.import_closure(script)}
     assert script in loaded[script]
     assert set(loaded[script]) - closure == set()
-    assert set(loaded[script]) >= {script, "common/__init__.py", "common/errors.py"}
+    assert set(loaded[script]) >= {script, "common/__init__.py", "common/base/errors.py"}
 
 
 def test_import_closure_stays_small_for_light_scripts() -> None:
-    closure = {path.name for path in digest.import_closure("collect_cells.py")}
-    assert closure.isdisjoint({"training.py", "scoring.py", "models.py"})
-    assert "tables.py" in closure
+    closure = {path.relative_to(SCRIPTS).as_posix() for path in digest.import_closure("collect_cells.py")}
+    assert closure.isdisjoint(existing("training/frame.py", "evaluation/scoring.py", "models/loading.py"))
+    assert "common/tables/table.py" in closure
 
 
 PROBE = '''"""What the module is for."""
@@ -412,7 +416,7 @@ def test_digest_notices_changed_code(copied: Path, old: str, new: str) -> None:
 
 
 def test_digest_concerns_only_reachable_code(copied: Path) -> None:
-    rewrite(copied / "common" / "scoring.py", "import re\n", "import re\n\nimport common.probe\n")
+    rewrite(copied / "common" / "evaluation" / "scoring.py", "import re\n", "import re\n\nimport common.probe\n")
     before = {script: fresh_digest(script) for script in ("train_sft.py", "evaluate_task.py", "ask.py")}
     rewrite(copied / "common" / "probe.py", "LIMIT = 3", "LIMIT = 4")
     changed = {script for script, old in before.items() if fresh_digest(script) != old}

@@ -19,17 +19,18 @@ import pyarrow.parquet
 import pytest
 import yaml
 
-from common import hardware
-from common.configuration import load_configuration
-from common.errors import UserError
-from common.files import read_json, write_record
-from common.hardware import load_assumptions, load_gpu
-from common.human_eval import Pair, draw_sheet, load_rating
-from common.instructions import load_instructions
-from common.results import load_cell
-from common.rows import write_parquet
-from common.scratch import ItemCache
-from common.tasks import load_questions, load_task
+from common.base.errors import UserError
+from common.config.loading import load_configuration
+from common.data.instructions import load_instructions
+from common.data.task_definitions import load_questions, load_task
+from common.evaluation.answer_cache import ItemCache
+from common.files.parquet import write_parquet
+from common.files.whole_files import read_json, write_record
+from common.human_eval.ratings import load_rating
+from common.human_eval.sheet import Pair, draw_sheet
+from common.planning import hardware
+from common.planning.hardware import load_assumptions, load_gpu
+from common.tables.grid import load_cell
 from conftest import ROOT
 from mutations import as_json, damaged_bytes, damaged_value, fuzz, time_limit
 

@@ -7,12 +7,12 @@ import pytest
 import torch
 from transformers import GraniteConfig, GraniteForCausalLM, MistralConfig, MistralForCausalLM
 
-from common import generation
-from common.attention import IMPLEMENTATION
-from common.errors import UserError
-from common.generation import Decoding, Generator, Outcome, Request, common_prefix, decode
-from common.models import load_model, load_tokenizer, save_model
-from common.prompts import few_shot_prompt
+from common.base.errors import UserError
+from common.data.prompts import few_shot_prompt
+from common.models import generation
+from common.models.generation import Decoding, Generator, Outcome, Request, common_prefix, decode
+from common.models.loading import load_model, load_tokenizer, save_model
+from common.models.shared_prefix import IMPLEMENTATION
 
 ANSWERS = ["Yes", "No", "It's impossible to say", "the second choice of all"]
 MARGIN = 1e-3

@@ -21,26 +21,13 @@ from hypothesis import strategies as st
 import build_human_eval
 import collect_cells
 import score_human_eval
-from common.configuration import check_configuration, load_configuration
-from common.errors import UserError
-from common.files import canonical_json, read_json, sha256_of_file, write_json
-from common.human_eval import (
-    CHOICES,
-    VERDICTS,
-    Pair,
-    Rating,
-    Sheet,
-    draw_sheet,
-    fleiss_agreement,
-    load_rating,
-    load_ratings,
-    load_sheet,
-    majority,
-    render_page,
-    verdicts,
-)
-from common.rows import write_parquet
-from common.settings import human_eval_settings
+from common.base.errors import UserError
+from common.config.loading import check_configuration, load_configuration
+from common.config.settings import human_eval_settings
+from common.files.parquet import write_parquet
+from common.files.whole_files import canonical_json, read_json, sha256_of_file, write_json
+from common.human_eval.ratings import Rating, fleiss_agreement, load_rating, load_ratings, majority, verdicts
+from common.human_eval.sheet import CHOICES, VERDICTS, Pair, Sheet, draw_sheet, load_sheet, render_page
 from conftest import ROOT
 from score_human_eval import counts, outcome, published_counts
 

@@ -22,8 +22,9 @@ from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webelement import WebElement
 
 import score_human_eval
-from common.files import read_json, write_json, write_text
-from common.human_eval import Pair, Sheet, draw_sheet, load_rating, render_page
+from common.files.whole_files import read_json, write_json, write_text
+from common.human_eval.ratings import load_rating
+from common.human_eval.sheet import Pair, Sheet, draw_sheet, render_page
 from conftest import ROOT
 
 PAGE = ROOT / "resources/human_eval"

@@ -10,9 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import prepare_instructions
-from common.errors import EXIT_BAD_INPUT, UserError
-from common.instructions import COLUMNS, load_instructions, parse_rendered_prompt, prompt_id
-from common.rows import BadRow, read_parquet
+from common.base.errors import EXIT_BAD_INPUT, UserError
+from common.data.instructions import COLUMNS, load_instructions, parse_rendered_prompt, prompt_id
+from common.data.rows import BadRow
+from common.files.parquet import read_parquet
 
 DEMO = Path(__file__).resolve().parents[1] / "resources/demo/instructions"
 WITHOUT_INPUT = (

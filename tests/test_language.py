@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from common.configuration import load_configuration
-from common.errors import UserError
-from common.language import ENGLISH, load_words
-from common.settings import report_language
-from common.tables import Table, write_table
+from common.base.errors import UserError
+from common.config.loading import load_configuration
+from common.config.settings import report_language
+from common.tables.language import ENGLISH, load_words
+from common.tables.table import Table, write_table
 from conftest import ROOT
 from test_report_page import build, write_results
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from torch.distributed import run as torchrun
 
 import launch
-from common.errors import EXIT_MACHINE, EXIT_RESUMABLE
+from common.base.errors import EXIT_MACHINE, EXIT_RESUMABLE
 from conftest import ROOT
 
 SCRIPTS = ROOT / "scripts"

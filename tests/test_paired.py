@@ -11,12 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import render_paired
-from common.errors import UserError
-from common.files import canonical_json, sha256_of_file, write_json, write_record
-from common.paired import bootstrap_p_value, compare, paired_bootstrap
-from common.results import Cell, best_cells, paired_tests
-from common.rows import write_parquet
-from common.statistics import holm, mcnemar_p_value, wilson_interval
+from common.base.errors import UserError
+from common.files.parquet import write_parquet
+from common.files.whole_files import canonical_json, sha256_of_file, write_json, write_record
+from common.stats.intervals import wilson_interval
+from common.stats.paired import bootstrap_p_value, compare, paired_bootstrap
+from common.stats.significance import holm, mcnemar_p_value
+from common.tables.grid import Cell, best_cells, paired_tests
 
 
 def runs(*rows: str) -> np.ndarray:

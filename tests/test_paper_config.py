@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from common.configuration import load_configuration
-from common.settings import draws, evaluation_settings, ppo_settings, training_settings
+from common.config.loading import load_configuration
+from common.config.settings import draws, evaluation_settings, ppo_settings, training_settings
 from conftest import ROOT
 from workflow_runs import copy_project
 

@@ -15,12 +15,20 @@ from torch.utils.flop_counter import FlopCounterMode
 from transformers import AutoConfig, AutoModelForCausalLM, LlamaConfig
 
 import plan_run
-from common import data_sizes, memory_model
-from common.configuration import load_configuration
-from common.errors import UserError
-from common.hardware import FOLDER, bandwidth, load_assumptions, load_gpu, read_mapping
-from common.instructions import load_instructions
-from common.job_time import (
+from common.base.errors import UserError
+from common.base.paths import HARDWARE
+from common.config.loading import load_configuration
+from common.data.instructions import load_instructions
+from common.data.splits import COLUMNS, manifest, split
+from common.files.parquet import write_parquet
+from common.files.yaml_files import read_mapping
+from common.models.loading import save_model
+from common.models.sources import from_random, separate_padding
+from common.planning import memory as memory_model
+from common.planning import sequence_sizes as data_sizes
+from common.planning.advice import Change, host_problems, lead_problems, memory_problems, remedies
+from common.planning.hardware import bandwidth, load_assumptions, load_gpu
+from common.planning.job_time import (
     Device,
     checkpoint_bytes,
     checkpoint_seconds,
@@ -31,15 +39,11 @@ from common.job_time import (
     training_flops,
     with_checkpoints,
 )
-from common.memory_model import Learnt, torch_memory, zero3_memory
-from common.model_shapes import ModelShape, find_shape, shape_of
-from common.models import from_random, save_model, separate_padding
-from common.plan_advice import Change, host_problems, lead_problems, memory_problems, remedies
-from common.planning import JobPlan, Planner, disk_bytes, needed_lead
-from common.profiles import Site, read_site
-from common.rows import write_parquet
-from common.splits import COLUMNS, manifest, split
-from common.step_memory import MEASURED_LAYERS, _measure, step_memory
+from common.planning.memory import Learnt, torch_memory, zero3_memory
+from common.planning.model_shapes import ModelShape, find_shape, shape_of
+from common.planning.planner import JobPlan, Planner, disk_bytes, needed_lead
+from common.planning.site_profiles import Site, read_site
+from common.planning.step_memory import MEASURED_LAYERS, _measure, step_memory
 from conftest import FAMILIES, ROOT
 
 sys.path.insert(0, str(ROOT / "comparisons"))
@@ -80,15 +84,15 @@ def job_of(jobs: list[JobPlan], rule: str, model: str) -> JobPlan:
 # --- sizes ------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", read_mapping(FOLDER / "models.yaml"))
+@pytest.mark.parametrize("name", read_mapping(HARDWARE / "models.yaml"))
 def test_known_models_have_their_published_number_of_parameters(name: str) -> None:
-    entry = read_mapping(FOLDER / "models.yaml")[name]
+    entry = read_mapping(HARDWARE / "models.yaml")[name]
     assert shape_of(name, AutoConfig.for_model(**entry["config"])).parameters == entry["parameters"]
 
 
 @pytest.mark.parametrize("name", ["demo", "paper", "single-gpu"])
 def test_known_models_are_those_of_the_presets(name: str) -> None:
-    known = read_mapping(FOLDER / "models.yaml")
+    known = read_mapping(HARDWARE / "models.yaml")
     sources = [model["source"] for model in preset(name)["models"].values()]
     for source in sources:
         if source["kind"] == "hub":
@@ -581,7 +585,7 @@ def test_devices_without_a_link_are_said_to_have_none() -> None:
 
 
 def test_every_gpu_type_is_complete_and_names_its_source() -> None:
-    for name in read_mapping(FOLDER / "gpus.yaml"):
+    for name in read_mapping(HARDWARE / "gpus.yaml"):
         gpu = load_gpu(name)
         assert gpu.memory_gb > 0
         assert gpu.bf16_tflops > 0

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from common import ppo
+from common.training.ppo import losses as ppo
 
 Rows = list[list[float]]
 CLIPS = st.floats(0.05, 0.9)

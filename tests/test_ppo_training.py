@@ -25,15 +25,15 @@ from transformers import (
 )
 from trl.trainer.utils import add_fused_lm_head
 
-from common.attention import IMPLEMENTATION
-from common.console import Console
-from common.engine import Engine
-from common.errors import Resumable, UserError
-from common.generation import Decoding, Generator
-from common.learners import Learner, Optimization, TorchLearner, build_learner
-from common.models import load_tokenizer
-from common.ppo_training import PPOModels, PPOTrainer, check_health, prompt_batches, run_ppo
-from common.rollouts import Episode, Prompt, sample_episodes
+from common.base.errors import Resumable, UserError
+from common.jobs.console import Console
+from common.models.generation import Decoding, Generator
+from common.models.loading import load_tokenizer
+from common.models.shared_prefix import IMPLEMENTATION
+from common.training.engine import Engine
+from common.training.ppo.learners import Learner, Optimization, TorchLearner, build_learner
+from common.training.ppo.loop import PPOModels, PPOTrainer, check_health, prompt_batches, run_ppo
+from common.training.ppo.rollouts import Episode, Prompt, sample_episodes
 
 CPU = Engine("cpu", torch.float32, False, 1, 0)
 WORDS, EOS = 32, 2

@@ -16,9 +16,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from common.configuration import load_configuration
-from common.files import canonical_json
-from common.machine_checks import (
+from common.config.loading import load_configuration
+from common.config.settings import machine_settings
+from common.files.whole_files import canonical_json
+from common.planning.machine_checks import (
     GpuState,
     assigned,
     available_memory,
@@ -32,7 +33,6 @@ from common.machine_checks import (
     read_pins,
     used_bytes,
 )
-from common.machine_settings import machine_settings
 from conftest import ROOT
 from workflow_runs import copy_project
 

@@ -7,7 +7,8 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from common.prompts import PromptFormat, few_shot_prompt, fill, respond
+from common.base.templates import fill
+from common.data.prompts import PromptFormat, few_shot_prompt, respond
 
 ROOT = Path(__file__).resolve().parents[1]
 MARKERS = ("Response:", "better response:")

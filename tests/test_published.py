@@ -14,13 +14,14 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 import compare_tables
-from common.comparison import compare_accuracies, compare_hyper_parameters, judge
-from common.configuration import load_configuration
-from common.errors import UserError
-from common.files import canonical_json
-from common.published import PublishedCell, load_published, load_table3
-from common.settings import comparison_settings
-from common.tables import CELL_COLUMNS, to_csv
+from common.base.errors import UserError
+from common.config.loading import load_configuration
+from common.config.settings import comparison_settings
+from common.files.csv_files import to_csv
+from common.files.whole_files import canonical_json
+from common.paper.comparison import compare_accuracies, compare_hyper_parameters, judge
+from common.paper.published import PublishedCell, load_published, load_table3
+from common.tables.table import CELL_COLUMNS
 from conftest import ROOT
 
 PAPER = ROOT / "resources/paper"

@@ -17,12 +17,13 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
 import build_report
-from common.configuration import load_configuration
-from common.files import canonical_json, read_json, sha256_of_text, write_json, write_text
-from common.prompts import few_shot_prompt
-from common.rows import write_parquet
-from common.settings import report_settings
-from common.tables import CELL_COLUMNS, Table, to_csv, write_table
+from common.config.loading import load_configuration
+from common.config.settings import report_settings
+from common.data.prompts import few_shot_prompt
+from common.files.csv_files import to_csv
+from common.files.parquet import write_parquet
+from common.files.whole_files import canonical_json, read_json, sha256_of_text, write_json, write_text
+from common.tables.table import CELL_COLUMNS, Table, write_table
 from conftest import ROOT
 from test_human_eval_page import CONTRASTS, HOSTILE, browser, downloads, network_requests  # noqa: F401 - fixtures
 

@@ -15,24 +15,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 from transformers import PreTrainedModel
 
-from common.console import Console
-from common.engine import Engine
-from common.errors import UserError
-from common.models import load_model, load_tokenizer, save_model
-from common.prompts import PromptFormat
-from common.reload import LANGUAGE_MODEL, PROBE_TOKENS, check_saved
-from common.reward import (
+from common.base.errors import UserError
+from common.data.prompts import PromptFormat
+from common.jobs.console import Console
+from common.models.loading import load_model, load_tokenizer, save_model
+from common.models.reward_model import (
     REWARD_MODEL,
     check_same_tokenizer,
     last_token,
     load_reward_model,
     pad_right,
-    pair_losses,
     sequence_rewards,
     token_scores,
 )
-from common.reward_training import Pairs, encode_pairs, initial_reward_model, reward_objective
-from common.training import Trained, TrainingJob, run_training
+from common.models.saved_check import LANGUAGE_MODEL, PROBE_TOKENS, check_saved
+from common.training.engine import Engine
+from common.training.reward import Pairs, encode_pairs, initial_reward_model, pair_losses, reward_objective
+from common.training.trl_training import Trained, TrainingJob, run_training
 
 PROMPT = PromptFormat("{instruction}\n", "{instruction}\nInput: {input}\n", {"response": "Response:"})
 TRAINING = {

@@ -18,12 +18,12 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from common.files import sha256_of_file
-from common.instructions import load_instructions
-from common.models import load_tokenizer
-from common.reward_training import initial_reward_model
-from common.rows import write_parquet
-from common.splits import COLUMNS, split
+from common.data.instructions import load_instructions
+from common.data.splits import COLUMNS, split
+from common.files.parquet import write_parquet
+from common.files.whole_files import sha256_of_file
+from common.models.loading import load_tokenizer
+from common.training.reward import initial_reward_model
 from conftest import ROOT
 from test_ppo_training import PPO, TIMES
 

@@ -10,10 +10,10 @@ import pytest
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM, OPTConfig, OPTForCausalLM, PreTrainedModel, set_seed
 
-from common.attention import IMPLEMENTATION
-from common.generation import Decoding, Generator
-from common.models import load_tokenizer
-from common.rollouts import Episode, Prompt, collate_episodes, filler, sample_episodes
+from common.models.generation import Decoding, Generator
+from common.models.loading import load_tokenizer
+from common.models.shared_prefix import IMPLEMENTATION
+from common.training.ppo.rollouts import Episode, Prompt, collate_episodes, filler, sample_episodes
 
 WORDS, EOS, PAD = 12, 2, 1
 SIZES = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "max_position_embeddings": 64}

@@ -10,17 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from common.errors import EXIT_BAD_INPUT, UserError
-from common.rows import (
-    BadRow,
-    CsvText,
-    Rejections,
-    read_frame,
-    read_parquet,
-    read_rows,
-    text_field,
-    write_parquet,
-)
+from common.base.errors import EXIT_BAD_INPUT, UserError
+from common.data.rows import BadRow, CsvText, Rejections, read_rows, text_field
+from common.files.parquet import read_frame, read_parquet, write_parquet
 
 SUFFIXES = (".json", ".jsonl", ".csv", ".parquet")
 ROWS = [

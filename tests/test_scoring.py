@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import independent_scorer
-from common.rows import write_parquet
-from common.scoring import Verdict, first_line, generation_verdict, likelihood_verdict, strict_verdict
+from common.evaluation.scoring import Verdict, first_line, generation_verdict, likelihood_verdict, strict_verdict
+from common.files.parquet import write_parquet
 
 SST2 = [["No", "negative"], ["Yes", "positive"]]
 MNLI = [["Yes", "entailment"], ["It's impossible to say", "neutral"], ["No", "contradiction"]]

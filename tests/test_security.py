@@ -16,8 +16,9 @@ import pytest
 import torch
 import yaml
 
-from common.errors import UserError
-from common.models import from_directory, from_wheel, load_model, load_tokenizer
+from common.base.errors import UserError
+from common.models.loading import load_model, load_tokenizer
+from common.models.sources import from_directory, from_wheel
 from conftest import ROOT
 from workflow_runs import SMOKE, copy_project, snakemake
 
@@ -38,11 +39,11 @@ ALLOWED = {
     ("tests/test_security.py", "pickle"): "makes a pickle to see that it is refused",
     ("tests/test_fuzz.py", "yaml.load"): "with the safe loader of libyaml",
     (
-        "scripts/common/archives.py",
+        "scripts/common/report/archives.py",
         "tarfile.open",
     ): "member by member, each with its hash",
     ("tests/test_archives.py", "tarfile.open"): "makes archives that must be refused",
-    ("scripts/common/models.py", "pickle.UnpicklingError"): "the name of an error",
+    ("scripts/common/models/sources.py", "pickle.UnpicklingError"): "the name of an error",
 }
 
 
@@ -144,7 +145,7 @@ def test_odd_names_reach_the_scripts_as_they_are(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["my model", "m;touch x", "m'", "../m", "m$(x)", "M"])
 def test_odd_model_and_preset_names_are_refused(tmp_path: Path, name: str) -> None:
-    from common.configuration import load_configuration
+    from common.config.loading import load_configuration
 
     local = {"label": "x", "source": {"kind": "local", "path": "x"}}
     for number, content in enumerate(({"preset": "my", "models": {name: local}}, {"preset": name})):

@@ -7,10 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import train_coh
-from common.evaluation import Evaluation
-from common.models import load_tokenizer
-from common.prompts import PromptFormat, few_shot_prompt
-from common.sequences import IGNORED, Response, TokenSequence, _allot, encode, sft_responses
+from common.data.prompts import PromptFormat, few_shot_prompt
+from common.evaluation.draws import Evaluation
+from common.models.loading import load_tokenizer
+from common.training.sequences import IGNORED, Response, TokenSequence, _allot, encode, sft_responses
 
 PROMPT = PromptFormat(
     "{instruction}\n",

@@ -11,12 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import split_instructions
-from common.errors import EXIT_BAD_INPUT, UserError
-from common.files import sha256_of_file
-from common.instructions import COLUMNS as INSTRUCTION_COLUMNS
-from common.instructions import prompt_id
-from common.rows import read_parquet, write_parquet
-from common.splits import COLUMNS, check_heldout, coh_rows, hindsight_pair, manifest, reward_rows, shuffled, split
+from common.base.errors import EXIT_BAD_INPUT, UserError
+from common.data.examples import coh_rows, hindsight_pair, reward_rows
+from common.data.instructions import COLUMNS as INSTRUCTION_COLUMNS
+from common.data.instructions import prompt_id
+from common.data.splits import COLUMNS, check_heldout, manifest, shuffled, split
+from common.files.parquet import read_parquet, write_parquet
+from common.files.whole_files import sha256_of_file
 
 PAPER = yaml.safe_load((Path(__file__).resolve().parents[1] / "config/paper.yaml").read_text(encoding="utf-8"))
 RL_SPLITS = ("rl_sft", "rl_reward", "rl_prompts")

@@ -8,13 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from common.statistics import (
-    bootstrap_interval,
-    holm,
-    mcnemar_p_value,
-    mean_interval,
-    wilson_interval,
-)
+from common.stats.intervals import bootstrap_interval, mean_interval, wilson_interval
+from common.stats.significance import holm, mcnemar_p_value
 
 
 def score_test_limit(successes: int, n: int, upper: bool) -> float:

@@ -16,12 +16,13 @@ from markdown_it import MarkdownIt
 
 import collect_cells
 import render_table3
-from common.files import canonical_json, sha256_of_file, write_json, write_record
-from common.results import Cell, best_cells
-from common.rows import write_parquet
-from common.settings import table3_settings
-from common.statistics import mean_interval
-from common.tables import CELL_COLUMNS, Table, escape_latex, to_csv, to_html, to_latex, to_markdown, write_table
+from common.config.settings import table3_settings
+from common.files.csv_files import to_csv
+from common.files.parquet import write_parquet
+from common.files.whole_files import canonical_json, sha256_of_file, write_json, write_record
+from common.stats.intervals import mean_interval
+from common.tables.grid import Cell, best_cells
+from common.tables.table import CELL_COLUMNS, Table, escape_latex, to_html, to_latex, to_markdown, write_table
 
 HOSTILE = [
     "<script>alert(1)</script>", "a|b", "R&D &amp; more", "50% of", "snake_case_name", "back\\slash\\", "{braces}",

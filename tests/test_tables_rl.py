@@ -12,9 +12,9 @@ import yaml
 
 import render_table2
 import render_table4
-from common.files import write_json
-from common.prompts import PromptFormat
-from common.rows import write_parquet
+from common.data.prompts import PromptFormat
+from common.files.parquet import write_parquet
+from common.files.whole_files import write_json
 from conftest import ROOT
 from sample_responses import COLUMNS, sample_prompts
 from test_tables import Page, markdown_page, read_latex

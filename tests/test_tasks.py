@@ -13,10 +13,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import prepare_task
-from common.errors import EXIT_BAD_INPUT, UserError
-from common.keyed_random import keyed_random
-from common.rows import BadRow, CsvText, read_parquet, write_parquet
-from common.tasks import COLUMNS, Question, draw_examples, draw_items, load_questions, load_task
+from common.base.errors import EXIT_BAD_INPUT, UserError
+from common.base.keyed_random import keyed_random
+from common.data.questions import Question, draw_examples, draw_items
+from common.data.rows import BadRow, CsvText
+from common.data.task_definitions import COLUMNS, load_questions, load_task
+from common.files.parquet import read_parquet, write_parquet
 
 ROOT = Path(__file__).resolve().parents[1]
 NAMES = ("sst2", "csqa", "mnli", "copa")

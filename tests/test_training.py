@@ -20,23 +20,26 @@ from safetensors.torch import load_file
 from torch.utils.cpp_extension import _get_build_directory
 
 import train_coh
-from common import supervised
-from common.checkpoints import find_resume, mark_complete
-from common.console import Console
-from common.digest import import_closure
-from common.engine import Engine
-from common.files import sha256_of_file
-from common.instructions import load_instructions
-from common.methods import METHODS
-from common.models import default_dtype, load_tokenizer
-from common.prompts import PromptFormat
-from common.provenance import Provenance
-from common.rows import read_parquet, write_parquet
-from common.sequences import Encoded
-from common.sorted_batches import score_in_batches
-from common.splits import COLUMNS, split
-from common.training_frame import Frame, name_other_states
+from common.base.paths import SCRIPTS
+from common.config.methods import METHODS
+from common.data.instructions import load_instructions
+from common.data.prompts import PromptFormat
+from common.data.splits import COLUMNS, split
+from common.files.parquet import read_parquet, write_parquet
+from common.files.whole_files import sha256_of_file
+from common.jobs.console import Console
+from common.jobs.digest import import_closure
+from common.jobs.provenance import Provenance
+from common.models.devices import default_dtype
+from common.models.loading import load_tokenizer
+from common.models.sorted_batches import score_in_batches
+from common.training import supervised
+from common.training.checkpoints import find_resume, mark_complete
+from common.training.engine import Engine
+from common.training.frame import Frame, name_other_states
+from common.training.sequences import Encoded
 from conftest import ROOT
+from support.sources import existing
 
 TRAINING = {
     "epochs": 2, "learning_rate": 1e-3, "global_batch_size": 8, "per_device_batch_size": 2, "schedule": "cosine",
@@ -222,15 +225,16 @@ def test_a_batch_that_does_not_divide_is_an_error_for_people(
 @pytest.mark.parametrize(
     ("script", "absent"),
     [
-        ("train_ppo.py", {"training.py", "supervised.py", "reward_training.py"}),
-        ("train_reward.py", {"supervised.py", "ppo_training.py"}),
-        ("train_dpo.py", {"supervised.py", "reward_training.py"}),
-        ("evaluate_task.py", {"engine.py"}),
-        ("sample_responses.py", {"engine.py"}),
+        ("train_ppo.py", {"training/trl_training.py", "training/supervised.py", "training/reward.py"}),
+        ("train_reward.py", {"training/supervised.py", "training/ppo/loop.py"}),
+        ("train_dpo.py", {"training/supervised.py", "training/reward.py"}),
+        ("evaluate_task.py", {"training/engine.py"}),
+        ("sample_responses.py", {"training/engine.py"}),
     ],
 )
 def test_an_edit_to_one_method_reruns_no_other(script: str, absent: set[str]):
-    assert {path.name for path in import_closure(script)}.isdisjoint(absent)
+    closure = {path.relative_to(SCRIPTS).as_posix() for path in import_closure(script)}
+    assert closure.isdisjoint(existing(*absent))
 
 
 def test_the_main_process_chooses_the_checkpoint_for_all(

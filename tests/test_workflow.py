@@ -132,7 +132,7 @@ def test_editing_the_script_of_coh_reruns_coh_alone(project: Path):
 
 
 def test_editing_a_comment_reruns_nothing(project: Path):
-    script = project / "scripts/common/training.py"
+    script = project / "scripts/common/training/trl_training.py"
     script.write_text("# a comment\n" + script.read_text())
     assert planned(project) == {}
 

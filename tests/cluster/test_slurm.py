@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from one_machine import TOOL, Cluster, Job, Request, running_cluster, watch_writers, why_not
 
-from common.errors import EXIT_MACHINE
+from common.base.errors import EXIT_MACHINE
 from workflow_runs import copy_project
 
 RESULTS = Path("results/cluster")

@@ -1,0 +1,1 @@
+"""The configuration: loading and checking it, each job's part of it, the methods."""

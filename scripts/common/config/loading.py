@@ -1,0 +1,305 @@
+"""The configuration: files merged, checked against the schema and beyond it, defaults filled.
+
+Imported while the DAG is planned, so it loads nothing heavy.
+"""
+
+import copy
+import difflib
+import functools
+import math
+import string
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, cast
+
+import jsonschema
+import yaml
+
+from common.base.batch_sizes import accumulation_steps
+from common.base.errors import UserError
+from common.base.paths import HARDWARE, SCHEMA
+from common.base.templates import fill
+from common.files.yaml_files import read_mapping, read_yaml
+
+# The fields of the prompt's templates; each must stand in its template, no other may.
+PROMPT_FIELDS = {"without_input": ("instruction",), "with_input": ("instruction", "input")}
+
+
+def check_configuration(config: Mapping[str, Any], where: str = "the configuration") -> dict[str, Any]:
+    """A copy of `config` with defaults filled in.
+
+    Raises:
+        UserError: naming every offending key, with the nearest known one for a typo.
+    """
+    schema = _schema()
+    validator = jsonschema.Draft202012Validator(schema)
+    filled = copy.deepcopy(dict(config))
+    problems = [line for error in validator.iter_errors(filled) for line in _explain(error, schema)]
+    problems += _not_finite(filled)
+    if not problems:
+        _fill_defaults(filled, schema, schema)
+        problems = [*_check_selections(filled), *_check_prompt(filled["prompt"]), *_check_compute(filled)]
+    if problems:
+        remedy = "mend these keys; config/schema.yaml describes every key"
+        raise UserError("the configuration is not valid:\n    " + "\n    ".join(problems), where, remedy)
+    return filled
+
+
+@functools.cache
+def _schema() -> dict[str, Any]:
+    return dict(yaml.safe_load(SCHEMA.read_text(encoding="utf-8")))
+
+
+def _explain(error: jsonschema.ValidationError, root: Mapping[str, Any]) -> list[str]:
+    """Lines for people; for a choice between alternatives, the complaints of the one meant."""
+    kinds = _kinds(error, root)
+    if kinds and isinstance(error.instance, dict):
+        kind = error.instance.get("kind")
+        if kind not in kinds:
+            return [f"{error.json_path[2:]}.kind: {kind!r} is not one of {', '.join(sorted(kinds))}"]
+        meant = [sub for sub in error.context or [] if sub.schema_path[0] == kinds.index(kind)]
+        return [line for sub in meant for line in _explain(sub, root)]
+    key = error.json_path[2:] or "(top level)"
+    if error.validator == "additionalProperties" and isinstance(error.instance, dict):
+        known = error.schema.get("properties", {}) if isinstance(error.schema, Mapping) else {}
+        return [_unknown(key, name, known) for name in error.instance if name not in known]
+    if error.validator == "required":
+        return [f"{key}: {error.message}"]
+    if error.validator == "type" and isinstance(error.instance, str):
+        hint = " (YAML reads 1e-5 as text: write 1.0e-5)" if _is_number(error.instance) else ""
+        return [f"{key}: {error.message}{hint}"]
+    return [f"{key}: {error.message}"]
+
+
+def _kinds(error: jsonschema.ValidationError, root: Mapping[str, Any]) -> list[str]:
+    """The kinds a violated choice between alternatives offers, in order; empty when it is no such choice."""
+    if error.validator != "oneOf":
+        return []
+    branches = [_resolve(branch, root).get("properties", {}) for branch in cast(list[Any], error.validator_value)]
+    return [branch["kind"]["const"] for branch in branches if "kind" in branch]
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _not_finite(value: Any, key: str = "") -> list[str]:
+    """Complaints about every NaN and infinity in a configuration."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return [f"{key}: {value} is no finite number"]
+    children: list[tuple[Any, Any]] = []
+    if isinstance(value, Mapping):
+        children = [(f"{key}.{name}" if key else name, child) for name, child in value.items()]
+    elif isinstance(value, list):
+        children = [(f"{key}[{i}]", child) for i, child in enumerate(value)]
+    return [line for name, child in children for line in _not_finite(child, name)]
+
+
+def _unknown(where: str, name: str, known: Mapping[str, Any]) -> str:
+    key = name if where == "(top level)" else f"{where}.{name}"
+    return f"{key}: unknown key{_near(str(name), list(known))}"
+
+
+def _fill_defaults(value: Any, schema: Mapping[str, Any], root: Mapping[str, Any]) -> None:
+    """Set every missing key that has a default, through references, registries and chosen alternatives."""
+    schema = _resolve(schema, root)
+    if not isinstance(value, dict):
+        return
+    for branch in schema.get("oneOf", []):
+        resolved = _resolve(branch, root)
+        if resolved.get("properties", {}).get("kind", {}).get("const") == value.get("kind"):
+            _fill_defaults(value, resolved, root)
+    for key, sub in schema.get("properties", {}).items():
+        resolved = _resolve(sub, root)
+        if key not in value and "default" in resolved:
+            value[key] = copy.deepcopy(resolved["default"])
+        if key in value:
+            _fill_defaults(value[key], resolved, root)
+    others = schema.get("additionalProperties")
+    if isinstance(others, dict):
+        for key in value.keys() - schema.get("properties", {}).keys():
+            _fill_defaults(value[key], others, root)
+
+
+def _resolve(schema: Mapping[str, Any], root: Mapping[str, Any]) -> Mapping[str, Any]:
+    if "$ref" not in schema:
+        return schema
+    target: Any = root
+    for part in schema["$ref"].removeprefix("#/").split("/"):
+        target = target[part]
+    return {**target, **{key: value for key, value in schema.items() if key != "$ref"}}
+
+
+def _near(name: str, known: Iterator[str] | Sequence[str]) -> str:
+    """A question after the nearest known name, or nothing."""
+    near = difflib.get_close_matches(name, list(known), n=1)
+    return f"; did you mean `{near[0]}`?" if near else ""
+
+
+def _check_selections(config: Mapping[str, Any]) -> list[str]:
+    """What a schema cannot say: names must exist and counts must add up."""
+    problems = []
+    selected = [(f"table3.{registry}", name, registry) for registry in ("models", "tasks")
+                for name in config["table3"][registry]]  # fmt: skip
+    selected += [(f"rl.{role}", config["rl"][role], "models") for role in ("actor", "reward")]
+    for key, name, registry in selected:
+        if name not in config[registry]:
+            problems.append(f"{key}: `{name}` is not in `{registry}`{_near(name, config[registry])}")
+    for method in {*config["table3"]["methods"], *config["marker_table"]["methods"]} - {"pretrained"}:
+        if method not in config["methods"]:
+            problems.append(f"methods.{method}: missing, though a table selects it")
+    splits = config["splits"]
+    needed = sum(splits[key] for key in ("heldout", "rl_sft", "rl_reward", "rl_prompts"))
+    if needed > splits["prompts"]:
+        total = splits["prompts"]
+        problems.append(f"splits: heldout + rl_sft + rl_reward + rl_prompts = {needed} exceeds prompts = {total}")
+    examples = config["human_eval"]["examples"]
+    if examples > splits["heldout"]:
+        problems.append(f"human_eval.examples: {examples} exceeds splits.heldout = {splits['heldout']}")
+    return problems
+
+
+def _check_prompt(block: Mapping[str, Any]) -> list[str]:
+    """Templates with unknown or missing fields, and markers that cannot be told apart."""
+    problems = []
+    for key, fields in PROMPT_FIELDS.items():
+        try:
+            fill(block[key], dict.fromkeys(fields, ""))
+        except ValueError as error:
+            problems.append(f"prompt.{key}: {error} (a brace that is no field is written twice)")
+            continue
+        used = {name for _, name, _, _ in string.Formatter().parse(block[key])}
+        problems += [f"prompt.{key}: the field `{{{name}}}` is missing" for name in fields if name not in used]
+    for text, count in Counter(block["markers"].values()).items():
+        if count > 1:
+            names = ", ".join(name for name, marker in block["markers"].items() if marker == text)
+            problems.append(f"prompt.markers: {names} are the same, {text!r}; each needs a text of its own")
+    return problems
+
+
+def _check_compute(config: Mapping[str, Any]) -> list[str]:
+    """A GPU type nobody knows, and global batches that the devices cannot share."""
+    compute, problems = config["compute"], []
+    kind = compute["gpu_type"]
+    if kind not in _gpu_types():
+        known = ", ".join(_gpu_types())
+        problems.append(f"compute.gpu_type: `{kind}` is not in resources/hardware/gpus.yaml ({known})"
+                        f"{_near(kind, _gpu_types())}")  # fmt: skip
+    on_gpus = compute["gpus"] > 0 and compute["device"] != "cpu"
+    for method, block in config["methods"].items():
+        key = f"methods.{method}.training" if "training" in block else f"methods.{method}"
+        sizes = block.get("training", block)
+        try:
+            accumulation_steps(sizes["global_batch_size"], sizes["per_device_batch_size"],
+                               compute["gpus"] if on_gpus else compute["processes"])  # fmt: skip
+        except UserError as error:
+            number = "compute.gpus" if on_gpus else "compute.processes"
+            problems.append(f"{key}: {error.what} (`{number}`); {error.remedy}")
+    return problems
+
+
+@functools.cache
+def _gpu_types() -> tuple[str, ...]:
+    return tuple(read_mapping(HARDWARE / "gpus.yaml"))
+
+
+def missing_paths(config: Mapping[str, Any]) -> list[str]:
+    """`key: path` of every local model, task or instruction file that a run needs and that is not there.
+
+    Paths are relative to the working directory, as Snakemake takes them. A file whose result is there already is not
+    needed: results may be rendered where the models and data they were made from are not.
+
+    Args:
+        config: a configuration that `check_configuration` returned.
+    """
+    data = Path("results", config["preset"], "data")
+    found = [line for name in dict.fromkeys([*config["table3"]["models"], *config["rl"].values()])
+             for line in _missing_model(config, name)]  # fmt: skip
+    for name in config["table3"]["tasks"]:
+        block, made = config["tasks"][name], data / "tasks" / name
+        paths = {"definition": block["definition"]}
+        if block["source"]["kind"] == "files":
+            paths |= {f"source.{part}": block["source"][part] for part in ("train", "eval")}
+        if not all((made / f"{part}.parquet").exists() for part in ("train", "eval")):
+            found += [f"tasks.{name}.{key}: {path}" for key, path in paths.items() if not Path(path).is_file()]
+    if not (data / "instructions.parquet").exists():
+        files = {key: source for key in ("references", "comparisons")
+                 if (source := config["instructions"][key])["kind"] == "file"}  # fmt: skip
+        found += [f"instructions.{key}.path: {source['path']}" for key, source in files.items()
+                  if not Path(source["path"]).is_file()]  # fmt: skip
+    return found
+
+
+def _missing_model(config: Mapping[str, Any], name: str) -> list[str]:
+    source = config["models"][name]["source"]
+    made = Path("results", config["preset"], "models", name, "pretrained")
+    if source["kind"] != "local" or made.exists() or Path(source["path"]).is_dir():
+        return []
+    return [f"models.{name}.source.path: {source['path']}"]
+
+
+def refuse_missing_paths(config: Mapping[str, Any]) -> None:
+    """Stop before anything runs when the configuration names local files that are not there.
+
+    Raises:
+        UserError: naming each with its key.
+    """
+    if missing := missing_paths(config):
+        remedy = f"mend these paths; relative ones start from {Path.cwd()}"
+        lines = "\n    ".join(missing)
+        raise UserError(f"files and directories the configuration names do not exist:\n    {lines}",
+                        f"preset `{config['preset']}`", remedy)  # fmt: skip
+
+
+def load_configuration(base: Path, overlays: Sequence[Path], command_line: Mapping[str, Any]) -> dict[str, Any]:
+    """The base configuration with overlays and command-line values laid over it, checked.
+
+    Mappings merge key by key, lists and single values are replaced, and a block that names its `kind` replaces the
+    block under it whole, so that no key of another kind is left behind.
+
+    Args:
+        base: the default configuration file.
+        overlays: further files, the later ones on top.
+        command_line: values given with `--config`.
+
+    Raises:
+        UserError: when a file is unreadable, an overlay names no preset or the base's, or the result is not valid.
+    """
+    config = _read_overlay(base)
+    preset = config.get("preset")
+    for overlay in overlays:
+        if overlay.resolve() == base.resolve():
+            continue
+        content = _read_overlay(overlay)
+        if "preset" not in content:
+            remedy = "add a line such as `preset: my-run`; without it the demo's results would be overwritten"
+            raise UserError("a configuration overlay names no preset", str(overlay), remedy)
+        if content["preset"] == preset:
+            remedy = f"give it a name of its own; with this one it would overwrite results/{preset}"
+            raise UserError(
+                f"a configuration overlay takes the preset of {base.name}: `{preset}`", str(overlay), remedy
+            )
+        config = merge(config, content)
+    where = ", ".join(str(path) for path in (base, *overlays))
+    return check_configuration(merge(config, command_line), where)
+
+
+def _read_overlay(path: Path) -> dict[str, Any]:
+    content = read_yaml(path, "a configuration file")
+    if not isinstance(content, dict):
+        raise UserError("a configuration file is no mapping of keys", str(path), "mend the file")
+    return content
+
+
+def merge(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """`over` laid over `under`; see `load_configuration`."""
+    merged = dict(under)
+    for key, value in over.items():
+        both = isinstance(value, Mapping) and isinstance(merged.get(key), Mapping)
+        merged[key] = merge(merged[key], value) if both and "kind" not in value else value
+    return merged

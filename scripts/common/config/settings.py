@@ -1,0 +1,288 @@
+"""The part of the configuration each job depends on.
+
+A job reruns when its settings change and only then, so each function takes what its job reads and nothing else.
+Loaded while the DAG is planned: nothing heavy here.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import PurePath
+from typing import Any
+
+from common.config.methods import METHODS
+
+PARTS = ("seed", "compute", "instructions", "splits", "methods", "evaluation", "table3", "marker_table", "rl", "table4")
+
+
+def prepare_model_settings(config: Mapping[str, Any], model: str) -> dict[str, Any]:
+    source = config["models"][model]["source"]
+    settings = {"source": source}
+    if source["kind"] == "random":
+        settings["seed"] = config["seed"]
+    return settings
+
+
+def split_settings(config: Mapping[str, Any]) -> dict[str, Any]:
+    return {"seed": config["seed"], "splits": config["splits"]}
+
+
+def task_files(config: Mapping[str, Any], task: str, downloads: str = "") -> dict[str, str]:
+    """The two files of a task: local ones, or where `download_task` puts those of the hub under `downloads`."""
+    source = config["tasks"][task]["source"]
+    if source["kind"] == "files":
+        return {"train": source["train"], "eval": source["eval"]}
+    return {part: f"{downloads}/tasks/{task}/{part}{PurePath(source[part]).suffix}" for part in ("train", "eval")}
+
+
+def task_settings(config: Mapping[str, Any], task: str) -> dict[str, Any]:
+    block = config["tasks"][task]
+    return {"task": task, "source": block["source"], "max_rejected_share": block["max_rejected_share"]}
+
+
+def task_download_settings(config: Mapping[str, Any], task: str, part: str) -> dict[str, Any]:
+    source = config["tasks"][task]["source"]
+    return {**{key: source.get(key) for key in ("kind", "repository", "revision")}, "file": source.get(part)}
+
+
+def training_settings(config: Mapping[str, Any], method: str, model: str) -> dict[str, Any]:
+    """Everything a checkpoint depends on; devices and checkpoint intervals are not among it."""
+    markers = config["prompt"]["markers"]
+    used = ("better", "worse", "tie") if method == "coh" else ("response",)
+    prompt = {**config["prompt"], "markers": {name: markers[name] for name in used}}
+    splits = config["splits"]
+    further: dict[str, Any] = {}
+    if METHODS[method].split == "coh":
+        further["ties"] = splits["ties"]
+    if method == "reward":
+        further["pairs"] = splits["pairs"]
+    else:
+        further["heldout_loss"] = method == "rl_sft" or not splits["fine_tune_on_heldout"]
+    return {
+        "model": model,
+        "method": method,
+        "seed": config["seed"],
+        "prompt": prompt,
+        **config["methods"][method],
+        **further,
+        "compute": _engine(config),
+    }
+
+
+def _engine(config: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: config["compute"][key] for key in ("device", "engine", "gradient_checkpointing")}
+
+
+def ppo_settings(config: Mapping[str, Any], actor: str) -> dict[str, Any]:
+    """Everything the policy depends on besides its inputs."""
+    markers = {"response": config["prompt"]["markers"]["response"]}
+    return {
+        "model": actor,
+        "method": "ppo",
+        "seed": config["seed"],
+        "prompt": {**config["prompt"], "markers": markers},
+        "ppo": config["methods"]["ppo"],
+        "compute": _engine(config),
+    }
+
+
+def sample_settings(config: Mapping[str, Any], model: str, method: str) -> dict[str, Any]:
+    """Everything the sample responses depend on."""
+    return {
+        "model": model,
+        "method": method,
+        "prompt": ppo_settings(config, model)["prompt"],
+        "max_new_tokens": config["table4"]["max_new_tokens"],
+        "device": config["compute"]["device"],
+    }
+
+
+def table4_settings(config: Mapping[str, Any]) -> dict[str, Any]:
+    actor, reward = config["rl"]["actor"], config["rl"]["reward"]
+    labels = {role: config["models"][name]["label"] for role, name in (("actor", actor), ("reward", reward))}
+    return {"actor": actor, "reward": reward, "labels": labels, "examples": config["table4"]["examples"]}
+
+
+def usual_marker(config: Mapping[str, Any], method: str) -> str:
+    """The marker a method is asked with, a key of `prompt.markers`."""
+    return str(config["evaluation"]["markers"].get(method, "response"))
+
+
+def evaluation_settings(
+    config: Mapping[str, Any], model: str, method: str, task: str, marker: str | None = None
+) -> dict[str, Any]:
+    """Everything scores depend on; without `marker` the method's usual one is taken."""
+    block = {key: value for key, value in config["evaluation"].items() if key not in ("markers", "shots", "seeds")}
+    marker = marker or usual_marker(config, method)
+    return {
+        "model": model,
+        "method": method,
+        "task": task,
+        "seed": config["seed"],
+        "marker": config["prompt"]["markers"][marker],
+        "device": config["compute"]["device"],
+        **block,
+    }
+
+
+def draws(config: Mapping[str, Any], shots: Sequence[int] | None = None) -> list[tuple[int, int]]:
+    """(k, seed) of every run: zero-shot once as seed 0, the others once a seed."""
+    evaluation = config["evaluation"]
+    shots = evaluation["shots"] if shots is None else shots
+    return [(k, seed) for k in shots for seed in (evaluation["seeds"] if k else [0])]
+
+
+def table3_settings(config: Mapping[str, Any]) -> dict[str, Any]:
+    models = {
+        name: {key: value for key, value in config["models"][name].items() if key != "source"}
+        for name in config["table3"]["models"]
+    }
+    evaluation = config["evaluation"]
+    return {**config["table3"], "model_info": models, "shots": evaluation["shots"], "seeds": evaluation["seeds"]}
+
+
+def sensitivity_settings(config: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in table3_settings(config).items() if key != "notes"}
+
+
+def marker_settings(config: Mapping[str, Any]) -> dict[str, Any]:
+    block = config["marker_table"]
+    return {
+        **sensitivity_settings(config),
+        "methods": block["methods"],
+        "shots": block["shots"],
+        "markers": block["markers"],
+        "marker_words": {name: config["prompt"]["markers"][name] for name in block["markers"]},
+        "usual": {method: usual_marker(config, method) for method in block["methods"]},
+        "in_grid": [f"{method}/{marker}" for method, marker in marker_pairs(config) if in_grid(config, method, marker)],
+    }
+
+
+def marker_pairs(config: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """(method, marker) of the marker table's rows."""
+    block = config["marker_table"]
+    return [(method, marker) for method in block["methods"] for marker in block["markers"]]
+
+
+def crossed_pairs(config: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Rows of the marker table that need scores of their own, beside those of Table 3."""
+    return [pair for pair in marker_pairs(config) if not in_grid(config, *pair)]
+
+
+def in_grid(config: Mapping[str, Any], method: str, marker: str) -> bool:
+    """Whether Table 3's own scores already cover a row of the marker table."""
+    covered = set(config["marker_table"]["shots"]) <= set(config["evaluation"]["shots"])
+    return covered and method in config["table3"]["methods"] and marker == usual_marker(config, method)
+
+
+def table_names(config: Mapping[str, Any]) -> list[str]:
+    """Tables of a run: what compares methods needs two of them, the marker table a row and a column."""
+    crossed = marker_pairs(config) and config["marker_table"]["shots"]
+    return [
+        *("table1", "table2", "table3", "table4", "human_eval", "sensitivity"),
+        *(["paired"] if len(config["table3"]["methods"]) > 1 else []),
+        "comparison",
+        *(["markers"] if crossed else []),
+    ]
+
+
+def checkpoints(config: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """(model, method) of every checkpoint of a run, each once."""
+    actor, reward = (config["rl"][role] for role in ("actor", "reward"))
+    found = [(model, method) for model in config["table3"]["models"] for method in config["table3"]["methods"]]
+    found += [(model, "pretrained") for model in (*config["table3"]["models"], actor, reward)]
+    return list(dict.fromkeys([*found, (actor, "rl_sft"), (reward, "reward"), (actor, "ppo")]))
+
+
+def run_settings(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Which results are of the run as it is configured; others may lie beside them from before."""
+    models = dict.fromkeys([*config["table3"]["models"], *config["rl"].values()])
+    shots = sorted({*config["evaluation"]["shots"], *config["marker_table"]["shots"]})
+    return {
+        "preset": config["preset"],
+        "seed": config["seed"],
+        "models": {name: config["models"][name] for name in models},
+        "tasks": config["table3"]["tasks"],
+        "tables": table_names(config),
+        "checkpoints": ["/".join(pair) for pair in checkpoints(config)],
+        "crossed": ["/".join(pair) for pair in crossed_pairs(config)],
+        "draws": draws(config, shots),
+    }
+
+
+def published_settings(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Which models and tasks of a run are those of the paper."""
+    chosen = {role: config["models"][name] for role, name in config["rl"].items()}
+    return {
+        **{key: value for key, value in sensitivity_settings(config).items() if key != "seeds"},
+        "published_tasks": {task: config["tasks"][task].get("published") for task in config["table3"]["tasks"]},
+        "rl": {
+            role: {"name": config["rl"][role], "label": model["label"], "published": model.get("published")}
+            for role, model in chosen.items()
+        },
+    }
+
+
+def figure_settings(config: Mapping[str, Any]) -> dict[str, Any]:
+    return {**published_settings(config), "seeds": config["evaluation"]["seeds"]}
+
+
+def comparison_settings(config: Mapping[str, Any]) -> dict[str, Any]:
+    tolerance = {key: config["report"][key] for key in ("tolerance_points", "widest_interval_points")}
+    return {**published_settings(config), "tolerance": tolerance}
+
+
+def report_language(config: Mapping[str, Any], environment: Mapping[str, str], available: Sequence[str]) -> str:
+    """The language of tables and page: the configured one, or the environment's if there are texts for it.
+
+    Args:
+        config: the configuration.
+        environment: variables of the process; LC_ALL, LC_MESSAGES and LANG are asked in this order, and one that names
+            no language (C, POSIX) is passed over.
+        available: codes of the languages there are texts for, besides English.
+    """
+    if config["report"]["language"] != "auto":
+        return str(config["report"]["language"])
+    for name in ("LC_ALL", "LC_MESSAGES", "LANG"):
+        code = environment.get(name, "").split(".")[0].split("_")[0].lower()
+        if code not in ("", "c", "posix"):
+            return code if code in available else "en"
+    return "en"
+
+
+def report_settings(config: Mapping[str, Any]) -> dict[str, Any]:
+    """What the report page says of the configuration."""
+    return {
+        **run_settings(config),
+        "notes": config["table3"]["notes"],
+        "items_per_cell": config["report"]["items_per_cell"],
+    }
+
+
+def crate_facts(config: Mapping[str, Any]) -> dict[str, Any]:
+    """What the account of a run says of the configuration; where and how fast it ran is told by its records."""
+    return {
+        **run_settings(config),
+        "configuration": {key: value for key, value in config.items() if key != "compute"},
+    }
+
+
+def human_eval_settings(config: Mapping[str, Any]) -> dict[str, Any]:
+    return {"seed": config["seed"], "examples": config["human_eval"]["examples"]}
+
+
+def readme_settings(config: Mapping[str, Any]) -> dict[str, Any]:
+    models = config["table3"]["models"]
+    return {
+        "preset": config["preset"],
+        "models": models,
+        "labels": {model: config["models"][model]["label"] for model in models},
+        "trained": [method for method in config["table3"]["methods"] if method != "pretrained"],
+    }
+
+
+def machine_settings(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The configuration with the models and tasks that are used."""
+    table = config["table3"]
+    models = sorted({*table["models"], *config["rl"].values()})
+    used = {"models": {name: config["models"][name] for name in models},
+            "tasks": {name: config["tasks"][name] for name in table["tasks"]}}  # fmt: skip
+    return {"config": {**{part: config[part] for part in PARTS}, **used}}

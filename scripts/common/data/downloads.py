@@ -1,0 +1,88 @@
+"""Downloads of pinned revisions, with errors that say what to do."""
+
+import hashlib
+import http.client
+import urllib.error
+import urllib.request
+from collections.abc import Sequence
+from pathlib import Path
+
+from common.base.errors import EXIT_MACHINE, UserError, explain
+
+
+def hub_snapshot(repository: str, revision: str, directory: Path, kind: str, patterns: Sequence[str]) -> None:
+    """Download files of one revision of a hub repository.
+
+    Args:
+        repository: owner/name.
+        revision: full commit hash.
+        directory: where the files go.
+        kind: model or dataset.
+        patterns: glob patterns of the files wanted.
+
+    Raises:
+        UserError: when it is gated, missing, or out of reach (also under HF_HUB_OFFLINE).
+    """
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import (
+        GatedRepoError,
+        HfHubHTTPError,
+        LocalEntryNotFoundError,
+        OfflineModeIsEnabled,
+        RepositoryNotFoundError,
+        RevisionNotFoundError,
+    )
+
+    where = f"{repository} at {revision}"
+    try:
+        snapshot_download(
+            repository, revision=revision, local_dir=directory, repo_type=kind, allow_patterns=list(patterns)
+        )
+    except GatedRepoError as error:
+        remedy = "accept its licence on the hub's page, then log in with `hf auth login` or set HF_TOKEN"
+        raise UserError("this repository is gated", where, remedy) from error
+    except (RepositoryNotFoundError, RevisionNotFoundError) as error:
+        remedy = "check the name and the revision in the configuration; private ones need HF_TOKEN"
+        raise UserError("no such repository or revision on the hub", where, remedy) from error
+    except (OfflineModeIsEnabled, LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:
+        if known := explain(error):  # the disk, and not the hub
+            raise known from error
+        remedy = "connect to the network (and unset HF_HUB_OFFLINE), or use a local source"
+        raise UserError("the hub cannot be reached", where, remedy, EXIT_MACHINE) from error
+
+
+def _failed(problem: object, url: str) -> UserError:
+    return UserError(f"a download failed: {problem}", url, "check the network, then run again", EXIT_MACHINE)
+
+
+def _read_block(response: http.client.HTTPResponse, url: str) -> bytes:
+    """The next part of a download; apart from writing it, whose errors are those of the disk."""
+    try:
+        return response.read(1 << 20)
+    except OSError as error:
+        raise _failed(error, url) from error
+
+
+def fetch_url(url: str, target: Path, sha256: str | None) -> str:
+    """Download one file over https and return its SHA-256.
+
+    Raises:
+        UserError: when it cannot be fetched or its hash differs from `sha256`.
+    """
+    digest = hashlib.sha256()
+    try:
+        with urllib.request.urlopen(url, timeout=60) as response:  # noqa: S310
+            announced = response.headers.get("Content-Length")
+            received = 0
+            with open(target, "wb") as file:
+                while block := _read_block(response, url):
+                    digest.update(block)
+                    received += file.write(block)
+    except (urllib.error.URLError, TimeoutError, http.client.HTTPException) as error:
+        raise _failed(error, url) from error
+    if announced is not None and received != int(announced):
+        raise _failed(f"{received} of {announced} bytes came", url)
+    if sha256 and digest.hexdigest() != sha256:
+        remedy = "do not use it; check the address and `sha256` in the configuration"
+        raise UserError("a download's hash is not the configured one", f"{url}: {digest.hexdigest()}", remedy)
+    return digest.hexdigest()

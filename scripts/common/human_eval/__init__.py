@@ -1,0 +1,1 @@
+"""The blind comparison by people: rating page and ratings."""

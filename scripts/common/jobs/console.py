@@ -1,0 +1,156 @@
+"""How an entry point talks: everything to its log file, progress and errors to the terminal as well."""
+
+import argparse
+import contextlib
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from common.base.errors import UserError, report_and_exit
+
+
+class Console:
+    """Writes lines for people to the terminal and to the log."""
+
+    def __init__(self, name: str, terminal: int | None = None):
+        self.name = name
+        self._terminal = terminal
+
+    def say(self, line: str) -> None:
+        """One line, prefixed with the job's name."""
+        self.write(f"[{self.name}] {line}\n")
+
+    def write(self, text: str) -> None:
+        sys.stderr.write(text)
+        sys.stderr.flush()
+        if self._terminal is not None:
+            try:
+                os.write(self._terminal, text.encode(errors="replace"))
+            except OSError:
+                self._terminal = None  # the terminal is gone; the log stays
+
+
+class Progress:
+    """A progress line with rate and remaining time, at most one every `every` seconds."""
+
+    def __init__(self, console: Console, total: int, unit: str, done: int = 0, every: float = 10.0):
+        self.console, self.total, self.unit, self.every = console, total, unit, every
+        self._first, self._start = done, time.monotonic()
+        self._last = self._start
+
+    def update(self, done: int, note: str = "") -> None:
+        """Report that `done` of `total` units are finished."""
+        now = time.monotonic()
+        if now - self._last < self.every and done < self.total:
+            return
+        self._last = now
+        fresh = done - self._first
+        remaining = (now - self._start) / fresh * (self.total - done) if fresh > 0 else float("nan")
+        eta = "" if fresh <= 0 else f", {format_seconds(remaining)} left" if done < self.total else ""
+        share = done / self.total if self.total else 1.0
+        bar = ("#" * round(20 * share)).ljust(20, ".")
+        self.console.say(f"[{bar}] {done}/{self.total} {self.unit}{eta}{'  ' + note if note else ''}")
+
+
+def format_seconds(seconds: float) -> str:
+    """`75.2` -> `1:15`, `3700` -> `1:01:40`."""
+    minutes, secs = divmod(int(round(seconds)), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{secs:02d}" if hours else f"{minutes}:{secs:02d}"
+
+
+def settings_argument(text: str) -> dict[str, Any]:
+    """Parse the value of `--settings`.
+
+    Raises:
+        argparse.ArgumentTypeError: when it is no JSON object.
+    """
+    try:
+        value = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise argparse.ArgumentTypeError(f"not JSON: {error}") from error
+    if not isinstance(value, dict):
+        raise argparse.ArgumentTypeError("not a JSON object")
+    return value
+
+
+def count(text: str) -> int:
+    """A number of things, given as an argument.
+
+    Raises:
+        argparse.ArgumentTypeError: when it is no whole number, or negative.
+    """
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"not a number of 0 or more: {text}")
+    return int(text)
+
+
+def argument_parser(doc: str) -> argparse.ArgumentParser:
+    """The parser every entry point starts from: its docstring as help, `--settings` and `--log`."""
+    parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--settings", type=settings_argument, required=True, help="this job's part of the config, JSON")
+    parser.add_argument("--log", type=Path, help="log file; without it everything goes to the terminal")
+    return parser
+
+
+def run_entry_point(
+    parser: argparse.ArgumentParser,
+    work: Callable[[argparse.Namespace, Console], None],
+    argv: Sequence[str] | None = None,
+) -> int:
+    """Parse, redirect output to the log, do the work, and turn any failure into words and an exit code."""
+    arguments = parser.parse_args(argv)
+    name = Path(sys.argv[0]).stem if argv is None else parser.prog
+    try:
+        console = _redirect_to_log(name, arguments.log)
+        if "settings" in arguments:
+            work(arguments, console)
+        else:
+            with reader_may_leave():
+                work(arguments, console)
+    except KeyboardInterrupt:
+        return 130
+    except Exception as error:
+        hint = f"the log {arguments.log}" if arguments.log else "the lines above"
+        write = console.write if "console" in locals() else sys.stderr.write
+        return report_and_exit(error, hint, write)
+    return 0
+
+
+@contextlib.contextmanager
+def reader_may_leave() -> Iterator[None]:
+    """End the block quietly when whoever read standard output has closed it, as `head` does.
+
+    For programs that print; a job of the workflow must not end well before its work is done.
+    """
+    try:
+        yield
+        sys.stdout.flush()
+    except BrokenPipeError:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, 1)  # else Python complains when it flushes at its end
+        os.close(nowhere)
+
+
+def _redirect_to_log(name: str, log: Path | None) -> Console:
+    """Send file descriptors 1 and 2 to `log`, so that libraries and children write there too."""
+    if log is None:
+        return Console(name)
+    rank = int(os.environ.get("RANK", "0"))
+    try:
+        log.parent.mkdir(parents=True, exist_ok=True)
+        mode = os.O_WRONLY | os.O_CREAT | os.O_APPEND | (os.O_TRUNC if rank == 0 else 0)
+        descriptor = os.open(log, mode, 0o644)
+    except OSError as error:
+        raise UserError(f"cannot write the log: {error.strerror}", str(log), "give write access there", 3) from error
+    terminal = os.dup(2) if rank == 0 else None
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os.dup2(descriptor, 1)
+    os.dup2(descriptor, 2)
+    os.close(descriptor)
+    return Console(name, terminal)

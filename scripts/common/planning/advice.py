@@ -1,0 +1,149 @@
+"""What does not fit, and which setting would make it fit."""
+
+import copy
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from common.base.errors import UserError
+from common.planning.planner import JobPlan, Planner, needed_lead
+from common.planning.site_profiles import Site
+
+Keys = tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Something that stands in a plan's way.
+
+    Attributes:
+        where: the job.
+        what: one sentence.
+        remedies: each one suffices; empty when no setting does.
+    """
+
+    where: str
+    what: str
+    remedies: list[str]
+
+
+@dataclass(frozen=True)
+class Change:
+    """Configuration keys with other values."""
+
+    values: Mapping[Keys, Any]
+
+    def __str__(self) -> str:
+        return ", ".join(f"`{'.'.join(keys)}: {str(value).lower()}`" for keys, value in self.values.items())
+
+    def apply(self, config: Mapping[str, Any]) -> dict[str, Any]:
+        """A changed copy of the configuration."""
+        changed = copy.deepcopy(dict(config))
+        for keys, value in self.values.items():
+            block = changed
+            for key in keys[:-1]:
+                block = block[key]
+            block[keys[-1]] = value
+        return changed
+
+
+def _kinds_of_change(config: Mapping[str, Any], rule: str) -> Iterator[Sequence[Change]]:
+    """Settings that lower a job's memory, by kind; within a kind the mildest first."""
+    if not rule.startswith("train_"):
+        tokens = config["evaluation"]["batch_tokens"]
+        yield [Change({("evaluation", "batch_tokens"): tokens // share}) for share in (2, 4, 8, 16)]
+        return
+    method = rule.removeprefix("train_")
+    keys: Keys = ("methods", "ppo") if method == "ppo" else ("methods", method, "training")
+    block = config["methods"][method] if method == "ppo" else config["methods"][method]["training"]
+    compute, batch = config["compute"], block["per_device_batch_size"]
+    if not compute["gradient_checkpointing"]:
+        yield [Change({("compute", "gradient_checkpointing"): True})]
+    smaller = [batch // share for share in (2, 4, 8, 16, 32, 64) if batch % share == 0]
+    yield [Change({(*keys, "per_device_batch_size"): size}) for size in smaller]
+    further = {"none": ("optimizer", "parameters"), "optimizer": ("parameters",), "parameters": ()}[compute["offload"]]
+    yield [Change({("compute", "offload"): offload}) for offload in further]
+
+
+def _fitting(planner: Planner, job: JobPlan, changes: Sequence[Change], room: float) -> str | None:
+    """The first of these changes under which a job fits, with its cost in words."""
+    for change in changes:
+        try:
+            changed = planner.changed(change.apply(planner.config)).again(job)
+        except UserError:  # a batch that does not divide
+            continue
+        if changed.memory.total <= room:
+            host = f", {changed.memory.host / 1e9:.0f} GB of CPU memory" if changed.memory.host else ""
+            return f"{change}: {changed.memory.total / 1e9:.1f} GB{host}, {hours(changed)}"
+    return None
+
+
+def hours(job: JobPlan) -> str:
+    """A job's hours in words."""
+    known = {link: seconds for link, seconds in job.seconds.items() if seconds is not None}
+    if len(set(known.values())) == 1:
+        return f"{next(iter(known.values())) / 3600:.2g} h"
+    return ", ".join(f"{seconds / 3600:.2g} h over {link}" for link, seconds in known.items())
+
+
+def remedies(planner: Planner, job: JobPlan, room: float) -> list[str]:
+    """Settings that make a job fit, each alone; when none does, all of them together."""
+    kinds = list(_kinds_of_change(planner.config, job.rule))
+    single = [_fitting(planner, job, changes, room) for changes in kinds]
+    found = [words for words in single if words]
+    if found:
+        return found
+    everything = {keys: value for changes in kinds if changes for keys, value in changes[-1].values.items()}
+    together = _fitting(planner, job, [Change(everything)], room) if everything else None
+    return [together] if together else []
+
+
+def memory_problems(
+    planner: Planner, jobs: Sequence[JobPlan], room_of: Callable[[JobPlan], float | None]
+) -> list[Problem]:
+    """Jobs that need more memory than their device has.
+
+    Args:
+        planner: of the configuration.
+        jobs: its plan.
+        room_of: bytes of a job's device; None where it is unknown.
+    """
+    problems = []
+    for job in jobs:
+        room = room_of(job)
+        if room is not None and job.memory.total > room:
+            needed, there = job.memory.total / 1e9, room / 1e9
+            what = f"{needed:.1f} GB are needed ({job.memory.moment}), {there:.1f} GB are there"
+            settings = remedies(planner, job, room)
+            problems.append(Problem(job.name, what, settings or ["more GPUs, or GPUs with more memory"]))
+    return problems
+
+
+def host_problems(jobs: Sequence[JobPlan], site: Site) -> list[Problem]:
+    """Jobs whose profile asks for less CPU memory than they need."""
+    problems = []
+    for job in jobs:
+        asked = site.memory.get(job.rule)
+        if asked is not None and asked < job.host_memory:
+            what = f"{job.host_memory / 1e9:.1f} GB of CPU memory are needed, the profile asks for {asked / 1e9:.1f}"
+            remedy = f"`mem_mb: {math.ceil(job.host_memory / 1e9) * 1000}` or more for {job.rule} in the profile"
+            problems.append(Problem(job.name, what, [remedy]))
+    return problems
+
+
+def lead_problems(jobs: Sequence[JobPlan], site: Site, assumed: Mapping[str, float]) -> list[Problem]:
+    """Jobs a scheduler would kill before their state is written."""
+    problems = []
+    for job in jobs:
+        lead = site.lead_of(job.rule)
+        if not job.checkpoint or lead is None or needed_lead(job, assumed) <= lead:
+            continue
+        needed = needed_lead(job, assumed)
+        what = (
+            f"{lead} s lie between SIGTERM and the end; to finish a step ({job.step_seconds:.0f} s), write and hash "
+            f"{job.checkpoint / 1e9:.0f} GB takes {needed:.0f} s"
+        )
+        signal = f"`--signal=TERM@{60 * -int(-needed // 60)}` for {job.rule} in the profile's slurm_extra"
+        problems.append(Problem(job.name, what, [signal, "a faster disk under results/*/scratch"]))
+    return problems

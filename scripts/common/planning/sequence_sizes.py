@@ -1,0 +1,127 @@
+"""How many sequences each stage sees and how long they are: from the split manifest, else from stated means."""
+
+import functools
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from common.base.paths import ROOT
+from common.config.methods import METHODS
+from common.data.instructions import load_instructions
+from common.data.splits import manifest, split
+from common.files.whole_files import canonical_json, read_json
+
+# Tokens that frame a response: marker, EOS, line break.
+FRAME_TOKENS = 6
+# Pairs a prompt yields under the other rules than `all_distinct`, at most.
+MOST_PAIRS = {"best_vs_rest": 2.0, "best_vs_worst": 1.0}
+
+
+@dataclass(frozen=True)
+class Sequences:
+    """Sequences of one stage.
+
+    Attributes:
+        count: of them.
+        mean: tokens of one, cut to the longest allowed.
+        longest: tokens of the longest.
+        measured: whether counts and lengths come from the splits and not from assumptions.
+    """
+
+    count: int
+    mean: float
+    longest: int
+    measured: bool
+
+
+@dataclass(frozen=True)
+class Words:
+    """Mean and largest number of words of a text; the largest is unknown without splits."""
+
+    mean: float
+    largest: float | None
+
+
+def read_manifest(config: Mapping[str, Any], results: Path) -> dict[str, Any] | None:
+    """The manifest of the configured splits, if they were made; else what it would be, if the data are local files."""
+    path = results / "data" / "splits" / "manifest.json"
+    if path.is_file():
+        found: dict[str, Any] = read_json(path)
+        made_of = found["provenance"]["settings"]
+        if made_of == {"seed": config["seed"], "splits": config["splits"]}:
+            return found
+    sources = [config["instructions"][part] for part in ("references", "comparisons")]
+    if any(source["kind"] != "file" for source in sources):
+        return None
+    share = config["instructions"]["max_rejected_share"]
+    return _local_manifest(
+        *(source["path"] for source in sources), share, canonical_json(config["splits"]), config["seed"]
+    )
+
+
+@functools.cache
+def _local_manifest(references: str, comparisons: str, share: float, splits_json: str, seed: int) -> dict[str, Any]:
+    rows = load_instructions(ROOT / references, ROOT / comparisons, share).rows
+    splits = json.loads(splits_json)
+    return manifest(split(rows, splits, seed), rows, splits, seed)
+
+
+def example_count(config: Mapping[str, Any], method: str, known: Mapping[str, Any] | None, pairs: float) -> int:
+    """Training sequences, pairs or prompts of a method.
+
+    Args:
+        config: the whole configuration.
+        method: a name of METHODS.
+        known: manifest of the splits, or None.
+        pairs: preference pairs a prompt yields when all with different scores are taken.
+    """
+    splits = config["splits"]
+    part = METHODS[method].split
+    if known is not None:
+        return int(known["counts"][part])
+    if method in ("rl_sft", "ppo"):
+        return int(splits[part])
+    if method == "reward":
+        return round(splits[part] * MOST_PAIRS.get(splits["pairs"], pairs))
+    return int(splits["prompts"] - (0 if splits["fine_tune_on_heldout"] else splits["heldout"]))
+
+
+def text_words(known: Mapping[str, Any] | None, assumed: Mapping[str, float]) -> dict[str, Words]:
+    """Words of prompts and responses by role."""
+    if known is None:
+        response = Words(assumed["words_response"], None)
+        second = Words(assumed["words_second_response"], None)
+        prompt = Words(assumed["words_prompt"], None)
+        return {"prompt": prompt, "reference": response, "better": response, "worse": second}
+    found = known["words"]
+    names = {
+        "prompt": "instruction_and_input", "reference": "sft_response", "better": "coh_better", "worse": "coh_worse",
+    }  # fmt: skip
+    return {role: Words(found[name]["mean"] or 0.0, found[name]["max"]) for role, name in names.items()}
+
+
+def sequences(
+    config: Mapping[str, Any], method: str, limit: int, results: Path, assumed: Mapping[str, float]
+) -> Sequences:
+    """Count and lengths of a method's sequences.
+
+    Args:
+        config: the whole configuration.
+        method: a name of METHODS; examples of `reward` are pairs, those of `ppo` prompts.
+        limit: longest sequence in tokens; without splits some sequence is taken to be that long.
+        results: directory of the preset's results.
+        assumed: values of assumptions.yaml.
+    """
+    known = read_manifest(config, results)
+    words = text_words(known, assumed)
+    texts = METHODS[method].texts
+    frame = FRAME_TOKENS * max(1, len(texts) - 1)
+    mean = assumed["tokens_per_word"] * sum(words[text].mean for text in texts) + frame
+    largest = [words[text].largest for text in texts]
+    longest = limit
+    if known is not None:
+        longest = min(limit, round(assumed["tokens_per_word"] * sum(value or 0 for value in largest) + frame))
+    count = example_count(config, method, known, assumed["pairs_per_prompt"])
+    return Sequences(count, min(mean, limit), longest, known is not None)

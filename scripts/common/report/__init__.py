@@ -1,0 +1,1 @@
+"""The report page, its figures, the account of a run, and archives."""

@@ -1,0 +1,102 @@
+"""How a run was made, gathered from the records its jobs left beside their results."""
+
+import datetime
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from common.files.whole_files import canonical_json, read_json
+from common.jobs.console import format_seconds
+
+
+def provenance_records(results: Path, settings: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """The provenance block of every JSON result of a run that has one, by its path relative to the results.
+
+    Args:
+        results: results folder of the preset.
+        settings: which of them are of the run (`run_settings`).
+    """
+    patterns = ("data/**/*.json", "models/*/*/run.json", "eval/**/*.json", "markers/**/*.json", "human_eval/*.json",
+                "tables/*.json", "report/*.json")  # fmt: skip
+    records = {}
+    for path in sorted(path for pattern in patterns for path in results.glob(pattern)):
+        place = path.relative_to(results)
+        content = read_json(path) if _is_of(place, settings) else None
+        if isinstance(content, dict) and content.get("provenance"):
+            records[place.as_posix()] = content["provenance"]
+    return records
+
+
+def _is_of(place: Path, settings: Mapping[str, Any]) -> bool:
+    """Whether a result is of the run, and not left from an earlier configuration."""
+    stage, *names = place.with_suffix("").parts
+    if stage == "models":
+        return "/".join(names[:2]) in settings["checkpoints"]
+    if stage == "eval" and "/".join(names[:2]) not in settings["checkpoints"]:
+        return False
+    if stage == "markers" and "/".join(names[1:3]) not in settings["crossed"]:
+        return False
+    if stage in ("eval", "markers"):
+        draws = [f"k{k}_seed{seed}" for k, seed in settings["draws"]]
+        return names[0] in settings["models"] and names[-2] in settings["tasks"] and names[-1] in draws
+    if stage == "data" and names[0] == "tasks":
+        return names[1] in settings["tasks"]
+    return stage != "tables" or names[0] in settings["tables"]
+
+
+def run_facts(settings: Mapping[str, Any], records: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """Commits, hardware, versions and durations of all jobs that left a record; one of several files counts once."""
+    values = list({canonical_json(record): record for record in records.values()}.values())
+    made = [record for path, record in records.items() if path.startswith(("data/", "models/", "eval/", "markers/"))]
+    starts = [datetime.datetime.fromisoformat(record["started"]) for record in made]
+    ends = [start + datetime.timedelta(seconds=record["seconds"]) for start, record in zip(starts, made, strict=True)]
+    return {
+        "preset": settings["preset"],
+        "seed": settings["seed"],
+        "commits": _counted(record.get("commit") or "unknown" for record in values),
+        "dirty": sum(bool(record.get("dirty")) for record in values),
+        "records": len(values),
+        "hardware": _counted(_hardware(record.get("hardware", {})) for record in values),
+        "versions": dict(sorted(_versions(values).items())),
+        "first": _told(min(starts)) if starts else "",
+        "last": _told(max(ends)) if ends else "",
+        "rules": _by_rule(values),
+    }
+
+
+def _told(time: datetime.datetime) -> str:
+    return f"{time.astimezone(datetime.UTC):%Y-%m-%d %H:%M} UTC"
+
+
+def _counted(texts: Iterable[str]) -> list[dict[str, Any]]:
+    return [{"text": text, "count": count} for text, count in Counter(texts).most_common()]
+
+
+def _hardware(hardware: Mapping[str, Any]) -> str:
+    gpus = ", ".join(f"{count} x {name}" for name, count in Counter(hardware.get("gpus", [])).items())
+    return f"{gpus or 'no GPU'}; {hardware.get('cpu', 'unknown CPU')}, {hardware.get('cpus', '?')} CPUs"
+
+
+def _versions(records: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    found: dict[str, list[str]] = {}
+    for record in records:
+        for name, version in record.get("versions", {}).items():
+            if version not in found.setdefault(name, []):
+                found[name].append(version)
+    return {name: ", ".join(versions) for name, versions in found.items()}
+
+
+def _by_rule(records: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Records, summed seconds, script and digests of each rule."""
+    rules: dict[str, dict[str, Any]] = {}
+    for record in records:
+        new = {"records": 0, "total": 0.0, "digests": set(), "script": record["script"]}
+        rule = rules.setdefault(record["rule"], new)
+        rule["records"] += 1
+        rule["total"] += record["seconds"]
+        rule["digests"].add(record["script_digest"])
+    return [
+        {"rule": name, **rule, "digests": sorted(rule["digests"]), "seconds": format_seconds(rule["total"])}
+        for name, rule in rules.items()
+    ]

@@ -1,0 +1,1 @@
+"""Intervals, significance and paired comparison."""

@@ -1,0 +1,1 @@
+"""Tables in every format, their cells and their language."""

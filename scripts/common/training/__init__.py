@@ -1,0 +1,1 @@
+"""Training: frame, engine, checkpoints, order of data, objectives."""

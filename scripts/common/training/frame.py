@@ -1,0 +1,133 @@
+"""The frame every training script shares, PPO included: arguments, locks, resumable state, saving and run.json."""
+
+import argparse
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from transformers import PreTrainedTokenizerFast
+
+from common.data.prompts import PromptFormat
+from common.files.whole_files import new_directory, sha256_of_file, write_record
+from common.jobs.console import Console, argument_parser
+from common.jobs.digest import script_digest
+from common.jobs.provenance import Provenance
+from common.jobs.scratch import fingerprint, writer_lock
+from common.models.devices import limit_threads
+from common.models.loading import load_tokenizer, weights_hash
+from common.models.saved_check import Probe, check_saved
+from common.training.engine import Engine, start_engine
+
+
+def training_parser(doc: str) -> argparse.ArgumentParser:
+    """Arguments of the scripts that start from one model and measure on held-out prompts."""
+    parser = job_parser(doc)
+    parser.add_argument("--model", type=Path, required=True, help="directory of the model to start from")
+    parser.add_argument("--heldout", type=Path, required=True, help="parquet file of the held-out prompts")
+    return parser
+
+
+def job_parser(doc: str) -> argparse.ArgumentParser:
+    """Arguments every training script takes."""
+    parser = argument_parser(doc)
+    parser.add_argument("--train", type=Path, required=True, help="parquet file of the training split")
+    parser.add_argument("--scratch", type=Path, required=True, help="directory for resumable state")
+    parser.add_argument("--checkpoint-seconds", type=int, default=600, help="time between two checkpoints")
+    parser.add_argument("--offload", default="none", help="what DeepSpeed keeps in CPU memory")
+    parser.add_argument("--metrics", type=Path, required=True, help="CSV file of the training curve to write")
+    parser.add_argument("--output", type=Path, required=True, help="model directory to write")
+    return parser
+
+
+@dataclass(frozen=True)
+class Frame:
+    """What every training script has at hand before its method begins.
+
+    Attributes:
+        settings: this job's part of the configuration.
+        engine: what it runs on.
+        tokenizer: of the model it starts from.
+        prompt: how prompts are written.
+        state: directory for resumable state, keyed by all the run depends on.
+        provenance: begun with the job.
+        inputs: files the result depends on, by name.
+        output: model directory to write.
+    """
+
+    settings: dict[str, Any]
+    engine: Engine
+    tokenizer: PreTrainedTokenizerFast
+    prompt: PromptFormat
+    state: Path
+    provenance: Provenance
+    inputs: dict[str, Path]
+    output: Path
+
+    def save(
+        self, facts: dict[str, Any], weights: Callable[[Path], None], probe: Probe, ids: Sequence[int], expected: float
+    ) -> None:
+        """Write the model directory, check it in a fresh process, and forget the resumable state.
+
+        Args:
+            facts: for run.json.
+            weights: writes the weights into a directory.
+            probe: how the model is checked.
+            ids: tokens of that check.
+            expected: what the trained model answers to them.
+        """
+        with new_directory(self.output) as directory:
+            weights(directory)
+            self.tokenizer.save_pretrained(directory)
+            check_saved(directory, probe, ids, expected, self.engine.dtype)
+            record = self.provenance.record(self.inputs, seed=self.settings["seed"])
+            write_record(
+                directory / "run.json", {"weights_sha256": weights_hash(directory), **facts, "provenance": record}
+            )
+        shutil.rmtree(self.state, ignore_errors=True)
+
+
+def name_other_states(state: Path, console: Console) -> None:
+    """Say which directories beside `state` no run of these settings and this code will ever read or delete."""
+    for other in sorted(path for path in state.parent.iterdir() if path.is_dir() and path != state):
+        size = sum(path.stat().st_size for path in other.rglob("*") if path.is_file())
+        left = f"left from other settings or code: {other}, {size / 1e9:.2f} GB"
+        console.say(f"{left}; delete it if you do not go back")
+
+
+@contextmanager
+def training_frame(
+    script: str, arguments: argparse.Namespace, console: Console, models: dict[str, Path], data: dict[str, Path]
+) -> Iterator[Frame]:
+    """Join the processes of a training job and hold its scratch directory against a second writer.
+
+    Args:
+        script: file name of the calling script.
+        arguments: with settings, scratch and output.
+        console: where a wait for the lock is told.
+        models: model directories the job reads; the tokenizer is that of the first.
+        data: files the job reads.
+    """
+    limit_threads()
+    settings = arguments.settings
+    provenance = Provenance(script, settings)
+    engine = start_engine(settings["compute"])
+    state = arguments.scratch / fingerprint(
+        settings=settings,
+        inputs={name: sha256_of_file(path) for name, path in data.items()},
+        weights={name: weights_hash(directory) for name, directory in models.items()},
+        code=script_digest(script),
+        engine=engine.facts(),
+    )
+    frame = Frame(
+        settings, engine, load_tokenizer(next(iter(models.values()))), PromptFormat.from_settings(settings["prompt"]),
+        state, provenance, {**data, **{name: path / "run.json" for name, path in models.items()}}, arguments.output,
+    )  # fmt: skip
+    if engine.is_main:
+        with writer_lock(arguments.scratch / "writer.lock", console):
+            name_other_states(state, console)
+            yield frame
+    else:
+        yield frame

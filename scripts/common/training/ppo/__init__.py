@@ -1,0 +1,1 @@
+"""Proximal policy optimisation: losses, learners, rollouts and the loop."""

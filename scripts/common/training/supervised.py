@@ -1,0 +1,152 @@
+"""Supervised fine-tuning of a causal language model on token sequences: SFT, CoH and stage 1 of the RL arm."""
+
+import argparse
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+from transformers import PreTrainedTokenizerFast
+from trl import SFTConfig, SFTTrainer
+from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
+
+from common.base.errors import UserError
+from common.data.examples import sft_rows
+from common.data.prompts import PromptFormat
+from common.jobs.console import Console
+from common.models.loading import load_model
+from common.models.saved_check import LANGUAGE_MODEL, PROBE_TOKENS
+from common.models.sorted_batches import ALONE, score_in_batches
+from common.training.engine import Engine
+from common.training.frame import Frame
+from common.training.sequences import IGNORED, Encoded, Response, TokenSequence, encode_all, sft_responses
+from common.training.trl_training import Objective, OrderedTrainer, Rows, compare_losses, train_objective
+
+Examples = list[tuple[str, list[Response]]]
+
+
+class SortedBatchTrainer(OrderedTrainer, SFTTrainer):
+    """SFTTrainer whose global batches hold the same prompts on any number of devices, sorted by length."""
+
+
+def sequence_losses(
+    model: Any,
+    sequences: Sequence[TokenSequence],
+    pad: int,
+    batch: int,
+    device: str,
+    share: tuple[int, int] = ALONE,
+) -> list[float]:
+    """Mean negative log-likelihood of each sequence's target tokens, in nats.
+
+    Args:
+        model: a causal language model with TRL's fused head, wrapped by its engine or not.
+        sequences: what to score, at least one.
+        pad: padding token id.
+        batch: sequences at once.
+        device: where the model is.
+        share: see `score_in_batches`.
+    """
+    collate = DataCollatorForLanguageModeling(pad_token_id=pad)
+
+    def score(chosen: list[int]) -> list[torch.Tensor]:
+        inputs = {key: value.to(device) for key, value in collate([_row(sequences[i]) for i in chosen]).items()}
+        targets = (inputs["labels"][:, 1:] != IGNORED).sum(dim=1)
+        return [-model(**inputs, fused_lm_head=True).log_probs.sum(dim=1) / targets]
+
+    lengths = [len(sequence.input_ids) for sequence in sequences]
+    return score_in_batches(model, lengths, batch, score, device, share)[0]
+
+
+def _row(sequence: TokenSequence) -> dict[str, list[int]]:
+    return {"input_ids": sequence.input_ids, "labels": sequence.labels}
+
+
+def supervised_objective(
+    settings: Mapping[str, Any],
+    model: Any,
+    tokenizer: PreTrainedTokenizerFast,
+    engine: Engine,
+    train: Encoded,
+    heldout: Encoded | None,
+) -> Objective:
+    """Negative log-likelihood of the labelled tokens (paper equations 1 and 3).
+
+    Args:
+        settings: of the training job.
+        model: directory of the model to start from.
+        tokenizer: of the model.
+        engine: what it runs on.
+        train: training sequences.
+        heldout: held-out sequences, or None when the configuration holds none out; without any, none is measured.
+    """
+    pad, eos = tokenizer.pad_token_id, tokenizer.eos_token_id
+    training, seed = settings["training"], settings["seed"]
+    unseen = heldout.sequences if heldout else []
+
+    def measure(wrapped: Any) -> list[float]:
+        return sequence_losses(wrapped, unseen, pad, training["per_device_batch_size"], engine.device, engine.share)
+
+    return Objective(
+        arguments_class=functools.partial(SFTConfig, dataset_kwargs={"skip_prepare_dataset": True}),
+        load=functools.partial(load_model, model),
+        trainer=functools.partial(SortedBatchTrainer, data_collator=DataCollatorForLanguageModeling(pad_token_id=pad)),
+        rows=[_row(sequence) for sequence in train.sequences],
+        filler={"input_ids": [eos, eos], "labels": [IGNORED, IGNORED]},
+        length=lambda row: len(row["input_ids"]),
+        probe=LANGUAGE_MODEL,
+        probe_ids=train.sequences[0].input_ids[:PROBE_TOKENS],
+        measure=measure if unseen else None,
+        facts={
+            "train": train.counts(),
+            "tokens_seen": {kind: n * training["epochs"] for kind, n in train.counts()["tokens"].items()},
+        },
+        summary=lambda before, after: {"heldout_loss": compare_losses(before, after, seed)},
+    )
+
+
+def train_supervised(
+    script: str,
+    arguments: argparse.Namespace,
+    console: Console,
+    train_examples: Callable[[Rows, PromptFormat], Examples],
+    heldout_examples: Callable[[Rows, PromptFormat], Examples],
+    loss_on: str = "responses",
+) -> None:
+    """Fine-tune one model on responses; without held-out sequences no held-out loss is measured.
+
+    Args:
+        script: file name of the calling script.
+        arguments: from `training_parser`.
+        console: where progress goes.
+        train_examples: turns rows of the training split into (id, responses).
+        heldout_examples: the same for held-out prompts.
+        loss_on: see `sequences.encode`.
+
+    Raises:
+        UserError: when no training sequence is left.
+    """
+
+    def prepare(frame: Frame, train: Rows, heldout: Rows) -> Objective:
+        settings, tokenizer = frame.settings, frame.tokenizer
+        max_length = settings["training"]["max_length"]
+        encoded = encode_all(tokenizer, train_examples(train, frame.prompt), max_length, loss_on)
+        if not encoded.sequences:
+            raise UserError("no training sequence is left", str(arguments.train),
+                            "raise the counts of `splits`, or `max_length`")  # fmt: skip
+        unseen = None
+        if settings["heldout_loss"]:
+            unseen = encode_all(tokenizer, heldout_examples(heldout, frame.prompt), max_length, loss_on)
+            if not unseen.sequences and frame.engine.is_main:
+                console.say(f"no held-out loss is measured: {arguments.heldout} leaves no sequence")
+        return supervised_objective(settings, arguments.model, tokenizer, frame.engine, encoded, unseen)
+
+    train_objective(script, arguments, console, prepare)
+
+
+def train_examples(rows: list[dict[str, Any]], prompt: PromptFormat) -> Examples:
+    return [(row["id"], sft_responses(row, prompt)) for row in rows]
+
+
+def heldout_examples(rows: list[dict[str, Any]], prompt: PromptFormat) -> Examples:
+    return train_examples(sft_rows(rows), prompt)

@@ -1,0 +1,326 @@
+"""Training by TRL's trainers, shared by every method they train.
+
+The trainer does the steps; here are the order of the data, held-out values, resumable state and the record.
+"""
+
+import argparse
+import csv
+import io
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from datasets import Dataset
+from transformers import (
+    PreTrainedModel,
+    PreTrainedTokenizerFast,
+    Trainer,
+    TrainerCallback,
+    TrainerControl,
+    TrainerState,
+    TrainingArguments,
+)
+
+from common.base.batch_sizes import accumulation_steps
+from common.files.parquet import read_parquet
+from common.files.whole_files import read_json, write_json, write_text
+from common.jobs.console import Console, Progress
+from common.models.saved_check import Probe
+from common.stats.intervals import bootstrap_interval
+from common.training.checkpoints import PARTIAL, CheckpointClock, commit, find_resume, step_of
+from common.training.data_order import GlobalBatchSampler, filler_count
+from common.training.engine import Engine, deepspeed_config, from_main, wait_for_all
+from common.training.frame import Frame, training_frame
+
+Rows = list[dict[str, Any]]
+METRIC_COLUMNS = ("step", "epoch", "loss", "accuracy", "learning_rate", "grad_norm", "num_tokens", "seconds")
+
+
+@dataclass(frozen=True)
+class TrainingJob:
+    """What a training run is given.
+
+    Args:
+        training: the hyper-parameter block of the configuration.
+        seed: of the data order and of dropout.
+        scratch: directory for resumable state, keyed by all the run depends on.
+        checkpoint_seconds: time between two checkpoints.
+        gradient_checkpointing: recompute activations in the backward pass.
+        offload: what DeepSpeed keeps in CPU memory.
+    """
+
+    training: Mapping[str, Any]
+    seed: int
+    scratch: Path
+    checkpoint_seconds: float
+    gradient_checkpointing: bool
+    offload: str
+
+
+class OrderedTrainer:
+    """What our trainers add to TRL's: the sampler's order, and a count of tokens that outlives an interruption.
+
+    TRL's count is kept in the trainer's state, where a resumed run finds it.
+    """
+
+    state: TrainerState
+
+    def __init__(self, *args: Any, sampler: GlobalBatchSampler, **kwargs: Any):
+        self._sampler = sampler
+        super().__init__(*args, **kwargs)
+
+    def _get_train_sampler(self, train_dataset: Dataset | None = None) -> GlobalBatchSampler:
+        return self._sampler
+
+    @property
+    def _total_train_tokens(self) -> int:
+        return self.state.num_input_tokens_seen
+
+    @_total_train_tokens.setter
+    def _total_train_tokens(self, count: int) -> None:
+        self.state.num_input_tokens_seen = count
+
+
+@dataclass(frozen=True)
+class Objective:
+    """What a method optimises, in the terms every run shares.
+
+    Attributes:
+        arguments_class: class of the trainer's arguments.
+        load: loads the model; called when the arguments exist, so that ZeRO-3 partitions the weights as they come.
+        trainer: builds the trainer from model, args, train_dataset, processing_class, sampler and callbacks.
+        rows: examples as the trainer's collator wants them.
+        filler: a row that adds nothing to the loss; such rows complete an epoch's last global batch.
+        length: tokens of a row.
+        probe: how the saved model is checked.
+        probe_ids: tokens of that check.
+        measure: one value for each held-out example, given the (wrapped) model; None when none are held out.
+        facts: what run.json says of the data.
+        summary: what run.json says of the held-out values before and after training.
+    """
+
+    arguments_class: Callable[..., TrainingArguments]
+    load: Callable[[torch.dtype], PreTrainedModel]
+    trainer: Callable[..., Trainer]
+    rows: Sequence[Mapping[str, Any]]
+    filler: Mapping[str, Any]
+    length: Callable[[Mapping[str, Any]], int]
+    probe: Probe
+    probe_ids: Sequence[int]
+    measure: Callable[[Any], list[float]] | None
+    facts: Mapping[str, Any]
+    summary: Callable[[list[float], list[float]], dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A finished run: facts for run.json, and the wrapped model with the gathered weights, None meaning its own."""
+
+    facts: dict[str, Any]
+    model: PreTrainedModel
+    wrapped: Any
+    state: dict[str, torch.Tensor] | None
+
+    def save(self, directory: Path) -> None:
+        """Write the weights; to be called on the main process alone."""
+        self.model.save_pretrained(directory, state_dict=self.state)
+
+
+class JobCallback(TrainerCallback):
+    """Progress, checkpoints by time, and an orderly stop on SIGTERM."""
+
+    def __init__(self, engine: Engine, console: Console, seconds: float, on_begin: Callable[[], None]):
+        self._engine, self._console, self._on_begin = engine, console, on_begin
+        self.clock = CheckpointClock(engine, seconds)
+        self._progress: Progress | None = None
+        self.stopped = False
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        self._on_begin()
+        if self._engine.is_main:
+            self._progress = Progress(self._console, state.max_steps, "steps", state.global_step)
+        self.clock.restart()
+
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        if self.clock.stop_requested():
+            self.stopped = control.should_save = control.should_training_stop = True
+        elif self.clock.due():
+            control.should_save = state.global_step < state.max_steps
+        if self._progress is not None:
+            last = next((entry["loss"] for entry in reversed(state.log_history) if "loss" in entry), None)
+            self._progress.update(state.global_step, "" if last is None else f"loss {last:.3f}")
+
+    def on_log(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        state.log_history[-1].setdefault("seconds", round(time.time(), 1))
+
+    def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        wait_for_all(self._engine)
+        if self._engine.is_main:
+            commit(Path(str(args.output_dir)) / f"checkpoint-{state.global_step}")
+            self._console.say(f"saved a checkpoint at step {state.global_step}")
+        wait_for_all(self._engine)  # when a process ends, torchrun ends the others 30 seconds later
+        self.clock.restart()
+
+
+def _arguments(job: TrainingJob, engine: Engine, arguments_class: Callable[..., TrainingArguments]) -> Any:
+    """Trainer arguments; TRL's defaults of bf16 and gradient checkpointing are set explicitly."""
+    training = job.training
+    per_device = training["per_device_batch_size"]
+    accumulation = accumulation_steps(training["global_batch_size"], per_device, engine.processes)
+    config = deepspeed_config(engine, per_device, accumulation, training["max_grad_norm"], job.offload)
+    return arguments_class(
+        output_dir=str(job.scratch / PARTIAL),
+        num_train_epochs=training["epochs"],
+        learning_rate=training["learning_rate"],
+        lr_scheduler_type=training["schedule"],
+        warmup_steps=training["warmup_ratio"],  # below 1 it is a ratio
+        weight_decay=training["weight_decay"],
+        adam_beta1=training["betas"][0],
+        adam_beta2=training["betas"][1],
+        max_grad_norm=training["max_grad_norm"],
+        per_device_train_batch_size=per_device,
+        gradient_accumulation_steps=accumulation,
+        gradient_checkpointing=job.gradient_checkpointing,
+        deepspeed=config if engine.deepspeed else None,
+        use_cpu=engine.device == "cpu",
+        bf16=engine.dtype == torch.bfloat16,
+        fp16=engine.dtype == torch.float16,
+        seed=job.seed,
+        data_seed=job.seed,
+        save_strategy="no",
+        logging_first_step=True,  # a run may be shorter than `log_steps`
+        logging_steps=training["log_steps"],
+        logging_nan_inf_filter=False,
+        report_to="none",
+        disable_tqdm=True,
+        remove_unused_columns=False,
+        dataloader_pin_memory=engine.device == "cuda",
+        max_length=None,
+    )
+
+
+def compare_losses(before: Sequence[float], after: Sequence[float], seed: int) -> dict[str, Any]:
+    """Held-out loss before and after training, with a paired bootstrap interval of the difference."""
+    difference = np.asarray(after) - np.asarray(before)
+    low, high = bootstrap_interval(difference, seed)
+    return {
+        "n": len(before),
+        "before": float(np.mean(before)),
+        "after": float(np.mean(after)),
+        "difference": float(difference.mean()),
+        "interval95": [low, high],
+    }
+
+
+def _metrics_csv(history: Sequence[Mapping[str, Any]]) -> str:
+    """The logged steps as CSV; `seconds` is the time since the first row, interruptions included."""
+    rows = [entry for entry in history if "loss" in entry]
+    columns = [name for name in METRIC_COLUMNS if any(name in row for row in rows)]
+    buffer = io.StringIO()
+    writer = csv.DictWriter(buffer, columns, extrasaction="ignore", lineterminator="\n")
+    writer.writeheader()
+    for row in rows:
+        writer.writerow({**row, "seconds": round(row["seconds"] - rows[0]["seconds"], 1)})
+    return buffer.getvalue()
+
+
+def run_training(
+    job: TrainingJob,
+    objective: Objective,
+    tokenizer: PreTrainedTokenizerFast,
+    engine: Engine,
+    console: Console,
+    metrics: Path,
+) -> Trained:
+    """Train, resuming from scratch state when there is any.
+
+    Args:
+        job: hyper-parameters and places.
+        objective: model, data and trainer of the method.
+        tokenizer: of the model.
+        engine: from `start_engine`.
+        console: where progress goes.
+        metrics: CSV file to write.
+
+    Raises:
+        Resumable: on SIGTERM, after a checkpoint.
+    """
+    arguments = _arguments(job, engine, objective.arguments_class)
+    checkpoint = find_resume(job.scratch, engine, console)
+    model = objective.load(engine.dtype)
+    examples, global_batch = len(objective.rows), job.training["global_batch_size"]
+    rows = [*objective.rows, *[objective.filler] * filler_count(examples, global_batch)]
+    sampler = GlobalBatchSampler([objective.length(row) for row in rows], examples, global_batch, job.seed)
+    before_file = job.scratch / "heldout_before.json"
+
+    def wrapped() -> Any:
+        return trainer.model_wrapped if engine.deepspeed else trainer.model
+
+    def before_training() -> None:
+        if objective.measure and not from_main(before_file.exists(), engine):
+            values = objective.measure(wrapped())
+            if engine.is_main:
+                write_json(before_file, values)
+
+    callback = JobCallback(engine, console, job.checkpoint_seconds, before_training)
+    trainer = objective.trainer(
+        model=model,
+        args=arguments,
+        train_dataset=Dataset.from_list([dict(row) for row in rows]),
+        processing_class=tokenizer,
+        sampler=sampler,
+        callbacks=[callback],
+    )
+    trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    if callback.stopped and trainer.state.global_step < trainer.state.max_steps:
+        raise callback.clock.stopped(trainer.state.global_step, trainer.state.max_steps, job.scratch)
+    facts: dict[str, Any] = {
+        "steps": trainer.state.global_step,
+        "resumed_from_step": step_of(checkpoint) if checkpoint else 0,
+        **engine.facts(),
+        **objective.facts,
+        "heldout_loss": None,
+    }
+    if objective.measure:
+        after = objective.measure(wrapped())
+        if engine.is_main:
+            facts |= objective.summary(read_json(before_file), after)
+    state = trainer.accelerator.get_state_dict(trainer.model_wrapped) if engine.deepspeed else None
+    if engine.is_main:
+        write_text(metrics, _metrics_csv(trainer.state.log_history))
+    wait_for_all(engine)
+    return Trained(facts, model, wrapped(), state)
+
+
+def train_objective(
+    script: str,
+    arguments: argparse.Namespace,
+    console: Console,
+    prepare: Callable[[Frame, Rows, Rows], Objective],
+) -> None:
+    """Train one model by one of TRL's trainers.
+
+    Args:
+        script: file name of the calling script.
+        arguments: from `training_parser`.
+        console: where progress goes.
+        prepare: turns the training and held-out rows into what is optimised.
+    """
+    data = {"train": arguments.train, "heldout": arguments.heldout}
+    with training_frame(script, arguments, console, {"model": arguments.model}, data) as frame:
+        settings, engine = frame.settings, frame.engine
+        objective = prepare(frame, read_parquet(arguments.train), read_parquet(arguments.heldout))
+        job = TrainingJob(
+            settings["training"], settings["seed"], frame.state, arguments.checkpoint_seconds,
+            settings["compute"]["gradient_checkpointing"], arguments.offload,
+        )  # fmt: skip
+        trained = run_training(job, objective, frame.tokenizer, engine, console, arguments.metrics)
+        expected = objective.probe.trained(trained.wrapped, objective.probe_ids, engine.device)
+        if engine.is_main:
+            frame.save(trained.facts, trained.save, objective.probe, objective.probe_ids, expected)

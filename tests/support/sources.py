@@ -1,0 +1,11 @@
+"""The project's own source files, by name."""
+
+from common.base.paths import SCRIPTS
+
+
+def existing(*modules: str) -> set[str]:
+    """Paths below `scripts/` of modules of `common`; a name that is no module fails, as after a rename."""
+    paths = {f"common/{module}" for module in modules}
+    missing = {path for path in paths if not (SCRIPTS / path).is_file()}
+    assert not missing, f"no such module: {sorted(missing)}"
+    return paths
