@@ -33,7 +33,7 @@ CONSOLE = Console("test")
 WORK = """
 import sys
 from pathlib import Path
-from common.console import argument_parser, run_entry_point
+from common.jobs.console import argument_parser, run_entry_point
 folder = Path(sys.argv.pop(1))
 def work(arguments, console):
     {work}
@@ -73,7 +73,7 @@ def small_disk(folder: Path, kilobytes: int) -> list[str]:
 # --- disk and directories ------------------------------------------------------------------------------------------
 
 WRITE = """
-from common.files import new_directory, write_bytes
+from common.files.whole_files import new_directory, write_bytes
 write_bytes(folder / "kept", b"old")
 try:
     {attempt}
@@ -117,9 +117,7 @@ def test_a_read_only_file_system_is_told(tmp_path: Path) -> None:
 
 
 def test_a_directory_of_someone_else_is_told(tmp_path: Path) -> None:
-    work = (
-        'import os\nfrom common.files import write_text\nos.geteuid() or os.setuid(65534)\nwrite_text(folder / "x", "")'
-    )
+    work = 'import os\nfrom common.files.whole_files import write_text\nos.geteuid() or os.setuid(65534)\nwrite_text(folder / "x", "")'
     folder = tmp_path / "results"
     folder.mkdir(mode=0o555)
     code, told = job(work, folder, tmp_path / "log.txt")
@@ -256,7 +254,7 @@ def test_a_torn_checkpoint_never_displaces_a_whole_one(tmp_path: Path) -> None:
 KILLED_WRITER = """
 import os, signal, sys
 from pathlib import Path
-from common.files import new_directory
+from common.files.whole_files import new_directory
 with new_directory(Path(sys.argv[1])) as folder:
     (folder / "weights").write_bytes(b"half")
     os.kill(os.getpid(), signal.SIGKILL)

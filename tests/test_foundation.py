@@ -27,7 +27,6 @@ from common.training.checkpoints import MARKER, is_complete, mark_complete, newe
 from common.training.data_order import GlobalBatchSampler, filler_count
 from support.sources import existing
 
-SCRIPTS = digest.SCRIPTS
 ENTRY_POINTS = sorted(path.name for path in SCRIPTS.glob("*.py") if "\ndef main(" in path.read_text(encoding="utf-8"))
 CONSOLE = Console("test")
 
@@ -87,8 +86,8 @@ def test_bugs_are_not_explained_and_user_errors_stay_themselves() -> None:
 
 ENTRY_POINT = """
 import argparse, errno, os, sys
-from common.console import argument_parser, run_entry_point
-from common.errors import Resumable, UserError
+from common.jobs.console import argument_parser, run_entry_point
+from common.base.errors import Resumable, UserError
 def work(arguments, console):
     console.say("at work")
     print("chatter of a library")
@@ -439,7 +438,7 @@ def test_digest_notices_every_module_of_the_closure(copied: Path) -> None:
 
 RECORDED = """
 import sys
-from common.provenance import Provenance
+from common.jobs.provenance import Provenance
 if sys.argv[1] == "computing":
     import torch
 print(*Provenance("render_table3.py", {}).record()["hardware"], "torch" in sys.modules)
@@ -529,8 +528,8 @@ def test_item_cache_goes_on_after_a_torn_line(tmp_path: Path) -> None:
 HOLDER = """
 import sys
 from pathlib import Path
-from common.console import Console
-from common.scratch import writer_lock
+from common.jobs.console import Console
+from common.jobs.scratch import writer_lock
 with writer_lock(Path(sys.argv[1]), Console("holder")):
     print("held", flush=True)
     sys.stdin.readline()

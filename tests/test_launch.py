@@ -17,6 +17,7 @@ from torch.distributed import run as torchrun
 
 import launch
 from common.base.errors import EXIT_MACHINE, EXIT_RESUMABLE
+from common.jobs import gpu_leases
 from conftest import ROOT
 
 SCRIPTS = ROOT / "scripts"
@@ -75,7 +76,7 @@ class Machine:
         environment["PATH"] = f"{self.folder / 'bin'}:{environment['PATH']}"
         if assigned is not None:
             environment["CUDA_VISIBLE_DEVICES"] = assigned
-        for name in launch.SCHEDULERS:
+        for name in gpu_leases.SCHEDULERS:
             environment.pop(name, None)
         if job is not None:
             environment[job] = "17"
@@ -136,7 +137,7 @@ def test_two_jobs_have_ports_and_devices_of_their_own(machine: Machine) -> None:
     assert len({fact["MASTER_PORT"] for fact in seen}) == 2
 
 
-@pytest.mark.parametrize("job", sorted(launch.SCHEDULERS))
+@pytest.mark.parametrize("job", sorted(gpu_leases.SCHEDULERS))
 @pytest.mark.parametrize("assigned", ["4,7", "GPU-aa,GPU-bb"])
 def test_devices_a_scheduler_assigned_are_respected(machine: Machine, assigned: str, job: str) -> None:
     seen = machine.report(gpus=2, assigned=assigned, job=job)
@@ -156,14 +157,14 @@ def test_devices_a_user_chose_are_leased_whatever_their_number(machine: Machine)
 def test_lock_files_are_readable_to_others_whatever_the_umask(tmp_path: Path) -> None:
     before = os.umask(0o077)
     try:
-        assert launch.lease(["0"], 1, tmp_path / "leases") == ["0"]
+        assert gpu_leases.lease(["0"], 1, tmp_path / "leases") == ["0"]
     finally:
         os.umask(before)
     assert {path.stat().st_mode & 0o777 for path in (tmp_path / "leases").iterdir()} == {0o644}
 
 
 def test_among_more_devices_than_it_needs_a_job_leases(machine: Machine) -> None:
-    held = launch.take_free(["4"], 1, leases(machine))
+    held = gpu_leases.take_free(["4"], 1, leases(machine))
     assert held == ["4"]
     (seen,) = machine.report(gpus=1, assigned="4,7,9")
     assert seen["CUDA_VISIBLE_DEVICES"] == "7"
@@ -175,8 +176,8 @@ def test_no_process_outlives_the_launcher_that_holds_its_gpus(machine: Machine) 
     assert all(Path(f"/proc/{pid}").exists() for pid in pids)
     job.kill()
     job.communicate(timeout=10)  # ends when every process has closed the pipe
-    assert not launch.take_free(["0", "1"], 3, machine.folder / "leases")
-    assert launch.take_free(["0", "1"], 2, machine.folder / "leases") == ["0", "1"]
+    assert not gpu_leases.take_free(["0", "1"], 3, machine.folder / "leases")
+    assert gpu_leases.take_free(["0", "1"], 2, machine.folder / "leases") == ["0", "1"]
 
 
 def leases(machine: Machine) -> Path:

@@ -111,7 +111,7 @@ def test_cells_of_no_results_are_told_without_a_traceback(
 PRINTS = """
 import argparse, sys
 sys.path.insert(0, "scripts")
-from common.console import run_entry_point
+from common.jobs.console import run_entry_point
 def work(arguments, console):
     for number in range({lines}):
         print(number)

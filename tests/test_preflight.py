@@ -231,7 +231,7 @@ FIND_DOWNLOADS = """
 import json, sys
 from pathlib import Path
 sys.path.insert(0, "scripts")
-from common.download_checks import check_downloads
+from common.planning.download_checks import check_downloads
 config = json.load(sys.stdin)
 print(json.dumps([[f.what, f.where, f.blocks] for f in check_downloads(config, Path(sys.argv[1]))]))
 """
