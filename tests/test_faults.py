@@ -117,7 +117,10 @@ def test_a_read_only_file_system_is_told(tmp_path: Path) -> None:
 
 
 def test_a_directory_of_someone_else_is_told(tmp_path: Path) -> None:
-    work = 'import os\nfrom common.files.whole_files import write_text\nos.geteuid() or os.setuid(65534)\nwrite_text(folder / "x", "")'
+    work = (
+        "import os\nfrom common.files.whole_files import write_text\n"
+        'os.geteuid() or os.setuid(65534)\nwrite_text(folder / "x", "")'
+    )
     folder = tmp_path / "results"
     folder.mkdir(mode=0o555)
     code, told = job(work, folder, tmp_path / "log.txt")
