@@ -64,11 +64,7 @@ def lengths_of(config: Mapping[str, Any], method: str, rows: Rows, model: Path) 
 def needed(config: Mapping[str, Any], method: str, model: str, results: Path) -> list[Path]:
     """What must be there to measure a job: models and splits."""
     models, splits = results / "models", results / "data" / "splits"
-    stages = [
-        models / model / "pretrained",
-        splits / f"{METHODS[method].split}.parquet",
-        splits / "heldout.parquet",
-    ]
+    stages = [models / model / "pretrained", splits / f"{METHODS[method].split}.parquet"]
     if method == "ppo":
         stages += [models / model / "rl_sft", models / config["rl"]["reward"] / "reward"]
     return stages
@@ -78,7 +74,7 @@ def measure(
     config: Mapping[str, Any], method: str, model: str, results: Path, folder: Path, steps: int, threads: int
 ) -> tuple[int, int]:
     """Longest sequence in tokens, and bytes of the peak beside what was there before."""
-    base, split, heldout, *stages = needed(config, method, model, results)
+    base, split, *stages = needed(config, method, model, results)
     rows = read_parquet(split)
     lengths = lengths_of(config, method, rows, base)
     block = config["methods"][method]
@@ -95,7 +91,9 @@ def measure(
         settings = training_settings(config, method, model)
         if "heldout_loss" in settings:
             settings["heldout_loss"] = False  # takes time, and less memory than training
-        inputs = ["--model", base, "--train", train, "--heldout", heldout]
+        inputs = ["--model", base, "--train", train]
+        if heldout := METHODS[method].heldout:
+            inputs += ["--heldout", split.with_name(f"{heldout}.parquet")]
         longest = lengths[chosen[0]]
     arguments = [f"train_{method}", "--settings", canonical_json(settings), *map(str, [*inputs, *outputs])]
     os.environ.update(KEEP_MEMORY)

@@ -48,6 +48,7 @@ TABLE_LABELS = {
 }
 TABLE_KINDS = ["csv", "md", "tex", "html", "json"]
 SPLITS = ["sft", "coh", "rl_sft", "rl_reward", "rl_prompts", "heldout"]
+HELDOUT_EXAMPLES = ["heldout_sft", "heldout_coh", "heldout_rl_reward"]
 
 
 def rl_models():
@@ -81,7 +82,9 @@ def download_artifacts():
 
 
 def data_artifacts():
-    splits = expand("<results>/data/splits/{split}.parquet", split=SPLITS)
+    splits = expand(
+        "<results>/data/splits/{split}.parquet", split=SPLITS + HELDOUT_EXAMPLES
+    )
     tasks = expand(
         "<results>/data/tasks/{task}/{file}",
         task=TASKS(),

@@ -103,7 +103,7 @@ rule split_instructions:
     input:
         "<results>/data/instructions.parquet",
     output:
-        expand("<results>/data/splits/{split}.parquet", split=SPLITS),
+        expand("<results>/data/splits/{split}.parquet", split=SPLITS + HELDOUT_EXAMPLES),
         manifest="<results>/data/splits/manifest.json",
     log:
         "<results>/logs/split_instructions/all.log",

@@ -1,5 +1,7 @@
 """Whether the machine that will train has what the run needs, asked before anything is spent."""
 
+from common.config.machine_settings import machine_settings
+
 
 rule check_machine:
     """Runs where training jobs run, with the GPUs they ask for."""
@@ -16,7 +18,7 @@ rule check_machine:
         gpu=config["compute"]["gpus"],
         mem_mb=4000,
     params:
-        settings=canonical_json(settings.machine_settings(config)),
+        settings=canonical_json(machine_settings(config)),
         code=script_digest("check_machine.py"),
         results=subpath(output[0], ancestor=2),
     shell:

@@ -30,7 +30,7 @@ rule train_sft:
     input:
         model="<results>/models/{model}/pretrained",
         train="<results>/data/splits/sft.parquet",
-        heldout="<results>/data/splits/heldout.parquet",
+        heldout="<results>/data/splits/heldout_sft.parquet",
         machine=machine_report(),
     output:
         model=directory("<results>/models/{model}/sft"),
@@ -66,7 +66,7 @@ use rule train_sft as train_sft_best with:
     input:
         model="<results>/models/{model}/pretrained",
         train="<results>/data/splits/coh.parquet",
-        heldout="<results>/data/splits/heldout.parquet",
+        heldout="<results>/data/splits/heldout_coh.parquet",
         machine=machine_report(),
     output:
         model=directory("<results>/models/{model}/sft_best"),
@@ -100,7 +100,7 @@ use rule train_sft as train_coh with:
     input:
         model="<results>/models/{model}/pretrained",
         train="<results>/data/splits/coh.parquet",
-        heldout="<results>/data/splits/heldout.parquet",
+        heldout="<results>/data/splits/heldout_coh.parquet",
         machine=machine_report(),
     output:
         model=directory("<results>/models/{model}/coh"),
@@ -117,7 +117,7 @@ use rule train_sft as train_rl_sft with:
     input:
         model="<results>/models/{model}/pretrained",
         train="<results>/data/splits/rl_sft.parquet",
-        heldout="<results>/data/splits/heldout.parquet",
+        heldout="<results>/data/splits/heldout_sft.parquet",
         machine=machine_report(),
     output:
         model=directory("<results>/models/{model}/rl_sft"),
@@ -134,7 +134,7 @@ use rule train_sft as train_reward with:
     input:
         model="<results>/models/{model}/pretrained",
         train="<results>/data/splits/rl_reward.parquet",
-        heldout="<results>/data/splits/heldout.parquet",
+        heldout="<results>/data/splits/heldout_rl_reward.parquet",
         machine=machine_report(),
     output:
         model=directory("<results>/models/{model}/reward"),

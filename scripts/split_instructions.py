@@ -4,7 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from common.data.splits import COLUMNS, manifest, split
+from common.data.splits import COLUMNS, heldout_examples, manifest, split
 from common.files.parquet import read_parquet, write_parquet
 from common.files.whole_files import sha256_of_file, write_json
 from common.jobs.console import Console, argument_parser, run_entry_point
@@ -16,10 +16,12 @@ def work(arguments: argparse.Namespace, console: Console) -> None:
     seed, settings = arguments.settings["seed"], arguments.settings["splits"]
     rows = read_parquet(arguments.instructions)
     splits = split(rows, settings, seed)
-    for name, part in splits.items():
-        write_parquet(arguments.output / f"{name}.parquet", part, COLUMNS[name])
+    unseen = heldout_examples(splits["heldout"], settings, seed)
+    files = {**splits, **{f"heldout_{name}": part for name, part in unseen.items()}}
+    for name, part in files.items():
+        write_parquet(arguments.output / f"{name}.parquet", part, COLUMNS[name.removeprefix("heldout_")])
     summary = manifest(splits, rows, settings, seed)
-    summary["hashes"] = {name: sha256_of_file(arguments.output / f"{name}.parquet") for name in splits}
+    summary["hashes"] = {name: sha256_of_file(arguments.output / f"{name}.parquet") for name in files}
     summary["provenance"] = provenance.record({"instructions": arguments.instructions}, n=len(rows), seed=seed)
     write_json(arguments.output / "manifest.json", summary)
     console.say(", ".join(f"{name} {len(part)}" for name, part in splits.items()))

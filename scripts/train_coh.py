@@ -5,12 +5,13 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-from common.data.examples import coh_rows
 from common.data.prompts import PromptFormat, respond
+from common.files.parquet import read_parquet
 from common.jobs.console import Console, run_entry_point
-from common.training.frame import training_parser
+from common.training.frame import training_frame, training_parser
 from common.training.sequences import Response
-from common.training.supervised import Examples, train_supervised
+from common.training.supervised import encode_examples, supervised_objective
+from common.training.trl_training import run_training, save_trained
 
 
 def coh_responses(row: Mapping[str, Any], prompt: PromptFormat, tie_marker: bool) -> list[Response]:
@@ -33,16 +34,17 @@ def coh_responses(row: Mapping[str, Any], prompt: PromptFormat, tie_marker: bool
 
 
 def work(arguments: argparse.Namespace, console: Console) -> None:
-    settings = arguments.settings
-    tie_marker = settings["ties"] == "tie_marker"
-
-    def train_examples(rows: list[dict[str, Any]], prompt: PromptFormat) -> Examples:
-        return [(row["id"], coh_responses(row, prompt, tie_marker)) for row in rows]
-
-    def heldout_examples(rows: list[dict[str, Any]], prompt: PromptFormat) -> Examples:
-        return train_examples(coh_rows(rows, settings["seed"], settings["ties"]), prompt)
-
-    train_supervised("train_coh.py", arguments, console, train_examples, heldout_examples, settings["loss_on"])
+    data = {"train": arguments.train, "heldout": arguments.heldout}
+    with training_frame("train_coh.py", arguments, console, {"model": arguments.model}, data) as frame:
+        tie_marker = frame.settings["ties"] == "tie_marker"
+        train, heldout = (
+            [(row["id"], coh_responses(row, frame.prompt, tie_marker)) for row in read_parquet(path)]
+            for path in data.values()
+        )
+        encoded, unseen = encode_examples(frame, train, heldout, frame.settings["loss_on"])
+        objective = supervised_objective(frame, arguments.model, encoded, unseen)
+        trained = run_training(frame, objective)
+        save_trained(frame, objective, trained)
 
 
 def main(argv: list[str] | None = None) -> int:

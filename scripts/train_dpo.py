@@ -8,6 +8,7 @@ import argparse
 import functools
 import sys
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -17,19 +18,20 @@ from trl import DPOConfig, DPOTrainer
 
 from common.base.errors import UserError
 from common.data.prompts import PromptFormat
+from common.files.parquet import read_parquet
 from common.jobs.console import Console, run_entry_point
 from common.models.loading import load_model
 from common.models.reward_model import pad_right
 from common.models.saved_check import LANGUAGE_MODEL, PROBE_TOKENS
-from common.training.frame import Frame, training_parser
+from common.training.frame import Frame, job_parser, training_frame
 from common.training.sequences import IGNORED, Encoded, TokenSequence, encode, sft_responses
-from common.training.trl_training import Objective, OrderedTrainer, Rows, train_objective
+from common.training.trl_training import Objective, OrderedTrainer, run_training, save_trained
 
 Pair = tuple[TokenSequence, TokenSequence]
 
 
 def encode_pairs(
-    tokenizer: PreTrainedTokenizerFast, rows: Rows, prompt: PromptFormat, max_length: int
+    tokenizer: PreTrainedTokenizerFast, rows: Sequence[Mapping[str, Any]], prompt: PromptFormat, max_length: int
 ) -> tuple[list[Pair], list[str]]:
     """Better and worse response behind their prompt, and the ids of prompts that leave no room for one.
 
@@ -80,46 +82,60 @@ class PairTrainer(OrderedTrainer, DPOTrainer):
         return dataset
 
 
-def work(arguments: argparse.Namespace, console: Console) -> None:
-    settings = arguments.settings
-    training = settings["training"]
+def dpo_objective(frame: Frame, model: Path, pairs: Sequence[Pair], facts: Mapping[str, Any]) -> Objective:
+    """Rafailov et al. 2023, equation 7; nothing held out is measured.
 
-    def prepare(frame: Frame, train: Rows, heldout: Rows) -> Objective:
-        tokenizer = frame.tokenizer
-        pairs, left_out = encode_pairs(tokenizer, train, frame.prompt, training["max_length"])
+    Args:
+        frame: settings, tokenizer and engine of the job.
+        model: directory of the model to start from, which is also the reference.
+        pairs: better and worse sequences.
+        facts: what run.json says of the data.
+    """
+    eos = frame.tokenizer.eos_token_id
+    nothing = TokenSequence([eos] * 2, [IGNORED] * 2, ())
+
+    def trainer(**options: Any) -> PairTrainer:
+        reference = load_model(model, frame.engine.dtype)
+        collator = functools.partial(collate, pad=frame.tokenizer.pad_token_id)
+        return PairTrainer(ref_model=reference, data_collator=collator, **options)
+
+    return Objective(
+        arguments_class=functools.partial(DPOConfig, beta=frame.settings["beta"]),
+        load=functools.partial(load_model, model),
+        trainer=trainer,
+        rows=[as_row(*pair) for pair in pairs],
+        filler=as_row(nothing, nothing),
+        length=lambda row: max(len(row["better_ids"]), len(row["worse_ids"])),
+        probe=LANGUAGE_MODEL,
+        probe_ids=pairs[0][0].input_ids[:PROBE_TOKENS],
+        measure=None,
+        facts=facts,
+        summary=lambda before, after: {},
+    )
+
+
+def work(arguments: argparse.Namespace, console: Console) -> None:
+    models, data = {"model": arguments.model}, {"train": arguments.train}
+    with training_frame("train_dpo.py", arguments, console, models, data) as frame:
+        rows, training = read_parquet(arguments.train), frame.settings["training"]
+        pairs, left_out = encode_pairs(frame.tokenizer, rows, frame.prompt, training["max_length"])
         if not pairs:
             raise UserError("no pair of responses with different scores is left", str(arguments.train),
                             "raise the counts of `splits`, or `max_length`")  # fmt: skip
         counts = Encoded([sequence for pair in pairs for sequence in pair], left_out).counts()
-        nothing = TokenSequence([tokenizer.eos_token_id] * 2, [IGNORED] * 2, ())
-
-        def trainer(**options: Any) -> PairTrainer:
-            reference = load_model(arguments.model, frame.engine.dtype)
-            collator = functools.partial(collate, pad=tokenizer.pad_token_id)
-            return PairTrainer(ref_model=reference, data_collator=collator, **options)
-
-        return Objective(
-            arguments_class=functools.partial(DPOConfig, beta=settings["beta"]),
-            load=functools.partial(load_model, arguments.model),
-            trainer=trainer,
-            rows=[as_row(*pair) for pair in pairs],
-            filler=as_row(nothing, nothing),
-            length=lambda row: max(len(row["better_ids"]), len(row["worse_ids"])),
-            probe=LANGUAGE_MODEL,
-            probe_ids=pairs[0][0].input_ids[:PROBE_TOKENS],
-            measure=None,
-            facts={
-                "train": {"pairs": len(pairs), "left_out_ties": sum(row["tie"] for row in train), **counts},
-                "tokens_seen": {kind: n * training["epochs"] for kind, n in counts["tokens"].items()},
-            },
-            summary=lambda before, after: {},
-        )
-
-    train_objective("train_dpo.py", arguments, console, prepare)
+        facts = {
+            "train": {"pairs": len(pairs), "left_out_ties": sum(row["tie"] for row in rows), **counts},
+            "tokens_seen": {kind: n * training["epochs"] for kind, n in counts["tokens"].items()},
+        }
+        objective = dpo_objective(frame, arguments.model, pairs, facts)
+        trained = run_training(frame, objective)
+        save_trained(frame, objective, trained)
 
 
 def main(argv: list[str] | None = None) -> int:
-    return run_entry_point(training_parser(__doc__ or ""), work, argv)
+    parser = job_parser(__doc__ or "")
+    parser.add_argument("--model", type=Path, required=True, help="directory of the model to start from")
+    return run_entry_point(parser, work, argv)
 
 
 if __name__ == "__main__":

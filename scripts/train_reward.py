@@ -2,35 +2,34 @@
 
 import argparse
 import sys
-from typing import Any
 
 from common.base.errors import UserError
-from common.data.examples import reward_rows
+from common.files.parquet import read_parquet
 from common.jobs.console import Console, run_entry_point
 from common.training.engine import wait_for_all
-from common.training.frame import Frame, training_parser
+from common.training.frame import training_frame, training_parser
 from common.training.reward import encode_pairs, initial_reward_model, reward_objective
-from common.training.trl_training import Objective, Rows, train_objective
+from common.training.trl_training import run_training, save_trained
 
 
 def work(arguments: argparse.Namespace, console: Console) -> None:
-    settings: dict[str, Any] = arguments.settings
-
-    def prepare(frame: Frame, train: Rows, heldout: Rows) -> Objective:
-        max_length = settings["training"]["max_length"]
-        unseen = reward_rows(heldout, settings["pairs"])
-        pairs = [encode_pairs(frame.tokenizer, rows, frame.prompt, max_length) for rows in (train, unseen)]
-        for path, encoded in zip((arguments.train, arguments.heldout), pairs, strict=True):
-            if not encoded.rows:
+    data = {"train": arguments.train, "heldout": arguments.heldout}
+    with training_frame("train_reward.py", arguments, console, {"model": arguments.model}, data) as frame:
+        max_length = frame.settings["training"]["max_length"]
+        train, heldout = (
+            encode_pairs(frame.tokenizer, read_parquet(path), frame.prompt, max_length) for path in data.values()
+        )
+        for path, pairs in zip(data.values(), (train, heldout), strict=True):
+            if not pairs.rows:
                 raise UserError("no preference pair is left to use", str(path),
                                 "raise the counts of `splits`, or `max_length`")  # fmt: skip
         initial = frame.state / "initial"
         if frame.engine.is_main:
-            initial_reward_model(arguments.model, initial, settings["seed"])
+            initial_reward_model(arguments.model, initial, frame.settings["seed"])
         wait_for_all(frame.engine)
-        return reward_objective(settings, initial, frame.tokenizer, frame.engine, pairs[0], pairs[1])
-
-    train_objective("train_reward.py", arguments, console, prepare)
+        objective = reward_objective(frame, initial, train, heldout)
+        trained = run_training(frame, objective)
+        save_trained(frame, objective, trained)
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -3,13 +3,21 @@
 import argparse
 import sys
 
+from common.files.parquet import read_parquet
 from common.jobs.console import Console, run_entry_point
-from common.training.frame import training_parser
-from common.training.supervised import heldout_examples, train_examples, train_supervised
+from common.training.frame import training_frame, training_parser
+from common.training.supervised import encode_examples, reference_examples, supervised_objective
+from common.training.trl_training import run_training, save_trained
 
 
 def work(arguments: argparse.Namespace, console: Console) -> None:
-    train_supervised("train_rl_sft.py", arguments, console, train_examples, heldout_examples)
+    data = {"train": arguments.train, "heldout": arguments.heldout}
+    with training_frame("train_rl_sft.py", arguments, console, {"model": arguments.model}, data) as frame:
+        train, heldout = (reference_examples(read_parquet(path), frame.prompt) for path in data.values())
+        encoded, unseen = encode_examples(frame, train, heldout)
+        objective = supervised_objective(frame, arguments.model, encoded, unseen)
+        trained = run_training(frame, objective)
+        save_trained(frame, objective, trained)
 
 
 def main(argv: list[str] | None = None) -> int:

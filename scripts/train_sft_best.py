@@ -8,25 +8,27 @@ import argparse
 import sys
 from typing import Any
 
-from common.data.examples import coh_rows
 from common.data.prompts import PromptFormat
+from common.files.parquet import read_parquet
 from common.jobs.console import Console, run_entry_point
-from common.training.frame import training_parser
-from common.training.sequences import sft_responses
-from common.training.supervised import Examples, train_supervised
+from common.training.frame import training_frame, training_parser
+from common.training.supervised import Examples, encode_examples, reference_examples, supervised_objective
+from common.training.trl_training import run_training, save_trained
 
 
-def train_examples(rows: list[dict[str, Any]], prompt: PromptFormat) -> Examples:
-    return [(row["id"], sft_responses({**row, "response": row["better"]}, prompt)) for row in rows]
+def best_examples(rows: list[dict[str, Any]], prompt: PromptFormat) -> Examples:
+    """The better response of each pair of the coh split, as the one response of its prompt."""
+    return reference_examples([{**row, "response": row["better"]} for row in rows], prompt)
 
 
 def work(arguments: argparse.Namespace, console: Console) -> None:
-    settings = arguments.settings
-
-    def heldout_examples(rows: list[dict[str, Any]], prompt: PromptFormat) -> Examples:
-        return train_examples(coh_rows(rows, settings["seed"], settings["ties"]), prompt)
-
-    train_supervised("train_sft_best.py", arguments, console, train_examples, heldout_examples)
+    data = {"train": arguments.train, "heldout": arguments.heldout}
+    with training_frame("train_sft_best.py", arguments, console, {"model": arguments.model}, data) as frame:
+        train, heldout = (best_examples(read_parquet(path), frame.prompt) for path in data.values())
+        encoded, unseen = encode_examples(frame, train, heldout)
+        objective = supervised_objective(frame, arguments.model, encoded, unseen)
+        trained = run_training(frame, objective)
+        save_trained(frame, objective, trained)
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -251,7 +251,7 @@ def test_a_wrong_number_is_refused(machine: Machine, number: str) -> None:
 LEASER = """
 import sys, time
 from pathlib import Path
-from launch import lease
+from common.jobs.gpu_leases import lease
 devices, count, directory, seconds = sys.argv[1].split(","), int(sys.argv[2]), Path(sys.argv[3]), float(sys.argv[4])
 leased = lease(devices, count, directory)
 print(time.monotonic(), *leased, flush=True)

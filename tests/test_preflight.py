@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from common.config.loading import load_configuration
-from common.config.settings import machine_settings
+from common.config.machine_settings import machine_settings
 from common.files.whole_files import canonical_json
 from common.planning.machine_checks import (
     GpuState,

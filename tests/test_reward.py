@@ -17,7 +17,6 @@ from transformers import PreTrainedModel
 
 from common.base.errors import UserError
 from common.data.prompts import PromptFormat
-from common.jobs.console import Console
 from common.models.loading import load_model, load_tokenizer, save_model
 from common.models.reward_model import (
     REWARD_MODEL,
@@ -29,9 +28,9 @@ from common.models.reward_model import (
     token_scores,
 )
 from common.models.saved_check import LANGUAGE_MODEL, PROBE_TOKENS, check_saved
-from common.training.engine import Engine
 from common.training.reward import Pairs, encode_pairs, initial_reward_model, pair_losses, reward_objective
-from common.training.trl_training import Trained, TrainingJob, run_training
+from common.training.trl_training import Trained, run_training
+from support.frames import job_frame
 
 PROMPT = PromptFormat("{instruction}\n", "{instruction}\nInput: {input}\n", {"response": "Response:"})
 TRAINING = {
@@ -39,7 +38,6 @@ TRAINING = {
     "warmup_ratio": 0.0, "max_grad_norm": 1, "max_length": 60, "weight_decay": 0.0, "betas": [0.9, 0.999],
     "log_steps": 1,
 }  # fmt: skip
-CPU = Engine("cpu", torch.float32, False, 1, 0)
 
 
 @pytest.fixture(autouse=True)
@@ -211,10 +209,9 @@ def train(
     ]
     (tmp_path / "state").mkdir()
     initial_reward_model(folder, tmp_path / "initial", 5)
-    objective = reward_objective(settings, tmp_path / "initial", tokenizer, CPU, *pairs)
-    job = TrainingJob(settings["training"], 5, tmp_path / "state", 600, False, "none")
-    trained = run_training(job, objective, tokenizer, CPU, Console("test"), tmp_path / "metrics.csv")
-    return trained, *pairs
+    frame = job_frame(settings, folder, tmp_path)
+    objective = reward_objective(frame, tmp_path / "initial", *pairs)
+    return run_training(frame, objective), *pairs
 
 
 def encoded(tokenizer, row: dict, side: str) -> list[int]:

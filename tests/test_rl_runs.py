@@ -19,7 +19,7 @@ import torch
 from safetensors.torch import load_file
 
 from common.data.instructions import load_instructions
-from common.data.splits import COLUMNS, split
+from common.data.splits import COLUMNS, heldout_examples, split
 from common.files.parquet import write_parquet
 from common.files.whole_files import sha256_of_file
 from common.models.loading import load_tokenizer
@@ -57,8 +57,9 @@ def make_inputs(model: Path, folder: Path) -> dict[str, Path]:
     settings = {"prompts": 60, "heldout": 6, "rl_sft": 1, "rl_reward": 8, "rl_prompts": 29,
                 "fine_tune_on_heldout": False, "ties": "keep", "pairs": "all_distinct"}  # fmt: skip
     parts = split(rows, settings, seed=1)
-    for name in ("heldout", "rl_reward", "rl_prompts"):
-        write_parquet(folder / f"{name}.parquet", parts[name], COLUMNS[name])
+    parts["heldout_rl_reward"] = heldout_examples(parts["heldout"], settings, seed=1)["rl_reward"]
+    for name in ("heldout_rl_reward", "rl_reward", "rl_prompts"):
+        write_parquet(folder / f"{name}.parquet", parts[name], COLUMNS[name.removeprefix("heldout_")])
     assert len(parts["rl_reward"]) % 8
     return {path.stem: path for path in folder.iterdir()}
 
@@ -84,10 +85,9 @@ def command(
             "method": "reward",
             "training": {**TRAINING, "epochs": epochs or 4},
             "loss": "last_token",
-            "pairs": "all_distinct",
         }
         models = ["--model", str(inputs["actor"])]
-        data = ["--train", str(inputs["rl_reward"]), "--heldout", str(inputs["heldout"])]
+        data = ["--train", str(inputs["rl_reward"]), "--heldout", str(inputs["heldout_rl_reward"])]
     return [
         "--settings", json.dumps(settings), *models, *data, "--scratch", str(out / "scratch"),
         "--metrics", str(out / "metrics.csv"), "--output", str(out / "model"), "--log", str(out / "log.txt"),

@@ -1,6 +1,7 @@
 """Training: the engines agree, a resumed run equals an uninterrupted one, and the record says what happened."""
 
 import argparse
+import contextlib
 import importlib
 import json
 import os
@@ -10,7 +11,6 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import cast
 
 import pandas as pd
 import pytest
@@ -23,22 +23,19 @@ import train_coh
 from common.base.paths import SCRIPTS
 from common.config.methods import METHODS
 from common.data.instructions import load_instructions
-from common.data.prompts import PromptFormat
-from common.data.splits import COLUMNS, split
+from common.data.splits import COLUMNS, heldout_examples, split
 from common.files.parquet import read_parquet, write_parquet
 from common.files.whole_files import sha256_of_file
 from common.jobs.console import Console
 from common.jobs.digest import import_closure
-from common.jobs.provenance import Provenance
 from common.models.devices import default_dtype
-from common.models.loading import load_tokenizer
 from common.models.sorted_batches import score_in_batches
-from common.training import supervised
 from common.training.checkpoints import find_resume, mark_complete
 from common.training.engine import Engine
-from common.training.frame import Frame, name_other_states
+from common.training.frame import name_other_states
 from common.training.sequences import Encoded
 from conftest import ROOT
+from support.frames import job_frame
 from support.sources import existing
 
 TRAINING = {
@@ -58,8 +55,11 @@ def splits(tmp_path_factory: pytest.TempPathFactory) -> Path:
     rows = load_instructions(demo / "alpaca_gpt4_data.json", demo / "comparison_data_v2.json", 0.0).rows
     settings = {"prompts": 46, "heldout": 9, "rl_sft": 10, "rl_reward": 10, "rl_prompts": 10,
                 "fine_tune_on_heldout": False, "ties": "keep", "pairs": "all_distinct"}  # fmt: skip
-    for name, part in split(rows, settings, seed=1).items():
+    parts = split(rows, settings, seed=1)
+    for name, part in parts.items():
         write_parquet(folder / f"{name}.parquet", part, COLUMNS[name])
+    for name, part in heldout_examples(parts["heldout"], settings, seed=1).items():
+        write_parquet(folder / f"heldout_{name}.parquet", part, COLUMNS[name])
     return folder
 
 
@@ -67,16 +67,18 @@ def command(method: str, model: Path, splits: Path, out: Path, engine: str = "to
     """The arguments a rule would give; `options` change the hyper-parameters."""
     (model / "run.json").write_text("{}")
     extra: dict = {"sft": {}, "coh": {"loss_on": "responses", "ties": "keep"}, "dpo": {"beta": 0.5},
-                   "reward": {"loss": "last_token", "pairs": "all_distinct"}}[method]  # fmt: skip
+                   "reward": {"loss": "last_token"}}[method]  # fmt: skip
     settings = {
         "model": "tiny", "method": method, "seed": 5, "prompt": {**PROMPT, "markers": MARKERS}, "heldout_loss": True,
         "training": {**TRAINING, **options.get("training", {})},
         "compute": {"device": "cpu", "engine": engine, "gradient_checkpointing": options.get("recompute", False)},
         **extra,
     }  # fmt: skip
+    heldout = METHODS[method].heldout
     return [
         "--settings", json.dumps(settings), "--model", str(model),
-        "--train", str(splits / f"{METHODS[method].split}.parquet"), "--heldout", str(splits / "heldout.parquet"),
+        "--train", str(splits / f"{METHODS[method].split}.parquet"),
+        *(["--heldout", str(splits / f"{heldout}.parquet")] if heldout else []),
         "--scratch", str(out / "scratch"), "--metrics", str(out / "metrics.csv"), "--output", str(out / "model"),
         "--checkpoint-seconds", str(options.get("checkpoint_seconds", 600)),
     ]  # fmt: skip
@@ -329,7 +331,7 @@ def test_without_heldout_prompts_no_heldout_loss_is_measured(
     model_folders: dict[str, Path], splits: Path, tmp_path: Path
 ):
     copy = shutil.copytree(splits, tmp_path / "splits")
-    write_parquet(copy / "heldout.parquet", [], COLUMNS["heldout"])
+    write_parquet(copy / "heldout_sft.parquet", [], COLUMNS["sft"])
     record = finish(train("sft", model_folders["llama"], copy, tmp_path, training={"epochs": 1}), tmp_path)
     assert record["heldout_loss"] is None
     assert "no held-out loss is measured" in (tmp_path / "log.txt").read_text()
@@ -340,15 +342,14 @@ def test_the_heldout_loss_is_of_the_objective_that_is_trained(
     loss_on: str, model_folders: dict[str, Path], splits: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     settings = {"training": TRAINING, "heldout_loss": True, "loss_on": loss_on, "ties": "keep", "seed": 5}
-    files = {"train": splits / "coh.parquet", "heldout": splits / "heldout.parquet", "model": model_folders["llama"]}
-    prompt = PromptFormat.from_settings({**PROMPT, "markers": MARKERS})
-    frame = Frame(settings, Engine("cpu", torch.float32, False, 1, 0), load_tokenizer(files["model"]), prompt,
-                  tmp_path, cast(Provenance, None), {}, tmp_path)  # fmt: skip
+    data = {"train": splits / "coh.parquet", "heldout": splits / "heldout_coh.parquet"}
+    frame = job_frame(settings, model_folders["llama"], tmp_path, data)
     found: list[Encoded] = []
-    monkeypatch.setattr(supervised, "supervised_objective", lambda *given: found.extend(given[-2:]))
-    monkeypatch.setattr(supervised, "train_objective", lambda script, arguments, console, prepare: prepare(
-        frame, read_parquet(arguments.train), read_parquet(arguments.heldout)))  # fmt: skip
-    train_coh.work(argparse.Namespace(settings=settings, **files), Console("test"))
+    monkeypatch.setattr(train_coh, "training_frame", lambda *given: contextlib.nullcontext(frame))
+    monkeypatch.setattr(train_coh, "supervised_objective", lambda *given: found.extend(given[-2:]))
+    monkeypatch.setattr(train_coh, "run_training", lambda *given: None)
+    monkeypatch.setattr(train_coh, "save_trained", lambda *given: None)
+    train_coh.work(argparse.Namespace(model=model_folders["llama"], **data), Console("test"))
     assert [len(encoded.sequences) for encoded in found] == [37, 9]
     for encoded in found:
         whole = [

@@ -13,6 +13,7 @@ class Method:
     Attributes:
         label: its name in tables.
         split: the data it is trained on, a name of `data/splits`.
+        heldout: the held-out examples it is measured on, a name of `data/splits`; None: nothing is measured.
         texts: what one of its sequences is made of: prompt, reference, better, worse.
         together: sequences that an example holds at once.
         has_reference: whether a frozen copy of the model is held beside it.
@@ -21,6 +22,7 @@ class Method:
 
     label: str
     split: str
+    heldout: str | None
     texts: tuple[str, ...]
     together: int = 1
     has_reference: bool = False
@@ -29,12 +31,12 @@ class Method:
 
 # Methods with a row in Table 3, then the stages of the RL arm.
 METHODS = {
-    "sft": Method("SFT", "sft", ("prompt", "reference")),
-    "sft_best": Method("SFT (best-scored)", "coh", ("prompt", "better")),
-    "coh": Method("CoH", "coh", ("prompt", "better", "worse")),
-    "dpo": Method("DPO", "coh", ("prompt", "better"), together=2, has_reference=True, starts_from=("sft",)),
-    "rl_sft": Method("SFT (stage 1)", "rl_sft", ("prompt", "reference")),
-    "reward": Method("Reward model", "rl_reward", ("prompt", "better"), together=2),
-    "ppo": Method("PPO", "rl_prompts", ("prompt",), starts_from=("rl_sft", "reward")),
+    "sft": Method("SFT", "sft", "heldout_sft", ("prompt", "reference")),
+    "sft_best": Method("SFT (best-scored)", "coh", "heldout_coh", ("prompt", "better")),
+    "coh": Method("CoH", "coh", "heldout_coh", ("prompt", "better", "worse")),
+    "dpo": Method("DPO", "coh", None, ("prompt", "better"), together=2, has_reference=True, starts_from=("sft",)),
+    "rl_sft": Method("SFT (stage 1)", "rl_sft", "heldout_sft", ("prompt", "reference")),
+    "reward": Method("Reward model", "rl_reward", "heldout_rl_reward", ("prompt", "better"), together=2),
+    "ppo": Method("PPO", "rl_prompts", None, ("prompt",), starts_from=("rl_sft", "reward")),
 }
 METHOD_LABELS = {"pretrained": "Pretrained", **{name: method.label for name, method in METHODS.items()}}

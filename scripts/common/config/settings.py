@@ -8,10 +8,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import PurePath
 from typing import Any
 
-from common.config.methods import METHODS
-
-PARTS = ("seed", "compute", "instructions", "splits", "methods", "evaluation", "table3", "marker_table", "rl", "table4")
-
 
 def prepare_model_settings(config: Mapping[str, Any], model: str) -> dict[str, Any]:
     source = config["models"][model]["source"]
@@ -50,11 +46,9 @@ def training_settings(config: Mapping[str, Any], method: str, model: str) -> dic
     prompt = {**config["prompt"], "markers": {name: markers[name] for name in used}}
     splits = config["splits"]
     further: dict[str, Any] = {}
-    if METHODS[method].split == "coh":
+    if method == "coh":
         further["ties"] = splits["ties"]
-    if method == "reward":
-        further["pairs"] = splits["pairs"]
-    else:
+    if method in ("sft", "sft_best", "coh", "rl_sft"):
         further["heldout_loss"] = method == "rl_sft" or not splits["fine_tune_on_heldout"]
     return {
         "model": model,
@@ -277,12 +271,3 @@ def readme_settings(config: Mapping[str, Any]) -> dict[str, Any]:
         "labels": {model: config["models"][model]["label"] for model in models},
         "trained": [method for method in config["table3"]["methods"] if method != "pretrained"],
     }
-
-
-def machine_settings(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The configuration with the models and tasks that are used."""
-    table = config["table3"]
-    models = sorted({*table["models"], *config["rl"].values()})
-    used = {"models": {name: config["models"][name] for name in models},
-            "tasks": {name: config["tasks"][name] for name in table["tasks"]}}  # fmt: skip
-    return {"config": {**{part: config[part] for part in PARTS}, **used}}

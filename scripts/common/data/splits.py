@@ -69,6 +69,18 @@ def split(rows: Sequence[Row], settings: Mapping[str, Any], seed: int) -> dict[s
     return splits
 
 
+def heldout_examples(heldout: Sequence[Row], settings: Mapping[str, Any], seed: int) -> dict[str, list[Row]]:
+    """What each split would hold of the held-out prompts, by the split's name; splits of equal form share one.
+
+    The order and the ties of pairs are drawn as for the splits themselves, so held-out losses are of the same task.
+    """
+    return {
+        "sft": sft_rows(heldout),
+        "coh": coh_rows(heldout, seed, settings["ties"]),
+        "rl_reward": reward_rows(heldout, settings["pairs"]),
+    }
+
+
 def _fine_tuning(ordered: Sequence[Row], settings: Mapping[str, Any]) -> Sequence[Row]:
     """The prompts SFT and CoH train on; the held-out ones stand first."""
     return ordered if settings["fine_tune_on_heldout"] else ordered[settings["heldout"] :]

@@ -23,10 +23,10 @@ from common.training.engine import Engine, start_engine
 
 
 def training_parser(doc: str) -> argparse.ArgumentParser:
-    """Arguments of the scripts that start from one model and measure on held-out prompts."""
+    """Arguments of the scripts that start from one model and measure on held-out examples."""
     parser = job_parser(doc)
     parser.add_argument("--model", type=Path, required=True, help="directory of the model to start from")
-    parser.add_argument("--heldout", type=Path, required=True, help="parquet file of the held-out prompts")
+    parser.add_argument("--heldout", type=Path, required=True, help="parquet file of held-out examples of the split")
     return parser
 
 
@@ -51,20 +51,28 @@ class Frame:
         engine: what it runs on.
         tokenizer: of the model it starts from.
         prompt: how prompts are written.
+        console: where progress goes.
         state: directory for resumable state, keyed by all the run depends on.
-        provenance: begun with the job.
-        inputs: files the result depends on, by name.
+        checkpoint_seconds: time between two checkpoints.
+        offload: what DeepSpeed keeps in CPU memory.
+        metrics: CSV file of the training curve to write.
         output: model directory to write.
+        inputs: files the result depends on, by name.
+        provenance: begun with the job.
     """
 
     settings: dict[str, Any]
     engine: Engine
     tokenizer: PreTrainedTokenizerFast
     prompt: PromptFormat
+    console: Console
     state: Path
-    provenance: Provenance
-    inputs: dict[str, Path]
+    checkpoint_seconds: float
+    offload: str
+    metrics: Path
     output: Path
+    inputs: dict[str, Path]
+    provenance: Provenance
 
     def save(
         self, facts: dict[str, Any], weights: Callable[[Path], None], probe: Probe, ids: Sequence[int], expected: float
@@ -105,7 +113,7 @@ def training_frame(
 
     Args:
         script: file name of the calling script.
-        arguments: with settings, scratch and output.
+        arguments: from `job_parser`.
         console: where a wait for the lock is told.
         models: model directories the job reads; the tokenizer is that of the first.
         data: files the job reads.
@@ -122,9 +130,19 @@ def training_frame(
         engine=engine.facts(),
     )
     frame = Frame(
-        settings, engine, load_tokenizer(next(iter(models.values()))), PromptFormat.from_settings(settings["prompt"]),
-        state, provenance, {**data, **{name: path / "run.json" for name, path in models.items()}}, arguments.output,
-    )  # fmt: skip
+        settings=settings,
+        engine=engine,
+        tokenizer=load_tokenizer(next(iter(models.values()))),
+        prompt=PromptFormat.from_settings(settings["prompt"]),
+        console=console,
+        state=state,
+        checkpoint_seconds=arguments.checkpoint_seconds,
+        offload=arguments.offload,
+        metrics=arguments.metrics,
+        output=arguments.output,
+        inputs={**data, **{name: path / "run.json" for name, path in models.items()}},
+        provenance=provenance,
+    )
     if engine.is_main:
         with writer_lock(arguments.scratch / "writer.lock", console):
             name_other_states(state, console)

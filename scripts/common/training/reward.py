@@ -18,7 +18,7 @@ from common.models.reward_model import REWARD_MODEL, last_token, load_reward_mod
 from common.models.saved_check import PROBE_TOKENS
 from common.models.sorted_batches import ALONE, score_in_batches
 from common.stats.intervals import cluster_interval
-from common.training.engine import Engine
+from common.training.frame import Frame
 from common.training.sequences import IGNORED, encode, sft_responses
 from common.training.trl_training import Objective, OrderedTrainer, compare_losses
 
@@ -160,25 +160,17 @@ def initial_reward_model(directory: Path, initial: Path, seed: int) -> None:
             load_reward_model(directory, torch.float32).save_pretrained(unfinished)
 
 
-def reward_objective(
-    settings: Mapping[str, Any],
-    initial: Path,
-    tokenizer: PreTrainedTokenizerFast,
-    engine: Engine,
-    train: Pairs,
-    heldout: Pairs,
-) -> Objective:
+def reward_objective(frame: Frame, initial: Path, train: Pairs, heldout: Pairs) -> Objective:
     """Preference pairs under equation 2, or DeepSpeed-Chat's variant of it.
 
     Args:
-        settings: of the training job.
+        frame: settings, tokenizer and engine of the job.
         initial: directory of `initial_reward_model`.
-        tokenizer: of the model.
-        engine: what it runs on.
         train: training pairs.
         heldout: pairs of held-out prompts.
     """
-    pad, eos = tokenizer.pad_token_id, tokenizer.eos_token_id
+    settings, engine = frame.settings, frame.engine
+    pad, eos = frame.tokenizer.pad_token_id, frame.tokenizer.eos_token_id
     loss, batch = settings["loss"], settings["training"]["per_device_batch_size"]
     margins: list[float] = []
 

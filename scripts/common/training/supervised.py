@@ -1,28 +1,29 @@
 """Supervised fine-tuning of a causal language model on token sequences: SFT, CoH and stage 1 of the RL arm."""
 
-import argparse
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import PreTrainedTokenizerFast
 from trl import SFTConfig, SFTTrainer
 from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
 
 from common.base.errors import UserError
-from common.data.examples import sft_rows
 from common.data.prompts import PromptFormat
-from common.jobs.console import Console
 from common.models.loading import load_model
 from common.models.saved_check import LANGUAGE_MODEL, PROBE_TOKENS
 from common.models.sorted_batches import ALONE, score_in_batches
-from common.training.engine import Engine
 from common.training.frame import Frame
 from common.training.sequences import IGNORED, Encoded, Response, TokenSequence, encode_all, sft_responses
-from common.training.trl_training import Objective, OrderedTrainer, Rows, compare_losses, train_objective
+from common.training.trl_training import Objective, OrderedTrainer, compare_losses
 
 Examples = list[tuple[str, list[Response]]]
+
+
+def reference_examples(rows: Iterable[Mapping[str, Any]], prompt: PromptFormat) -> Examples:
+    """Each row's one response behind its prompt; the rows have `response`."""
+    return [(row["id"], sft_responses(row, prompt)) for row in rows]
 
 
 class SortedBatchTrainer(OrderedTrainer, SFTTrainer):
@@ -62,26 +63,44 @@ def _row(sequence: TokenSequence) -> dict[str, list[int]]:
     return {"input_ids": sequence.input_ids, "labels": sequence.labels}
 
 
-def supervised_objective(
-    settings: Mapping[str, Any],
-    model: Any,
-    tokenizer: PreTrainedTokenizerFast,
-    engine: Engine,
-    train: Encoded,
-    heldout: Encoded | None,
-) -> Objective:
+def encode_examples(
+    frame: Frame, train: Examples, heldout: Examples, loss_on: str = "responses"
+) -> tuple[Encoded, Encoded | None]:
+    """Sequences to train on and held-out ones; None where the configuration holds none out.
+
+    Args:
+        frame: tokenizer, longest sequence and where progress goes.
+        train: (id, responses) to train on.
+        heldout: the same of held-out prompts.
+        loss_on: see `sequences.encode`.
+
+    Raises:
+        UserError: when no training sequence is left.
+    """
+    max_length = frame.settings["training"]["max_length"]
+    encoded = encode_all(frame.tokenizer, train, max_length, loss_on)
+    if not encoded.sequences:
+        raise UserError("no training sequence is left", str(frame.inputs["train"]),
+                        "raise the counts of `splits`, or `max_length`")  # fmt: skip
+    if not frame.settings["heldout_loss"]:
+        return encoded, None
+    unseen = encode_all(frame.tokenizer, heldout, max_length, loss_on)
+    if not unseen.sequences and frame.engine.is_main:
+        frame.console.say(f"no held-out loss is measured: {frame.inputs['heldout']} leaves no sequence")
+    return encoded, unseen
+
+
+def supervised_objective(frame: Frame, model: Path, train: Encoded, heldout: Encoded | None) -> Objective:
     """Negative log-likelihood of the labelled tokens (paper equations 1 and 3).
 
     Args:
-        settings: of the training job.
+        frame: settings, tokenizer and engine of the job.
         model: directory of the model to start from.
-        tokenizer: of the model.
-        engine: what it runs on.
         train: training sequences.
         heldout: held-out sequences, or None when the configuration holds none out; without any, none is measured.
     """
-    pad, eos = tokenizer.pad_token_id, tokenizer.eos_token_id
-    training, seed = settings["training"], settings["seed"]
+    pad, eos, engine = frame.tokenizer.pad_token_id, frame.tokenizer.eos_token_id, frame.engine
+    training, seed = frame.settings["training"], frame.settings["seed"]
     unseen = heldout.sequences if heldout else []
 
     def measure(wrapped: Any) -> list[float]:
@@ -103,50 +122,3 @@ def supervised_objective(
         },
         summary=lambda before, after: {"heldout_loss": compare_losses(before, after, seed)},
     )
-
-
-def train_supervised(
-    script: str,
-    arguments: argparse.Namespace,
-    console: Console,
-    train_examples: Callable[[Rows, PromptFormat], Examples],
-    heldout_examples: Callable[[Rows, PromptFormat], Examples],
-    loss_on: str = "responses",
-) -> None:
-    """Fine-tune one model on responses; without held-out sequences no held-out loss is measured.
-
-    Args:
-        script: file name of the calling script.
-        arguments: from `training_parser`.
-        console: where progress goes.
-        train_examples: turns rows of the training split into (id, responses).
-        heldout_examples: the same for held-out prompts.
-        loss_on: see `sequences.encode`.
-
-    Raises:
-        UserError: when no training sequence is left.
-    """
-
-    def prepare(frame: Frame, train: Rows, heldout: Rows) -> Objective:
-        settings, tokenizer = frame.settings, frame.tokenizer
-        max_length = settings["training"]["max_length"]
-        encoded = encode_all(tokenizer, train_examples(train, frame.prompt), max_length, loss_on)
-        if not encoded.sequences:
-            raise UserError("no training sequence is left", str(arguments.train),
-                            "raise the counts of `splits`, or `max_length`")  # fmt: skip
-        unseen = None
-        if settings["heldout_loss"]:
-            unseen = encode_all(tokenizer, heldout_examples(heldout, frame.prompt), max_length, loss_on)
-            if not unseen.sequences and frame.engine.is_main:
-                console.say(f"no held-out loss is measured: {arguments.heldout} leaves no sequence")
-        return supervised_objective(settings, arguments.model, tokenizer, frame.engine, encoded, unseen)
-
-    train_objective(script, arguments, console, prepare)
-
-
-def train_examples(rows: list[dict[str, Any]], prompt: PromptFormat) -> Examples:
-    return [(row["id"], sft_responses(row, prompt)) for row in rows]
-
-
-def heldout_examples(rows: list[dict[str, Any]], prompt: PromptFormat) -> Examples:
-    return train_examples(sft_rows(rows), prompt)

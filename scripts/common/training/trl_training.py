@@ -3,7 +3,6 @@
 The trainer does the steps; here are the order of the data, held-out values, resumable state and the record.
 """
 
-import argparse
 import csv
 import io
 import time
@@ -17,7 +16,6 @@ import torch
 from datasets import Dataset
 from transformers import (
     PreTrainedModel,
-    PreTrainedTokenizerFast,
     Trainer,
     TrainerCallback,
     TrainerControl,
@@ -26,7 +24,6 @@ from transformers import (
 )
 
 from common.base.batch_sizes import accumulation_steps
-from common.files.parquet import read_parquet
 from common.files.whole_files import read_json, write_json, write_text
 from common.jobs.console import Console, Progress
 from common.models.saved_check import Probe
@@ -34,31 +31,10 @@ from common.stats.intervals import bootstrap_interval
 from common.training.checkpoints import PARTIAL, CheckpointClock, commit, find_resume, step_of
 from common.training.data_order import GlobalBatchSampler, filler_count
 from common.training.engine import Engine, deepspeed_config, from_main, wait_for_all
-from common.training.frame import Frame, training_frame
+from common.training.frame import Frame
 
 Rows = list[dict[str, Any]]
 METRIC_COLUMNS = ("step", "epoch", "loss", "accuracy", "learning_rate", "grad_norm", "num_tokens", "seconds")
-
-
-@dataclass(frozen=True)
-class TrainingJob:
-    """What a training run is given.
-
-    Args:
-        training: the hyper-parameter block of the configuration.
-        seed: of the data order and of dropout.
-        scratch: directory for resumable state, keyed by all the run depends on.
-        checkpoint_seconds: time between two checkpoints.
-        gradient_checkpointing: recompute activations in the backward pass.
-        offload: what DeepSpeed keeps in CPU memory.
-    """
-
-    training: Mapping[str, Any]
-    seed: int
-    scratch: Path
-    checkpoint_seconds: float
-    gradient_checkpointing: bool
-    offload: str
 
 
 class OrderedTrainer:
@@ -168,14 +144,14 @@ class JobCallback(TrainerCallback):
         self.clock.restart()
 
 
-def _arguments(job: TrainingJob, engine: Engine, arguments_class: Callable[..., TrainingArguments]) -> Any:
+def _arguments(frame: Frame, arguments_class: Callable[..., TrainingArguments]) -> Any:
     """Trainer arguments; TRL's defaults of bf16 and gradient checkpointing are set explicitly."""
-    training = job.training
+    training, engine, seed = frame.settings["training"], frame.engine, frame.settings["seed"]
     per_device = training["per_device_batch_size"]
     accumulation = accumulation_steps(training["global_batch_size"], per_device, engine.processes)
-    config = deepspeed_config(engine, per_device, accumulation, training["max_grad_norm"], job.offload)
+    config = deepspeed_config(engine, per_device, accumulation, training["max_grad_norm"], frame.offload)
     return arguments_class(
-        output_dir=str(job.scratch / PARTIAL),
+        output_dir=str(frame.state / PARTIAL),
         num_train_epochs=training["epochs"],
         learning_rate=training["learning_rate"],
         lr_scheduler_type=training["schedule"],
@@ -186,13 +162,13 @@ def _arguments(job: TrainingJob, engine: Engine, arguments_class: Callable[..., 
         max_grad_norm=training["max_grad_norm"],
         per_device_train_batch_size=per_device,
         gradient_accumulation_steps=accumulation,
-        gradient_checkpointing=job.gradient_checkpointing,
+        gradient_checkpointing=frame.settings["compute"]["gradient_checkpointing"],
         deepspeed=config if engine.deepspeed else None,
         use_cpu=engine.device == "cpu",
         bf16=engine.dtype == torch.bfloat16,
         fp16=engine.dtype == torch.float16,
-        seed=job.seed,
-        data_seed=job.seed,
+        seed=seed,
+        data_seed=seed,
         save_strategy="no",
         logging_first_step=True,  # a run may be shorter than `log_steps`
         logging_steps=training["log_steps"],
@@ -230,34 +206,25 @@ def _metrics_csv(history: Sequence[Mapping[str, Any]]) -> str:
     return buffer.getvalue()
 
 
-def run_training(
-    job: TrainingJob,
-    objective: Objective,
-    tokenizer: PreTrainedTokenizerFast,
-    engine: Engine,
-    console: Console,
-    metrics: Path,
-) -> Trained:
+def run_training(frame: Frame, objective: Objective) -> Trained:
     """Train, resuming from scratch state when there is any.
 
     Args:
-        job: hyper-parameters and places.
+        frame: hyper-parameters, engine and places of the job.
         objective: model, data and trainer of the method.
-        tokenizer: of the model.
-        engine: from `start_engine`.
-        console: where progress goes.
-        metrics: CSV file to write.
 
     Raises:
         Resumable: on SIGTERM, after a checkpoint.
     """
-    arguments = _arguments(job, engine, objective.arguments_class)
-    checkpoint = find_resume(job.scratch, engine, console)
+    engine, console, scratch = frame.engine, frame.console, frame.state
+    arguments = _arguments(frame, objective.arguments_class)
+    checkpoint = find_resume(scratch, engine, console)
     model = objective.load(engine.dtype)
-    examples, global_batch = len(objective.rows), job.training["global_batch_size"]
+    examples, global_batch = len(objective.rows), frame.settings["training"]["global_batch_size"]
     rows = [*objective.rows, *[objective.filler] * filler_count(examples, global_batch)]
-    sampler = GlobalBatchSampler([objective.length(row) for row in rows], examples, global_batch, job.seed)
-    before_file = job.scratch / "heldout_before.json"
+    lengths = [objective.length(row) for row in rows]
+    sampler = GlobalBatchSampler(lengths, examples, global_batch, frame.settings["seed"])
+    before_file = scratch / "heldout_before.json"
 
     def wrapped() -> Any:
         return trainer.model_wrapped if engine.deepspeed else trainer.model
@@ -268,18 +235,18 @@ def run_training(
             if engine.is_main:
                 write_json(before_file, values)
 
-    callback = JobCallback(engine, console, job.checkpoint_seconds, before_training)
+    callback = JobCallback(engine, console, frame.checkpoint_seconds, before_training)
     trainer = objective.trainer(
         model=model,
         args=arguments,
         train_dataset=Dataset.from_list([dict(row) for row in rows]),
-        processing_class=tokenizer,
+        processing_class=frame.tokenizer,
         sampler=sampler,
         callbacks=[callback],
     )
     trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     if callback.stopped and trainer.state.global_step < trainer.state.max_steps:
-        raise callback.clock.stopped(trainer.state.global_step, trainer.state.max_steps, job.scratch)
+        raise callback.clock.stopped(trainer.state.global_step, trainer.state.max_steps, scratch)
     facts: dict[str, Any] = {
         "steps": trainer.state.global_step,
         "resumed_from_step": step_of(checkpoint) if checkpoint else 0,
@@ -293,34 +260,13 @@ def run_training(
             facts |= objective.summary(read_json(before_file), after)
     state = trainer.accelerator.get_state_dict(trainer.model_wrapped) if engine.deepspeed else None
     if engine.is_main:
-        write_text(metrics, _metrics_csv(trainer.state.log_history))
+        write_text(frame.metrics, _metrics_csv(trainer.state.log_history))
     wait_for_all(engine)
     return Trained(facts, model, wrapped(), state)
 
 
-def train_objective(
-    script: str,
-    arguments: argparse.Namespace,
-    console: Console,
-    prepare: Callable[[Frame, Rows, Rows], Objective],
-) -> None:
-    """Train one model by one of TRL's trainers.
-
-    Args:
-        script: file name of the calling script.
-        arguments: from `training_parser`.
-        console: where progress goes.
-        prepare: turns the training and held-out rows into what is optimised.
-    """
-    data = {"train": arguments.train, "heldout": arguments.heldout}
-    with training_frame(script, arguments, console, {"model": arguments.model}, data) as frame:
-        settings, engine = frame.settings, frame.engine
-        objective = prepare(frame, read_parquet(arguments.train), read_parquet(arguments.heldout))
-        job = TrainingJob(
-            settings["training"], settings["seed"], frame.state, arguments.checkpoint_seconds,
-            settings["compute"]["gradient_checkpointing"], arguments.offload,
-        )  # fmt: skip
-        trained = run_training(job, objective, frame.tokenizer, engine, console, arguments.metrics)
-        expected = objective.probe.trained(trained.wrapped, objective.probe_ids, engine.device)
-        if engine.is_main:
-            frame.save(trained.facts, trained.save, objective.probe, objective.probe_ids, expected)
+def save_trained(frame: Frame, objective: Objective, trained: Trained) -> None:
+    """Write and check the trained model; every process of the run calls this."""
+    expected = objective.probe.trained(trained.wrapped, objective.probe_ids, frame.engine.device)
+    if frame.engine.is_main:
+        frame.save(trained.facts, trained.save, objective.probe, objective.probe_ids, expected)
