@@ -12,10 +12,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
-from one_machine import TOOL, Cluster, Job, Request, running_cluster, watch_writers, why_not
 
 from common.base.errors import EXIT_MACHINE
-from workflow_runs import copy_project
+from support.slurm_cluster import TOOL, Cluster, Job, Request, running_cluster, watch_writers, why_not
+from support.workflow_runs import copy_project
 
 RESULTS = Path("results/cluster")
 

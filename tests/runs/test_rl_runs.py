@@ -1,0 +1,260 @@
+"""Whole runs of train_ppo and train_reward: the engines agree, an interrupted run equals an uninterrupted one."""
+
+import importlib
+import json
+import multiprocessing
+import os
+import shutil
+import signal
+import socket
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from common.base.paths import ROOT
+from common.data.instructions import load_instructions
+from common.data.splits import COLUMNS, heldout_examples, split
+from common.files.parquet import write_parquet
+from common.files.whole_files import sha256_of_file
+from common.models.loading import load_tokenizer
+from common.training.reward import initial_reward_model
+from support.ppo_settings import PPO, TIMES
+
+PROMPT = {"without_input": "{instruction}\n", "with_input": "{instruction}\nInput: {input}\n"}
+TRAINING = {
+    "epochs": 4, "learning_rate": 1e-3, "global_batch_size": 8, "per_device_batch_size": 2, "schedule": "cosine",
+    "warmup_ratio": 0.1, "max_grad_norm": 1, "max_length": 200, "weight_decay": 0.0, "betas": [0.9, 0.999],
+    "log_steps": 1,
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def inputs(model_folders: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    return make_inputs(model_folders["llama"], tmp_path_factory.mktemp("inputs"))
+
+
+@pytest.fixture(scope="module")
+def wide_inputs(wide_folders: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    return make_inputs(wide_folders["llama"], tmp_path_factory.mktemp("inputs"))
+
+
+def make_inputs(model: Path, folder: Path) -> dict[str, Path]:
+    """An actor, a reward model and demo prompts whose number does not fill the last global batch."""
+    shutil.copytree(model, folder / "actor")
+    initial_reward_model(folder / "actor", folder / "reward", seed=1)
+    load_tokenizer(folder / "actor").save_pretrained(folder / "reward")
+    for name in ("actor", "reward"):
+        (folder / name / "run.json").write_text("{}")
+    demo = ROOT / "resources/demo/instructions"
+    rows = load_instructions(demo / "alpaca_gpt4_data.json", demo / "comparison_data_v2.json", 0.0).rows
+    settings = {"prompts": 60, "heldout": 6, "rl_sft": 1, "rl_reward": 8, "rl_prompts": 29,
+                "fine_tune_on_heldout": False, "ties": "keep", "pairs": "all_distinct"}  # fmt: skip
+    parts = split(rows, settings, seed=1)
+    parts["heldout_rl_reward"] = heldout_examples(parts["heldout"], settings, seed=1)["rl_reward"]
+    for name in ("heldout_rl_reward", "rl_reward", "rl_prompts"):
+        write_parquet(folder / f"{name}.parquet", parts[name], COLUMNS[name.removeprefix("heldout_")])
+    assert len(parts["rl_reward"]) % 8
+    return {path.stem: path for path in folder.iterdir()}
+
+
+def command(
+    script: str, inputs: dict[str, Path], out: Path, engine: str, checkpoint_seconds: int = 600,
+    recompute: bool = False, epochs: int | None = None,
+) -> list[str]:  # fmt: skip
+    """The arguments a rule would give; `recompute` switches gradient checkpointing on."""
+    settings: dict[str, Any] = {
+        "model": "tiny", "seed": 5, "prompt": {**PROMPT, "markers": {"response": "Response:"}},
+        "compute": {"device": "cpu", "engine": engine, "gradient_checkpointing": recompute},
+    }  # fmt: skip
+    if script == "train_ppo":
+        block = {"epochs": epochs or 3, "global_batch_size": 8, "per_device_batch_size": 2, "updates_per_rollout": 2,
+                 "schedule": "cosine", "warmup_ratio": 0.1, "max_prompt_length": 100, "max_new_tokens": 12,
+                 "actor_learning_rate": 1e-3, "critic_learning_rate": 2e-3}  # fmt: skip
+        settings |= {"method": "ppo", "ppo": {**PPO, **block}}
+        models = ["--actor", str(inputs["actor"]), "--reward", str(inputs["reward"])]
+        data = ["--train", str(inputs["rl_prompts"])]
+    else:
+        settings |= {
+            "method": "reward",
+            "training": {**TRAINING, "epochs": epochs or 4},
+            "loss": "last_token",
+        }
+        models = ["--model", str(inputs["actor"])]
+        data = ["--train", str(inputs["rl_reward"]), "--heldout", str(inputs["heldout_rl_reward"])]
+    return [
+        "--settings", json.dumps(settings), *models, *data, "--scratch", str(out / "scratch"),
+        "--metrics", str(out / "metrics.csv"), "--output", str(out / "model"), "--log", str(out / "log.txt"),
+        "--checkpoint-seconds", str(checkpoint_seconds),
+    ]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Any]:
+    """Starts processes that have the libraries loaded already, each a copy of one that never did any work."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["train_ppo", "train_reward"])
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("PYTHONPATH", f"{ROOT}/scripts:{ROOT}/tests")
+        environment.setenv("OMP_NUM_THREADS", "1")
+        environment.setenv("CUDA_VISIBLE_DEVICES", "")
+        yield context
+    for process in multiprocessing.active_children():
+        process.kill()
+
+
+def call(script: str, arguments: list[str], environment: dict[str, str]) -> None:
+    """In a process of its own: what `python scripts/<script>.py <arguments>` does."""
+    os.environ |= environment
+    sys.exit(importlib.import_module(script).main(arguments))
+
+
+def start(
+    server: Any,
+    script: str,
+    inputs: dict[str, Path],
+    out: Path,
+    engine: str,
+    checkpoint_seconds: int = 600,
+    recompute: bool = False,
+    epochs: int | None = None,
+    **environment,
+) -> Any:
+    arguments = command(script, inputs, out, engine, checkpoint_seconds, recompute, epochs)
+    process = server.Process(target=call, args=(script, arguments, environment))
+    process.start()
+    return process
+
+
+def finish(process: Any, out: Path, code: int = 0) -> None:
+    process.join(timeout=500)
+    assert process.exitcode == code, (out / "log.txt").read_text()[-3000:]
+
+
+def wait_for_new_checkpoint(process: Any, out: Path) -> None:
+    """Until one is there that was not when this was called; DeepSpeed's first use may compile for minutes."""
+    known, deadline = set(out.glob("scratch/*/checkpoint-*/complete.json")), time.monotonic() + 500
+    while not set(out.glob("scratch/*/checkpoint-*/complete.json")) - known:
+        assert process.is_alive(), "the run ended before its next checkpoint"
+        assert time.monotonic() < deadline
+        time.sleep(0.002)
+
+
+def interrupted(server: Any, script: str, inputs: dict[str, Path], out: Path, engine: str, kill: bool) -> None:
+    """A run that is killed, if so wished, then one that is asked to stop, then one that ends."""
+    if kill:
+        process = start(server, script, inputs, out, engine, checkpoint_seconds=0)
+        wait_for_new_checkpoint(process, out)
+        process.kill()
+        finish(process, out, -signal.SIGKILL)
+    process = start(server, script, inputs, out, engine, checkpoint_seconds=0)
+    wait_for_new_checkpoint(process, out)
+    process.terminate()
+    finish(process, out, 75)
+    assert "run the same command again to resume" in (out / "log.txt").read_text()
+    assert not (out / "model").exists()
+    finish(start(server, script, inputs, out, engine), out)
+    assert json.loads((out / "model/run.json").read_text())["resumed_from_step"] > 0
+    assert not list(out.glob("scratch/*/checkpoint-*"))
+
+
+def curve(out: Path) -> pd.DataFrame:
+    return pd.read_csv(out / "metrics.csv").drop(columns=TIMES, errors="ignore")
+
+
+def weights(out: Path) -> dict[str, torch.Tensor]:
+    return load_file(out / "model/model.safetensors")
+
+
+@pytest.fixture(scope="module", params=["train_ppo", "train_reward"])
+def script(request: pytest.FixtureRequest) -> str:
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def whole(server: Any, script: str, inputs: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An uninterrupted run on plain torch."""
+    out = tmp_path_factory.mktemp(script)
+    finish(start(server, script, inputs, out, "torch"), out)
+    assert json.loads((out / "model/run.json").read_text())["resumed_from_step"] == 0
+    return out
+
+
+def test_a_killed_and_a_terminated_run_resume_bit_for_bit(server, script, inputs, whole: Path, tmp_path: Path):
+    interrupted(server, script, inputs, tmp_path, "torch", kill=True)
+    assert sha256_of_file(tmp_path / "model/model.safetensors") == sha256_of_file(whole / "model/model.safetensors")
+    pd.testing.assert_frame_equal(curve(tmp_path), curve(whole), check_exact=True)
+
+
+def test_deepspeed_zero3_on_one_rank_resumes_and_agrees_with_torch(server, script, inputs, whole, tmp_path: Path):
+    interrupted(server, script, inputs, tmp_path, "deepspeed", kill=False)
+    compare_engines(tmp_path, whole, processes=1)
+
+
+def on_two_ranks(server, script: str, inputs: dict[str, Path], out: Path, **options) -> None:
+    """The ranks are started one by one with torchrun's variables, as copies of the server, which takes less time."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        place = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(probe.getsockname()[1]), "WORLD_SIZE": "2"}
+    ranks = [
+        start(server, script, inputs, out, "deepspeed", **options, **place, RANK=rank, LOCAL_RANK=rank) for rank in "01"
+    ]
+    for rank in ranks:
+        finish(rank, out)
+
+
+def test_deepspeed_zero3_on_two_ranks_agrees_with_torch(server, script, inputs, whole: Path, tmp_path: Path):
+    on_two_ranks(server, script, inputs, tmp_path)
+    compare_engines(tmp_path, whole, processes=2)
+
+
+def test_parted_weights_and_recomputed_activations_agree_with_torch(server, script, wide_inputs, tmp_path: Path):
+    """ZeRO-3 leaves the small models' weights whole; these it parts, as it does those of the paper."""
+    whole, parted = tmp_path / "whole", tmp_path / "parted"
+    for out in (whole, parted):
+        out.mkdir()
+    finish(start(server, script, wide_inputs, whole, "torch", epochs=2), whole)
+    on_two_ranks(server, script, wide_inputs, parted, epochs=2, recompute=True)
+    compare_curves(parted, whole, processes=2)
+    reference = weights(whole)
+    for name, weight in weights(parted).items():
+        # Of so many gradients a few are only rounding noise, which AdamW turns into whole steps.
+        off = (weight - reference[name]).abs()
+        assert float(off.max()) < 2e-3, name
+        assert float((off > 1e-4).float().mean()) < 1e-4, name
+
+
+def test_ppo_without_prompts_is_refused_before_it_begins(server, inputs: dict[str, Path], tmp_path: Path):
+    nothing = tmp_path / "rl_prompts.parquet"
+    write_parquet(nothing, [], COLUMNS["rl_prompts"])
+    finish(start(server, "train_ppo", {**inputs, "rl_prompts": nothing}, tmp_path, "torch"), tmp_path, 2)
+    told = (tmp_path / "log.txt").read_text()
+    assert f"error: no prompt is left to train on\n  where: {nothing}" in told
+    assert "max_prompt_length" in told
+
+
+def compare_engines(out: Path, whole: Path, processes: int) -> None:
+    compare_curves(out, whole, processes)
+    assert len(curve(whole)) == 12
+    reference = weights(whole)
+    assert weights(out).keys() == reference.keys()
+    for name, weight in weights(out).items():
+        torch.testing.assert_close(weight, reference[name], rtol=0, atol=1e-4)
+
+
+def compare_curves(out: Path, whole: Path, processes: int) -> None:
+    """Every step's metrics, and what was measured on held-out pairs."""
+    facts, wanted = (json.loads((place / "model/run.json").read_text()) for place in (out, whole))
+    assert (facts["processes"], facts["engine"]) == (processes, "deepspeed-zero3")
+    pd.testing.assert_frame_equal(curve(out), curve(whole), rtol=1e-4, atol=1e-4)
+    if "heldout_pairs" in wanted:
+        names = (("heldout_loss", "before", "after"), ("heldout_pairs", "accuracy", "mean_margin"))
+        for part, *values in names:
+            for value in values:
+                assert facts[part][value] == pytest.approx(wanted[part][value], abs=1e-4)

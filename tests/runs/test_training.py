@@ -1,0 +1,278 @@
+"""Training: the engines agree, a resumed run equals an uninterrupted one, and the record says what happened."""
+
+import argparse
+import contextlib
+import importlib
+import os
+import shutil
+import signal
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+from deepspeed.runtime.zero.config import DeepSpeedZeroConfig
+from safetensors.torch import load_file
+from torch.utils.cpp_extension import _get_build_directory
+
+import train_coh
+from common.base.paths import SCRIPTS
+from common.config.methods import METHODS
+from common.data.splits import COLUMNS
+from common.files.parquet import read_parquet, write_parquet
+from common.files.whole_files import sha256_of_file
+from common.jobs.console import Console
+from common.jobs.digest import import_closure
+from common.models.devices import default_dtype
+from common.models.sorted_batches import score_in_batches
+from common.training.checkpoints import find_resume, mark_complete
+from common.training.engine import Engine
+from common.training.frame import name_other_states
+from common.training.sequences import Encoded
+from support.frames import job_frame
+from support.sources import existing
+from support.training_runs import (
+    TRAINING,
+    command,
+    finish,
+    losses,
+    read_until,
+    train,
+    wait_for_checkpoint,
+)
+
+
+def test_the_wide_models_are_parted_by_zero3(wide_folders: dict[str, Path]):
+    """What is smaller than this threshold stays whole on every process, and would show nothing of ZeRO-3."""
+    threshold = DeepSpeedZeroConfig().param_persistence_threshold
+    for folder in wide_folders.values():
+        weights = load_file(folder / "model.safetensors")
+        parted = {name.split(".")[-2] for name, weight in weights.items() if weight.numel() > threshold}
+        assert "embed_tokens" in parted
+        assert parted & {"up_proj", "fc1"}
+
+
+@pytest.mark.parametrize("family", ["llama", "opt"])
+def test_deepspeed_zero3_on_one_and_two_ranks_agrees_with_torch(
+    family: str, wide_folders: dict[str, Path], splits: Path, tmp_path: Path
+):
+    """Two ranks recompute activations and share the nine held-out prompts: five and four, in batches of two."""
+    runs = {}
+    for name, engine, processes in [("torch", "torch", 1), ("one", "deepspeed", 1), ("two", "deepspeed", 2)]:
+        out, recompute = tmp_path / name, processes == 2
+        process = train("coh", wide_folders[family], splits, out, engine, processes, recompute=recompute)
+        runs[name] = finish(process, out)
+        assert runs[name]["processes"] == processes
+    reference = losses(tmp_path / "torch")
+    assert len(reference) == 10
+    assert losses(tmp_path / "one") == pytest.approx(reference, abs=1e-4)
+    assert losses(tmp_path / "two") == pytest.approx(reference, abs=1e-4)
+    for name in ("one", "two"):
+        for moment in ("before", "after"):
+            expected = runs["torch"]["heldout_loss"][moment]
+            assert runs[name]["heldout_loss"][moment] == pytest.approx(expected, abs=1e-4)
+
+
+def test_training_lowers_the_loss_and_records_what_it_saw(model_folders: dict[str, Path], splits: Path, tmp_path: Path):
+    options = {"training": {"epochs": 6, "learning_rate": 3e-3}}
+    record = finish(train("sft", model_folders["llama"], splits, tmp_path, **options), tmp_path)
+    rows = read_parquet(splits / "sft.parquet")
+    assert record["train"]["sequences"] == len(rows) == 37
+    assert record["steps"] == 30
+    assert record["heldout_loss"]["n"] == 9
+    assert record["heldout_loss"]["interval95"][1] < 0
+    tokens = record["train"]["tokens"]
+    assert tokens["total"] == tokens["prompt"] + tokens["target"]
+    assert record["tokens_seen"]["total"] == 6 * tokens["total"]
+    assert record["provenance"]["rule"] == "train_sft"
+    assert record["provenance"]["hardware"]["kernels"].keys() >= {"blas", "onednn", "deterministic_algorithms"}
+    assert not list((tmp_path / "scratch").glob("*/checkpoint-*"))
+
+
+def test_a_lock_that_a_killed_compilation_left_stops_nobody(
+    model_folders: dict[str, Path], splits: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    compiled = Path(_get_build_directory("deepspeed_shm_comm", verbose=False))
+    left_over = shutil.copytree(compiled, tmp_path / "extensions" / compiled.name)
+    (left_over / "lock").touch()
+    monkeypatch.setenv("TORCH_EXTENSIONS_DIR", str(left_over.parent))
+    finish(train("sft", model_folders["opt"], splits, tmp_path, "deepspeed", 2, training={"epochs": 1}), tmp_path)
+
+
+def test_a_terminated_run_resumes_bit_for_bit(model_folders: dict[str, Path], splits: Path, tmp_path: Path):
+    options = {"training": {"epochs": 12}}
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    finish(train("sft", model_folders["opt"], splits, whole, **options), whole)
+    process = train("sft", model_folders["opt"], splits, parts, checkpoint_seconds=1, **options)
+    wait_for_checkpoint(process, parts)
+    process.send_signal(signal.SIGTERM)
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 75, errors
+    assert "run the same command again to resume" in errors
+    assert not (parts / "model").exists()
+    record = finish(train("sft", model_folders["opt"], splits, parts, **options), parts)
+    assert record["resumed_from_step"] > 0
+    assert sha256_of_file(parts / "model/model.safetensors") == sha256_of_file(whole / "model/model.safetensors")
+    curves = [pd.read_csv(out / "metrics.csv")[["loss", "num_tokens"]] for out in (parts, whole)]
+    pd.testing.assert_frame_equal(*curves)
+
+
+def test_a_killed_run_resumes_and_a_second_writer_waits(model_folders: dict[str, Path], splits: Path, tmp_path: Path):
+    options = {"training": {"epochs": 12}}
+    first = train("sft", model_folders["llama"], splits, tmp_path, checkpoint_seconds=1, **options)
+    wait_for_checkpoint(first, tmp_path)
+    os.kill(first.pid, signal.SIGSTOP)
+    second = train("sft", model_folders["llama"], splits, tmp_path, **options)
+    assert "waiting: another process still writes here" in read_until(second, "waiting")
+    first.kill()
+    first.communicate()
+    record = finish(second, tmp_path)
+    assert record["resumed_from_step"] > 0
+
+
+def test_a_batch_that_does_not_divide_is_an_error_for_people(
+    model_folders: dict[str, Path], splits: Path, tmp_path: Path
+):
+    options = {"training": {"per_device_batch_size": 3}}
+    process = train("sft", model_folders["llama"], splits, tmp_path, **options)
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 2
+    assert "global_batch_size, per_device_batch_size" in errors
+    assert "Traceback" not in errors
+
+
+# --- What one process decides ---
+
+
+@pytest.mark.parametrize(
+    ("script", "absent"),
+    [
+        ("train_ppo.py", {"training/trl_training.py", "training/supervised.py", "training/reward.py"}),
+        ("train_reward.py", {"training/supervised.py", "training/ppo/loop.py"}),
+        ("train_dpo.py", {"training/supervised.py", "training/reward.py"}),
+        ("evaluate_task.py", {"training/engine.py"}),
+        ("sample_responses.py", {"training/engine.py"}),
+    ],
+)
+def test_an_edit_to_one_method_reruns_no_other(script: str, absent: set[str]):
+    closure = {path.relative_to(SCRIPTS).as_posix() for path in import_closure(script)}
+    assert closure.isdisjoint(existing(*absent))
+
+
+def test_the_main_process_chooses_the_checkpoint_for_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    sent = []
+    monkeypatch.setattr(torch.distributed, "broadcast_object_list", lambda values, src: sent.append(list(values)))
+    for step in (3, 4):
+        (tmp_path / f"checkpoint-{step}").mkdir()
+        (tmp_path / f"checkpoint-{step}/weights").write_text(str(step))
+    mark_complete(tmp_path / "checkpoint-3")
+    (tmp_path / "partial/checkpoint-5").mkdir(parents=True)
+    assert find_resume(tmp_path, Engine("cpu", torch.float32, True, 2, rank=1), Console("other")) is None
+    assert sent.pop() == [None]
+    assert capsys.readouterr().err == ""
+    found = find_resume(tmp_path, Engine("cpu", torch.float32, True, 2, rank=0), Console("main"))
+    assert sent == [[found]] == [[tmp_path / "checkpoint-3"]]
+    told = capsys.readouterr().err
+    assert "discarding" in told
+    assert f"skipping the incomplete checkpoint {tmp_path / 'checkpoint-4'}" in told
+    assert "[main] resuming from checkpoint-3" in told
+
+
+def test_state_of_other_settings_is_named_and_kept(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    for name in ("mine", "other"):
+        (tmp_path / name / "checkpoint-1").mkdir(parents=True)
+        os.truncate(os.open(tmp_path / name / "checkpoint-1/weights", os.O_CREAT | os.O_RDWR), 20_000_000)
+    (tmp_path / "writer.lock").touch()
+    name_other_states(tmp_path / "mine", Console("test"))
+    assert capsys.readouterr().err.splitlines() == [
+        f"[test] left from other settings or code: {tmp_path / 'other'}, 0.02 GB; delete it if you do not go back"
+    ]
+    assert (tmp_path / "other/checkpoint-1/weights").exists()
+
+
+@pytest.mark.parametrize("processes", [1, 2, 3, 8])
+def test_shared_scoring_runs_the_same_number_of_batches_everywhere(processes: int, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(torch.distributed, "all_reduce", lambda values: None)
+    lengths, model = [5, 9, 2, 7, 7, 1, 8], torch.nn.Identity()
+    batches: list[list[list[int]]] = []
+
+    def score(chosen: list[int]) -> list[torch.Tensor]:
+        assert not model.training
+        batches[-1].append(chosen)
+        return [torch.tensor([0.1 * i for i in chosen]), torch.tensor([float(-i) for i in chosen])]
+
+    totals = torch.zeros(2, 7, dtype=torch.float64)
+    for rank in range(processes):
+        batches.append([])
+        totals += torch.tensor(
+            score_in_batches(model, lengths, 2, score, "cpu", (rank, processes)), dtype=torch.float64
+        )
+    assert len({len(each) for each in batches}) == 1
+    assert totals[0].tolist() == [float(torch.tensor(0.1 * i)) for i in range(7)]
+    assert totals[1].tolist() == [float(-i) for i in range(7)]
+    assert model.training
+    if processes == 1:
+        assert batches == [[[1, 6], [3, 4], [0, 2], [5]]]
+
+
+@pytest.mark.parametrize("supported", [True, False])
+def test_an_old_card_that_only_emulates_bf16_gets_fp16(supported: bool, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(
+        torch.cuda, "is_bf16_supported", lambda including_emulation=True: including_emulation or supported
+    )
+    assert default_dtype(gpu=True) == (torch.bfloat16 if supported else torch.float16)
+    assert default_dtype(gpu=False) == torch.float32
+
+
+# --- Data of which nothing is left ---
+
+
+@pytest.mark.parametrize("method", ["sft", "coh", "dpo", "reward"])
+@pytest.mark.parametrize("cause", ["no prompt", "no room"])
+def test_a_training_without_data_is_refused_before_it_begins(
+    method: str, cause: str, model_folders: dict[str, Path], splits: Path, tmp_path: Path, capsys
+):
+    copy = shutil.copytree(splits, tmp_path / "splits")
+    split_name = METHODS[method].split
+    if cause == "no prompt":
+        write_parquet(copy / f"{split_name}.parquet", [], COLUMNS[split_name])
+    options = {"training": {"max_length": 3}} if cause == "no room" else {}
+    script = importlib.import_module(f"train_{method}")
+    assert script.main(command(method, model_folders["llama"], copy, tmp_path, **options)) == 2
+    told = capsys.readouterr().err
+    assert f"where: {copy / split_name}.parquet" in told
+    assert "what to do: raise the counts of `splits`, or `max_length`" in told
+    assert "Traceback" not in told
+
+
+def test_without_heldout_prompts_no_heldout_loss_is_measured(
+    model_folders: dict[str, Path], splits: Path, tmp_path: Path
+):
+    copy = shutil.copytree(splits, tmp_path / "splits")
+    write_parquet(copy / "heldout_sft.parquet", [], COLUMNS["sft"])
+    record = finish(train("sft", model_folders["llama"], copy, tmp_path, training={"epochs": 1}), tmp_path)
+    assert record["heldout_loss"] is None
+    assert "no held-out loss is measured" in (tmp_path / "log.txt").read_text()
+
+
+@pytest.mark.parametrize("loss_on", ["responses", "all"])
+def test_the_heldout_loss_is_of_the_objective_that_is_trained(
+    loss_on: str, model_folders: dict[str, Path], splits: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    settings = {"training": TRAINING, "heldout_loss": True, "loss_on": loss_on, "ties": "keep", "seed": 5}
+    data = {"train": splits / "coh.parquet", "heldout": splits / "heldout_coh.parquet"}
+    frame = job_frame(settings, model_folders["llama"], tmp_path, data)
+    found: list[Encoded] = []
+    monkeypatch.setattr(train_coh, "training_frame", lambda *given: contextlib.nullcontext(frame))
+    monkeypatch.setattr(train_coh, "supervised_objective", lambda *given: found.extend(given[-2:]))
+    monkeypatch.setattr(train_coh, "run_training", lambda *given: None)
+    monkeypatch.setattr(train_coh, "save_trained", lambda *given: None)
+    train_coh.work(argparse.Namespace(model=model_folders["llama"], **data), Console("test"))
+    assert [len(encoded.sequences) for encoded in found] == [37, 9]
+    for encoded in found:
+        whole = [
+            sequence.target_tokens == len(sequence.input_ids) - len(sequence.cut) for sequence in encoded.sequences
+        ]
+        assert all(whole) if loss_on == "all" else not any(whole)

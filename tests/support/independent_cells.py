@@ -1,0 +1,215 @@
+"""Every cell of cells.csv computed a second time, from the predictions, by other code.
+
+`python tests/support/independent_cells.py results/demo` checks a whole run,
+`results/smoke config/smoke.yaml` another's.
+Sampled rewards and the pair accuracy are taken from the stored samples and from run.json: no model is loaded.
+"""
+
+import argparse
+import csv
+import functools
+import math
+import statistics
+import sys
+from pathlib import Path
+
+import numpy as np
+import yaml
+from pyarrow.parquet import read_table
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path[:0] = [str(ROOT / "scripts"), str(ROOT / "tests")]
+
+from common.base.errors import UserError  # noqa: E402
+from common.config.loading import load_configuration  # noqa: E402
+from common.files.whole_files import read_json  # noqa: E402
+from support import independent_scorer  # noqa: E402
+
+COLUMNS = {"generation": "correct", "strict": "correct_strict", "likelihood": "correct_likelihood"}
+
+
+def rows_of(path: Path) -> list[dict[str, str]]:
+    with open(path, encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+class Recomputed:
+    """The cells of one run.
+
+    Args:
+        results: results folder of the preset.
+        config: its configuration.
+    """
+
+    def __init__(self, results: Path, config: dict):
+        self.results, self.config = results, config
+        self.verdicts = functools.cache(self._verdicts)
+
+    def _verdicts(self, folder: str, k: int) -> list[list[dict[str, bool]]]:
+        """Verdicts of every run of a cell, item by item."""
+        task = folder.rsplit("/", 1)[1]
+        questions = {row["id"]: row for row in read_table(self.results / f"data/tasks/{task}/eval.parquet").to_pylist()}
+        paths = sorted((self.results / folder).glob(f"k{k}_seed*.parquet"))
+        assert len(paths) == (len(self.config["evaluation"]["seeds"]) if k else 1), folder
+        runs = [sorted(read_table(path).to_pylist(), key=lambda row: row["id"]) for path in paths]
+        return [[independent_scorer.verdicts(row, questions[row["id"]]) for row in run] for run in runs]
+
+    def shares(self, folder: str, k: int, scoring: str = "generation") -> list[list[int]]:
+        """1 for right, 0 for wrong, by run and item."""
+        return [[int(one[COLUMNS[scoring]]) for one in run] for run in self.verdicts(folder, k)]
+
+    def accuracy(self, folder: str, k: int, scoring: str = "generation") -> dict[str, float]:
+        runs = self.shares(folder, k, scoring)
+        items = [statistics.fmean(answers) for answers in zip(*runs, strict=True)]
+        spread = statistics.stdev(items) / math.sqrt(len(items)) if len(items) > 1 else 0.0
+        return {"value": 100 * statistics.fmean(items), "stderr": 100 * spread, "n": len(items)}
+
+    def cell(self, name: str) -> dict[str, float | str]:
+        """value, and where there are any stderr and n, of a cell."""
+        table, *parts = name.split("/")
+        return getattr(self, f"_{table}")(*parts)
+
+    def _table3(self, model: str, method: str, task: str, k: str) -> dict[str, float]:
+        return self.accuracy(f"eval/{model}/{method}/{task}", int(k[1:]))
+
+    def _sensitivity(self, model: str, method: str, scoring: str, task: str, k: str) -> dict[str, float]:
+        return self.accuracy(f"eval/{model}/{method}/{task}", int(k[1:]), scoring)
+
+    def _markers(self, model: str, method: str, marker: str, task: str, k: str) -> dict[str, float]:
+        crossed = f"markers/{model}/{method}/{marker}/{task}"
+        folder = crossed if (self.results / crossed).exists() else f"eval/{model}/{method}/{task}"
+        return self.accuracy(folder, int(k[1:]))
+
+    def _paired(self, model: str, pair: str, task: str, k: str, part: str = "") -> dict[str, float]:
+        if part:
+            return {"value": self.adjusted(model)[pair, task, k]}
+        first, second = (self.accuracy(f"eval/{model}/{method}/{task}", int(k[1:])) for method in pair.split("-"))
+        return {"value": first["value"] - second["value"], "n": first["n"]}
+
+    @functools.cached_property
+    def tested(self) -> dict[tuple[str, str, str, str], float]:
+        """Stored p-values by (model, pair, task, k)."""
+        rows = rows_of(self.results / "tables/paired.csv")
+        return {(r["model"], f"{r['first']}-{r['second']}", r["task"], f"k{r['k']}"): float(r["p"]) for r in rows}
+
+    def adjusted(self, model: str) -> dict[tuple[str, str, str], float]:
+        """Holm's correction of a model's stored p-values."""
+        mine = sorted((p, key[1:]) for key, p in self.tested.items() if key[0] == model)
+        found, largest = {}, 0.0
+        for rank, (p, key) in enumerate(mine):
+            largest = max(largest, min(1.0, p * (len(mine) - rank)))
+            found[key] = largest
+        return found
+
+    def p_value(self, model: str, pair: str, task: str, k: str) -> tuple[float, float]:
+        """The p-value of a comparison and how far a stored one may be off: exact for one run, resampled for several."""
+        first, second = (np.array(self.shares(f"eval/{model}/{m}/{task}", int(k[1:]))) for m in pair.split("-"))
+        difference = first - second
+        if len(difference) == 1:
+            wins, losses = int((difference > 0).sum()), int((difference < 0).sum())
+            n, least = wins + losses, min(wins, losses)
+            return min(1.0, 2 * sum(math.comb(n, i) for i in range(least + 1)) / 2**n) if n else 1.0, 1e-6
+        generator = np.random.default_rng(12345)
+        means = []
+        for _ in range(4000):
+            runs = generator.integers(0, difference.shape[0], difference.shape[0])
+            items = generator.integers(0, difference.shape[1], difference.shape[1])
+            means.append(difference[runs][:, items].mean())
+        below, above = np.mean(np.array(means) <= 1e-9), np.mean(np.array(means) >= -1e-9)
+        return min(1.0, 2 * min(below, above)), 0.09
+
+    def _table1(self, key: str, model: str, method: str) -> dict[str, str]:
+        return {"value": self.config["methods"][method]["training"][key]}
+
+    def _table2(self, key: str, model: str, method: str) -> dict[str, object]:
+        block = self.config["methods"][method]
+        if method != "ppo":
+            return {"value": block["training"].get(key, "-")}
+        if key == "learning_rate":
+            return {"value": [block["actor_learning_rate"], block["critic_learning_rate"]]}
+        return {"value": block.get(key, "-")}
+
+    def _table4(self, model: str, what: str) -> dict[str, float]:
+        if what == "pair_accuracy":
+            pairs = read_json(self.results / f"models/{model}/reward/run.json")["heldout_pairs"]
+            assert (pairs["accuracy"] * pairs["pairs"] * 2) % 1 < 1e-9 or (
+                pairs["accuracy"] * pairs["pairs"] * 2
+            ) % 1 > 1 - 1e-9
+            return {"value": 100 * pairs["accuracy"], "n": pairs["pairs"]}
+        rewards = {
+            stage: {
+                row["id"]: row["reward"]
+                for row in read_table(self.results / f"samples/{model}/{stage}.parquet").to_pylist()
+                if row["source"] == "heldout"
+            }
+            for stage in ("rl_sft", "ppo")
+        }
+        first, third = rewards["rl_sft"], rewards["ppo"]
+        values = [third[key] - first[key] for key in first] if what == "difference" else list(rewards[what].values())
+        spread = statistics.stdev(values) / math.sqrt(len(values))
+        return {"value": statistics.fmean(values), "stderr": spread, "n": len(values)}
+
+    def _human_eval(self, rater: str, what: str) -> dict[str, float | str]:
+        counted = yaml.safe_load((ROOT / "resources/paper/human_evaluation.yaml").read_text(encoding="utf-8"))
+        first, third = counted["preferred"]["rl_sft"], counted["preferred"]["ppo"]
+        if rater != "paper":
+            return {"value": "not rated"}
+        share = third / (first + third)
+        if what == "stage3_share":
+            return {
+                "value": 100 * share,
+                "stderr": 100 * math.sqrt(share * (1 - share) / (first + third)),
+                "n": first + third,
+            }
+        return {"value": {"stage1": first, "similar": counted["similar"], "stage3": third}[what], "n": 10}
+
+    def _comparison(self, *parts: str) -> dict[str, str]:
+        """The verdict of a run none of whose models is the paper's."""
+        assert not [name for name, model in self.config["models"].items() if model.get("published")]
+        assert parts[-1] == "verdict"
+        mine = {*self.config["models"]} & {*parts}
+        return {"value": "not comparable" if mine else "not run"}
+
+
+def same(value: object, text: str) -> bool:
+    """Whether a cell's text is a value, to the digits it has."""
+    if isinstance(value, list):
+        return [float(part) for part in text.split(",")] == [float(f"{part:g}") for part in value]
+    if isinstance(value, str):
+        return text == value
+    return abs(float(text) - float(value)) <= 5.1e-5
+
+
+def check(results: Path, config: dict) -> tuple[int, list[str]]:
+    """How many cells were computed, and the names of those that come out otherwise."""
+    recomputed, wrong = Recomputed(results, config), []
+    rows = rows_of(results / "tables/cells.csv")
+    for row in rows:
+        mine = recomputed.cell(row["cell"])
+        wrong += [
+            f"{row['cell']} {key}: {row[key]}, not {value}" for key, value in mine.items() if not same(value, row[key])
+        ]
+    for key, stored in recomputed.tested.items():
+        value, tolerance = recomputed.p_value(*key)
+        wrong += [f"{key} p: {stored}, not {value}"] if abs(value - stored) > tolerance else []
+    return len(rows), wrong
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("results", type=Path, help="results folder of a preset, for example results/demo")
+    parser.add_argument("overlays", type=Path, nargs="*", help="configuration overlays it was run with")
+    arguments = parser.parse_args(argv)
+    if not (arguments.results / "tables/cells.csv").is_file():
+        parser.error(f"no results: {arguments.results}/tables/cells.csv does not exist")
+    try:
+        config = load_configuration(ROOT / "config.yaml", arguments.overlays, {})
+    except UserError as error:
+        parser.error(str(error))
+    count, problems = check(arguments.results, config)
+    print(*problems, f"{count} cells computed again, {len(problems)} values differ", sep="\n")
+    return int(bool(problems))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,44 @@
+"""Copies of the project in which the workflow runs."""
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from common.base.paths import ROOT
+
+SMOKE = "config/smoke.yaml"
+RULE = re.compile(r"^(?:local)?rule (\w+):$", re.MULTILINE)
+
+
+def copy_project(target: Path) -> Path:
+    """The project's own files, as a fresh clone would have them."""
+    listed = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT, capture_output=True, text=True, check=True,
+    ).stdout.splitlines()  # fmt: skip
+    for name in listed:
+        if (ROOT / name).is_file():
+            (target / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / name, target / name)
+    return target
+
+
+def snakemake(project: Path, *arguments: str, check: bool = True) -> str:
+    command = [sys.executable, "-m", "snakemake", "--cores", "2", *arguments]
+    done = subprocess.run(command, cwd=project, capture_output=True, text=True, timeout=1700, check=False)
+    output = done.stdout + done.stderr
+    assert not check or done.returncode == 0, output[-6000:]
+    return output
+
+
+def planned(project: Path, configfile: str = SMOKE) -> dict[str, list[str]]:
+    """Jobs a dry run plans: the outputs of each rule."""
+    output = snakemake(project, "--dry-run", "--configfile", configfile)
+    jobs: dict[str, list[str]] = {}
+    for block in output.split("\n["):
+        if match := RULE.search(block):
+            outputs = re.search(r"^    output: (.*)$", block, re.MULTILINE)
+            jobs.setdefault(match[1], []).append(outputs[1] if outputs else "")
+    return jobs

@@ -1,0 +1,553 @@
+"""Claims: which cells each speaks of, how comparisons are judged, and the verdicts on published and made-up numbers."""
+
+import csv
+import io
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+
+import check_claims
+from common.base.errors import UserError
+from common.base.paths import ROOT
+from common.files.csv_files import to_csv
+from common.files.parquet import write_parquet
+from common.files.whole_files import canonical_json, write_json
+from common.paper.claims import (
+    asserted_cells,
+    check_compared,
+    check_example,
+    check_lengths,
+    check_preference,
+    check_published,
+    cut_word,
+    judge,
+)
+from common.paper.claims_on_run import check_run, load_run
+from common.paper.evidence import Contrast, PublishedEvidence, RunEvidence, Subject
+from common.paper.matching import task_names
+from common.paper.published import Published, load_published
+from common.stats.significance import mcnemar_p_value
+
+PAPER = ROOT / "resources/paper"
+TASKS = {"sst2": "SST2", "csqa": "CSQA", "mnli": "MNLI", "copa": "CoPA"}
+SHOTS = (0, 1, 3)
+
+
+@pytest.fixture(scope="module")
+def published() -> Published:
+    return load_published(PAPER)
+
+
+def claim(published: Published, name: str) -> dict[str, Any]:
+    return next(one for one in published.claims if one["id"] == name)
+
+
+def contrast(difference: float, p_value: float, worst: float | None = None) -> Contrast:
+    return Contrast("here", 50 + difference, 50.0, difference, None, p_value, worst, 100)
+
+
+# --- judging --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("contrasts", "missing", "as_printed", "at_n"),
+    [
+        ([contrast(5, 0.01)], 0, "holds", "holds"),
+        ([contrast(5, 0.2)], 0, "holds", "undecided"),
+        ([contrast(-5, 0.2)], 0, "fails", "undecided"),
+        ([contrast(-5, 0.01)], 0, "fails", "fails"),
+        ([contrast(0, 1.0)], 0, "fails", "undecided"),
+        ([contrast(5, 0.001), contrast(4, 0.001)], 0, "holds", "holds"),
+        ([contrast(5, 0.001), contrast(4, 0.3)], 0, "holds", "undecided"),
+        ([contrast(5, 0.03), contrast(4, 0.03)], 0, "holds", "undecided"),
+        ([contrast(5, 0.001), contrast(-4, 0.3)], 0, "fails", "undecided"),
+        ([contrast(5, 0.001), contrast(-4, 0.001)], 0, "fails", "fails"),
+        ([contrast(5, 0.001)], 1, "undecided", "undecided"),
+        ([contrast(-5, 0.001)], 1, "fails", "fails"),
+        ([], 3, "not run", "not run"),
+        ([], 0, "not comparable", "not comparable"),
+    ],
+)
+def test_verdicts_by_hand(contrasts: list[Contrast], missing: int, as_printed: str, at_n: str) -> None:
+    verdict = judge(contrasts, missing)
+    assert (verdict.as_printed, verdict.at_n) == (as_printed, at_n)
+
+
+@hypothesis_settings(max_examples=200)
+@given(st.lists(st.tuples(st.floats(-10, 10), st.floats(0, 1)), min_size=1, max_size=8))
+def test_verdicts_against_the_definition(numbers: list[tuple[float, float]]) -> None:
+    verdict = judge([contrast(difference, p) for difference, p in numbers])
+    ranked = sorted(p for _, p in numbers)
+    clear = []
+    for difference, p in numbers:
+        steps = [(len(ranked) - i) * q for i, q in enumerate(ranked) if q <= p]
+        clear.append((difference, max(steps) <= 0.05 and difference != 0))
+    wrong = any(difference < 0 and shown for difference, shown in clear)
+    right = all(difference > 0 and shown for difference, shown in clear)
+    assert verdict.at_n == ("fails" if wrong else "holds" if right else "undecided")
+    assert verdict.as_printed == ("holds" if all(difference > 0 for difference, _ in numbers) else "fails")
+
+
+def test_verdict_says_whether_the_pairing_matters() -> None:
+    assert judge([contrast(5, 0.01, 0.02)]).whatever_the_pairing is True
+    assert judge([contrast(5, 0.01, 0.2)]).whatever_the_pairing is False
+    assert judge([contrast(5, 0.01, 0.2), contrast(5, 0.01)]).whatever_the_pairing is None
+    assert judge([contrast(5, 0.3, 0.9)]).whatever_the_pairing is None  # a better pairing might decide
+
+
+# --- cells a claim speaks of ----------------------------------------------------------------------------------
+
+
+def test_a_claim_without_selectors_speaks_of_every_cell(published: Published) -> None:
+    assert len(asserted_cells({}, published, "Llama-7B")) == len(asserted_cells({}, published, None)) == 12
+
+
+def test_the_exceptions_are_left_out_by_model(published: Published) -> None:
+    test = claim(published, "coh-beats-sft-zero-shot")["test"]
+    assert asserted_cells(test, published, "Llama-7B") == [("SST2", 0), ("MNLI", 0), ("CoPA", 0)]
+    assert asserted_cells(test, published, "Llama-13B") == [("SST2", 0), ("MNLI", 0)]
+    assert asserted_cells(test, published, None) == [("SST2", 0), ("MNLI", 0)]
+
+
+def test_claim_and_exceptions_cover_every_zero_shot_cell_once(published: Published) -> None:
+    names = ("coh-beats-sft-zero-shot", "sft-ahead-in-the-exceptions")
+    for model in published.models:
+        cells = [cell for name in names for cell in asserted_cells(claim(published, name)["test"], published, model)]
+        assert sorted(cells) == sorted((task, 0) for task in published.tasks)
+
+
+def test_every_claim_is_told_in_both_languages(published: Published) -> None:
+    for one in published.claims:
+        for words in (one["text"], one.get("reading", one["text"])):
+            assert any("가" <= char <= "힣" for char in words["ko"])
+            assert words["en"].isascii()
+    assert {place for one in published.claims for place in one["where"]} == {"abstract", "section 5.3", "conclusion"}
+
+
+# --- published verdicts ---------------------------------------------------------------------------------------
+
+VERDICTS = {
+    "three-methods-compared": ("fails", "fails"),
+    "sft-beats-pretrained": ("fails", "fails"),
+    "coh-beats-pretrained": ("fails", "fails"),
+    "sft-beats-pretrained-on-average": ("holds", "holds"),
+    "coh-beats-pretrained-on-average": ("holds", "holds"),
+    "coh-beats-sft-zero-shot": ("holds", "holds"),
+    "sft-ahead-in-the-exceptions": ("holds", "undecided"),
+    "sst2-changes-most": ("holds", "holds"),
+    "sst2-changes-most-from-pretrained": ("fails", "fails"),
+    "gain-comes-from-dispreferred-data": ("not tested", "not tested"),
+    "rl-follows-instructions-better": ("holds", "undecided"),
+    "rl-raises-reward": ("not tested", "not tested"),
+    "example-one-follows-instruction": ("holds", "holds"),
+    "example-two-is-complete": ("holds", "holds"),
+    "sft-answers-are-short": ("holds", "undecided"),
+    "rl-is-user-friendly": ("not tested", "not tested"),
+}
+
+
+def test_verdicts_on_the_published_numbers(published: Published) -> None:
+    evidence = PublishedEvidence(published)
+    verdicts = {one["id"]: check_published(one, published, evidence) for one in published.claims}
+    assert {name: (verdict.as_printed, verdict.at_n) for name, verdict in verdicts.items()} == VERDICTS
+
+
+def test_contrary_cells_are_those_of_the_table(published: Published) -> None:
+    cells = published.cells
+    for name, first in (("sft-beats-pretrained", "sft"), ("coh-beats-pretrained", "coh")):
+        verdict = check_published(claim(published, name), published, PublishedEvidence(published))
+        contrary = {one.contrast.where for one in verdict.judged if one.contrast.difference <= 0}
+        expected = {
+            f"{model} {task} k={k}"
+            for model, method, task, k in cells
+            if method == first
+            and float(cells[model, first, task, k].text) <= float(cells[model, "pretrained", task, k].text)
+        }
+        assert contrary == expected
+        assert len(verdict.judged) == 24
+
+
+def test_averages_and_changes_against_plain_arithmetic(published: Published) -> None:
+    values = {key: float(cell.text) for key, cell in published.cells.items()}
+    evidence = PublishedEvidence(published)
+    averages = check_published(claim(published, "sft-beats-pretrained-on-average"), published, evidence)
+    for model, one in zip(published.models, averages.judged, strict=True):
+        means = [
+            np.mean([values[model, method, task, k] for task in published.tasks for k in SHOTS])
+            for method in ("sft", "pretrained")
+        ]
+        assert one.contrast.difference == pytest.approx(means[0] - means[1])
+    changes = check_published(claim(published, "sst2-changes-most"), published, evidence)
+    found = {one.contrast.where: one.contrast for one in changes.judged}
+    assert found["Llama-7B SST2 / MNLI"].first == pytest.approx(74.43 - 27.29)
+    assert found["Llama-7B SST2 / MNLI"].second == pytest.approx(54.15 - 34.8)
+    assert found["Llama-13B SST2 / CSQA"].second == pytest.approx(60.44 - 56.67)
+
+
+def test_a_changed_table_changes_the_verdict(tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(PAPER, tmp_path / "paper"))
+    text = (folder / "table3.csv").read_text(encoding="utf-8")
+    (folder / "table3.csv").write_text(text.replace("Llama-13B,CoH,MNLI,0,44.63", "Llama-13B,CoH,MNLI,0,42.01"))
+    other = load_published(folder)
+    verdict = check_published(claim(other, "coh-beats-sft-zero-shot"), other, PublishedEvidence(other))
+    assert (verdict.as_printed, verdict.at_n) == ("holds", "undecided")
+
+
+def test_a_larger_loss_elsewhere_is_a_larger_change(tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(PAPER, tmp_path / "paper"))
+    text = (folder / "table3.csv").read_text(encoding="utf-8")
+    (folder / "table3.csv").write_text(text.replace("Llama-7B,CoH,CoPA,0,89.0", "Llama-7B,CoH,CoPA,0,10.0"))
+    other = load_published(folder)
+    verdict = check_published(claim(other, "sst2-changes-most"), other, PublishedEvidence(other))
+    contrary = [one.contrast.where for one in verdict.judged if one.contrast.difference <= 0]
+    assert (verdict.at_n, contrary) == ("fails", ["Llama-7B SST2 / CoPA"])
+
+
+def test_more_ratings_decide(published: Published) -> None:
+    assert check_preference(3, 1, 6).at_n == "undecided"
+    assert check_preference(30, 10, 60).at_n == "holds"
+    assert check_preference(10, 30, 60).at_n == "fails"
+    assert check_preference(3, 3, 4).as_printed == "fails"
+
+
+# --- examples -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "expected"),
+    [
+        ("wind and RISE", "Winds of change", "holds"),
+        ("Winds of change", "wind and rise", "fails"),
+        ("wind and rise", "rise, wind", "fails"),
+        ("neither", "nor", "fails"),
+    ],
+)
+def test_examples_name_what_is_asked_for(first: str, second: str, expected: str) -> None:
+    verdict = check_example(["Wind", "Rise"], ("A", first), ("B", second))
+    assert (verdict.as_printed, verdict.at_n) == (expected, expected)
+
+
+def test_an_example_says_who_lacks_what() -> None:
+    verdict = check_example(["Apple: Fruit", "Banana: Fruit"], ("A", "apple: fruit, banana: fruit"), ("B", "Banan"))
+    assert verdict.summary.startswith("A has all that is asked for, B lacks Apple: Fruit, Banana: Fruit and breaks off")
+    assert "\u201cbanan\u201d" in verdict.summary
+
+
+@pytest.mark.parametrize(
+    ("response", "expected"),
+    [("Apple: Fruit - Banan", "banan"), ("Apple: Fruit - Banana", ""), ("Apple, Fru", "fru"), ("", ""), ("done.", "")],
+)
+def test_a_cut_word_is_found(response: str, expected: str) -> None:
+    assert cut_word(response, ["Apple: Fruit", "Banana: Fruit"]) == expected
+
+
+def test_lengths_are_counted_in_words() -> None:
+    verdict = check_lengths([("a b c", "a"), ("a b", "a b"), ("a", "a b c d")])
+    assert "Longer in 1 and shorter in 1 of 3 pairs (median 2 against 2 words)" in verdict.summary
+    assert check_lengths([("a b", "a")] * 6).at_n == "holds"
+
+
+def test_compared_pairs_need_one_common_measure() -> None:
+    measures = [("table", frozenset({"sft", "coh"})), ("ratings", frozenset({"sft", "rl"}))]
+    assert check_compared([["sft", "coh"], ["sft", "rl"]], measures).as_printed == "holds"
+    assert check_compared([["coh", "rl"]], measures).as_printed == "fails"
+
+
+# --- a run of our own -----------------------------------------------------------------------------------------
+
+
+def made_settings(marked: bool) -> dict[str, Any]:
+    """Two models on all tasks, marked as the paper's or not."""
+    labels = {"small": "Llama-7B", "big": "Llama-13B"}
+    return {
+        "models": list(labels),
+        "model_info": {
+            name: {"label": f"our {name}", **({"published": label} if marked else {})} for name, label in labels.items()
+        },
+        "methods": ["pretrained", "sft", "coh"],
+        "shots": list(SHOTS),
+        "published_tasks": {name: task if marked else None for name, task in TASKS.items()},
+        "rl": {
+            "actor": {"name": "actor", "label": "our actor", "published": None},
+            "reward": {"name": "scorer", "label": "our scorer", "published": None},
+        },
+    }
+
+
+def shares(published: Published) -> dict[tuple[str, str, str, int], float]:
+    """Accuracies like the published ones, by the run's names."""
+    models = dict(zip(("small", "big"), published.models, strict=True))
+    return {
+        (model, method, task, k): published.cells[models[model], method, TASKS[task], k].percent / 100
+        for model in models
+        for method in ("pretrained", "sft", "coh")
+        for task in TASKS
+        for k in SHOTS
+    }
+
+
+def write_run(folder: Path, accuracies: Mapping[tuple[str, str, str, int], float], items: int = 200) -> None:
+    """table3.csv and paired.csv of runs in which every method gets the items below its share right."""
+    ranks = (np.random.default_rng(5).permutation(items) + 0.5) / items
+    correct = {key: (ranks < share)[None] for key, share in accuracies.items()}
+    rows, lines = [], []
+    columns = [f"{task}_k{k}" for task in TASKS for k in SHOTS]
+    for model in ("small", "big"):
+        for method in ("pretrained", "sft", "coh"):
+            cells = [correct.get((model, method, task, k)) for task in TASKS for k in SHOTS]
+            rows.append([model, method, *(None if c is None else f"{100 * c.mean():.2f}" for c in cells)])
+        for task in TASKS:
+            for k in SHOTS:
+                for first, second in (("sft", "pretrained"), ("coh", "pretrained"), ("coh", "sft")):
+                    a, b = correct.get((model, first, task, k)), correct.get((model, second, task, k))
+                    numbers: list[Any] = [None] * 5
+                    if a is not None and b is not None:
+                        ahead = a.astype(int)[0] - b[0]
+                        mean, half = 100 * ahead.mean(), 196 * ahead.std() / np.sqrt(items)
+                        p_value = mcnemar_p_value(int((ahead > 0).sum()), int((ahead < 0).sum()))
+                        points = (mean, mean - half, mean + half)
+                        numbers = [*(f"{value:.2f}" for value in points), f"{p_value:.6f}", None]
+                    lines.append([model, task, k, first, second, *numbers, items, 1])
+    folder.mkdir(exist_ok=True)
+    (folder / "table3.csv").write_text(to_csv(["model", "method", *columns], rows))
+    header = ["model", "task", "k", "first", "second", "difference", "low", "high", "p", "p_holm", "n", "draws"]
+    (folder / "paired.csv").write_text(to_csv(header, lines))
+
+
+def verdicts_of(folder: Path, published: Published, marked: bool, name: str) -> dict[str, tuple[bool | None, str, str]]:
+    run = load_run(made_settings(marked), published, folder / "table3.csv", folder / "paired.csv", {}, None)
+    return {
+        one.models: (one.the_papers, one.verdict.as_printed, one.verdict.at_n)
+        for one in check_run(claim(published, name), published, run)
+    }
+
+
+def test_the_papers_models_are_judged_together_and_stand_ins_apart(published: Published, tmp_path: Path) -> None:
+    write_run(tmp_path, shares(published))
+    name = "coh-beats-sft-zero-shot"
+    together = verdicts_of(tmp_path, published, True, name)
+    assert set(together) == {"our small, our big"}
+    assert together["our small, our big"][:2] == (True, "holds")
+    apart = verdicts_of(tmp_path, published, False, name)
+    assert set(apart) == {"our small", "our big"}
+    assert {result[0] for result in apart.values()} == {False}
+
+
+def test_stand_ins_are_not_asked_about_one_models_exception(published: Published, tmp_path: Path) -> None:
+    write_run(tmp_path, shares(published))
+    run = load_run(made_settings(False), published, tmp_path / "table3.csv", tmp_path / "paired.csv", {}, None)
+    of_small = check_run(claim(published, "sft-ahead-in-the-exceptions"), published, run)[0].verdict
+    assert [one.contrast.where for one in of_small.judged] == ["our small CSQA k=0"]
+    only_one_model = {"kind": "higher", "first": "coh", "second": "sft", "cells": [{"models": ["Llama-7B"]}]}
+    apart = check_run({"id": "x", "test": only_one_model}, published, run)
+    assert {one.verdict.at_n for one in apart} == {"not comparable"}
+
+
+def test_a_model_counts_as_the_papers_only_on_the_papers_tasks(published: Published, tmp_path: Path) -> None:
+    write_run(tmp_path, shares(published))
+    settings = made_settings(True)
+    settings["published_tasks"]["copa"] = None
+    run = load_run(settings, published, tmp_path / "table3.csv", tmp_path / "paired.csv", {}, None)
+    assert [the_papers for the_papers, _ in run.groups] == [False, False]
+
+
+def test_differences_are_turned_to_the_direction_of_the_claim(published: Published, tmp_path: Path) -> None:
+    write_run(tmp_path, shares(published))
+    rows = list(csv.DictReader(io.StringIO((tmp_path / "paired.csv").read_text())))
+    subject = Subject("small", "our small", None)
+    accuracies = {("small", "sft", "csqa", 0): 51.0, ("small", "coh", "csqa", 0): 48.0}
+    evidence = RunEvidence(accuracies, rows, [subject], {"CSQA": "csqa"})
+    one, other = (evidence.compare(subject, *pair, "CSQA", 0) for pair in (("sft", "coh"), ("coh", "sft")))
+    assert one is not None
+    assert other is not None
+    assert one.difference == -other.difference == pytest.approx(3.0)
+    assert one.interval == (-other.interval[1], -other.interval[0])  # type: ignore[index]
+    assert (one.first, one.second, one.p_value) == (other.second, other.first, other.p_value)
+
+
+def test_a_missing_cell_leaves_a_claim_undecided_or_not_run(published: Published, tmp_path: Path) -> None:
+    better = {key: 0.9 if key[1] == "coh" else 0.2 for key in shares(published)}
+    write_run(tmp_path, better)
+    assert verdicts_of(tmp_path, published, True, "coh-beats-pretrained")["our small, our big"][1:] == (
+        "holds",
+        "holds",
+    )
+    write_run(tmp_path, {key: value for key, value in better.items() if key != ("big", "coh", "mnli", 3)})
+    result = verdicts_of(tmp_path, published, True, "coh-beats-pretrained")["our small, our big"]
+    assert result[1:] == ("undecided", "undecided")
+    write_run(tmp_path, {key: value for key, value in better.items() if key[1] != "coh"})
+    result = verdicts_of(tmp_path, published, True, "coh-beats-pretrained")["our small, our big"]
+    assert result[1:] == ("not run", "not run")
+
+
+def test_opposite_numbers_make_a_claim_fail(published: Published, tmp_path: Path) -> None:
+    write_run(tmp_path, {key: 0.2 if key[1] == "coh" else 0.9 for key in shares(published)})
+    assert verdicts_of(tmp_path, published, False, "coh-beats-pretrained")["our big"] == (False, "fails", "fails")
+
+
+def test_a_run_without_scores_is_not_run(published: Published) -> None:
+    run = load_run(made_settings(True), published, None, None, {}, None)
+    for one in published.claims:
+        expected = {"none": "not tested", "compared": "fails"}.get(one["test"]["kind"], "not run")
+        assert {own.verdict.at_n for own in check_run(one, published, run)} == {expected}
+
+
+def test_tables_that_do_not_belong_together_are_refused(published: Published, tmp_path: Path) -> None:
+    write_run(tmp_path, shares(published))
+    (tmp_path / "table3.csv").write_text((tmp_path / "table3.csv").read_text().replace("small,coh", "small,other"))
+    run = load_run(made_settings(True), published, tmp_path / "table3.csv", tmp_path / "paired.csv", {}, None)
+    with pytest.raises(UserError, match="lacks a cell"):
+        check_run(claim(published, "coh-beats-pretrained"), published, run)
+
+
+@pytest.mark.parametrize("damage", ["no columns\n1\n", "", None])
+def test_a_damaged_table_is_refused(published: Published, tmp_path: Path, damage: str | None) -> None:
+    write_run(tmp_path, shares(published))
+    (tmp_path / "paired.csv").unlink()
+    if damage is not None:
+        (tmp_path / "paired.csv").write_text(damage)
+    with pytest.raises(UserError) as refused:
+        load_run(made_settings(True), published, tmp_path / "table3.csv", tmp_path / "paired.csv", {}, None)
+    assert "paired.csv" in refused.value.where
+
+
+def test_a_task_is_found_by_its_mark_before_its_name() -> None:
+    names = ["SST2", "CSQA", "MNLI"]
+    chosen = {"sst2": None, "reviews": "SST2", "csqa": None, "boolq": None}
+    assert task_names(names, chosen) == {"SST2": "reviews", "CSQA": "csqa"}
+
+
+# --- the RL arm -----------------------------------------------------------------------------------------------
+
+
+def write_samples(folder: Path, published: Published, gain: float, heldout: int = 30) -> dict[str, Path]:
+    """Both stages' responses: the paper's examples as published, held-out ones longer and better scored in stage 3."""
+    noise = np.random.default_rng(2).normal(0, 0.3, size=heldout)
+    paths = {}
+    for stage in ("rl_sft", "ppo"):
+        later = stage == "ppo"
+        rows = [
+            {"id": example["id"], "source": "paper", "instruction": example["prompt"], "input": example["input"],
+             "prompt": example["prompt"], "response": example[stage], "tokens": 2, "finish": "eos", "reward": 0.0}
+            for example in published.examples
+        ]  # fmt: skip
+        rows += [
+            {"id": f"p{i}", "source": "heldout", "instruction": "q", "input": "", "prompt": "q",
+             "response": "word " * (2 + later), "tokens": 2 + later, "finish": "eos",
+             "reward": later * (gain + noise[i])}
+            for i in range(heldout)
+        ]  # fmt: skip
+        paths[stage] = folder / f"{stage}.parquet"
+        write_parquet(paths[stage], rows, tuple(rows[0]))
+    return paths
+
+
+def stage_verdicts(published: Published, samples: dict[str, Path], ratings: Path | None = None) -> dict[str, Any]:
+    run = load_run(made_settings(True), published, None, None, samples, ratings)
+    kinds = ("preferred", "reward", "example", "longer")
+    return {
+        one["id"]: check_run(one, published, run)[0].verdict for one in published.claims if one["test"]["kind"] in kinds
+    }
+
+
+def test_stages_are_judged_on_their_own_responses(published: Published, tmp_path: Path) -> None:
+    verdicts = stage_verdicts(published, write_samples(tmp_path, published, gain=1.0))
+    assert {name: verdict.at_n for name, verdict in verdicts.items()} == {
+        "rl-follows-instructions-better": "not run",
+        "rl-raises-reward": "holds",
+        "example-one-follows-instruction": "holds",
+        "example-two-is-complete": "holds",
+        "sft-answers-are-short": "holds",
+    }
+    assert "30 prompts" in verdicts["rl-raises-reward"].summary
+
+
+@pytest.mark.parametrize(("gain", "expected"), [(-1.0, "fails"), (0.0, "undecided"), (1.0, "holds")])
+def test_reward_difference_follows_the_rewards(
+    published: Published, tmp_path: Path, gain: float, expected: str
+) -> None:
+    samples = write_samples(tmp_path, published, gain)
+    verdict = stage_verdicts(published, samples)["rl-raises-reward"]
+    one = verdict.judged[0].contrast
+    noise = np.random.default_rng(2).normal(0, 0.3, size=30)
+    assert one.difference == pytest.approx(gain + noise.mean())
+    assert one.interval[0] < one.difference < one.interval[1]
+    assert verdict.at_n == expected
+
+
+@pytest.mark.parametrize(
+    ("pooled", "expected"),
+    [(None, "not run"), ({"stage1": 1, "similar": 6, "stage3": 3}, "undecided"),
+     ({"stage1": 0, "similar": 2, "stage3": 8}, "holds"), ({"stage1": 9, "similar": 1, "stage3": 0}, "fails")],
+)  # fmt: skip
+def test_ratings_are_read_from_the_summary(
+    published: Published, tmp_path: Path, pooled: dict[str, int] | None, expected: str
+) -> None:
+    write_json(tmp_path / "summary.json", {"pooled": pooled})
+    verdicts = stage_verdicts(published, {}, tmp_path / "summary.json")
+    assert verdicts["rl-follows-instructions-better"].at_n == expected
+    assert verdicts["rl-raises-reward"].at_n == "not run"
+
+
+@pytest.mark.parametrize("content", [{}, {"pooled": {"stage1": 1}}, {"pooled": []}, []])
+def test_a_summary_without_counts_is_refused(published: Published, tmp_path: Path, content: Any) -> None:
+    write_json(tmp_path / "summary.json", content)
+    with pytest.raises(UserError, match="lacks its counts"):
+        stage_verdicts(published, {}, tmp_path / "summary.json")
+
+
+def test_stages_that_answered_different_prompts_are_refused(published: Published, tmp_path: Path) -> None:
+    samples = write_samples(tmp_path, published, 1.0)
+    reordered = replace(published, examples=published.examples[::-1])
+    (tmp_path / "other").mkdir()
+    samples["ppo"] = write_samples(tmp_path / "other", reordered, 1.0)["ppo"]
+    with pytest.raises(UserError, match="different prompts"):
+        stage_verdicts(published, samples)
+
+
+# --- the report -----------------------------------------------------------------------------------------------
+
+
+def test_the_published_half_needs_no_run(tmp_path: Path) -> None:
+    assert check_claims.main(["--settings", "{}", "--paper", str(PAPER), "--output", str(tmp_path)]) == 0
+    report = json.loads((tmp_path / "claims.json").read_text(encoding="utf-8"))
+    found = {one["id"]: (one["published"]["as_printed"], one["published"]["at_n"]) for one in report["claims"]}
+    assert found == VERDICTS
+    assert {len(one["this_run"]) for one in report["claims"]} == {0}
+    assert "table3.csv" in report["provenance"]["inputs"]
+
+
+def test_the_report_holds_every_claim_in_both_languages(published: Published, tmp_path: Path) -> None:
+    write_run(tmp_path, shares(published))
+    samples = write_samples(tmp_path, published, 1.0)
+    files = ["--table3", tmp_path / "table3.csv", "--paired", tmp_path / "paired.csv", "--samples", *samples.values()]
+    arguments = ["--settings", canonical_json(made_settings(False)), "--paper", str(PAPER), *map(str, files)]
+    assert check_claims.main([*arguments, "--output", str(tmp_path / "report")]) == 0
+    report = json.loads((tmp_path / "report/claims.json").read_text(encoding="utf-8"))
+    text = (tmp_path / "report/claims.md").read_text(encoding="utf-8")
+    for one, source in zip(
+        report["claims"], yaml.safe_load((PAPER / "claims.yaml").read_text())["claims"], strict=True
+    ):
+        assert one["text"] == source["text"]
+        assert f"## {one['id']}" in text
+        assert one["text"]["ko"] in text
+    assert "This run, our small (not a model of the paper)" in text
+    assert "Llama-7B SST2 k=1\u2020" in text
+    by_name = {one["id"]: one for one in report["claims"]}
+    ours = by_name["coh-beats-pretrained"]["this_run"]
+    assert [(one["models"], one["the_papers_models"], len(one["comparisons"])) for one in ours] == [
+        ("our small", False, 12), ("our big", False, 12),
+    ]  # fmt: skip
+    first = ours[0]["comparisons"][0]
+    assert first["difference"] == pytest.approx(first["first"] - first["second"], abs=0.011)
+    assert first["interval"][0] <= first["difference"] <= first["interval"][1]

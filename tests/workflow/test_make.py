@@ -1,0 +1,148 @@
+"""What make says before anything runs, and programs whose output is cut short."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import show_prompts
+import trace_cell
+from common.base.paths import ROOT
+from support import independent_cells
+
+TYPED_WRONG = {
+    "a preset": ("PRESET=smok", "there is no preset `smok`", "config/smok.yaml"),
+    "the schema as a preset": ("PRESET=schema", "there is no preset `schema`", "config/schema.yaml"),
+    "a profile": ("PROFILE=profiles/slrum", "there is no profile `profiles/slrum`", "profiles/slrum/config.yaml"),
+}
+
+
+@pytest.fixture
+def clone(tmp_path: Path) -> Path:
+    """As much of a fresh clone as make looks at first."""
+    for name in ("config", "profiles"):
+        shutil.copytree(ROOT / name, tmp_path / name)
+    for name in ("Makefile", "requirements.lock"):
+        shutil.copy(ROOT / name, tmp_path / name)
+    return tmp_path
+
+
+def make(folder: Path, *arguments: str) -> tuple[int, str]:
+    done = subprocess.run(["make", *arguments], cwd=folder, capture_output=True, text=True, timeout=60, check=False)
+    return done.returncode, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("target", ["setup", "run", "plan", "preflight", "report", "readme", "restore"])
+@pytest.mark.parametrize("name", TYPED_WRONG)
+def test_a_typo_is_told_before_anything_happens(clone: Path, target: str, name: str) -> None:
+    argument, what, where = TYPED_WRONG[name]
+    code, told = make(clone, target, argument, "PYTHON=false")
+    assert code == 2
+    assert f"error: {what}" in told
+    assert where in told
+    assert "smoke" in told if argument.startswith("PRESET") else "profiles/slurm" in told
+    assert not (clone / ".venv").exists()
+
+
+def test_a_preset_of_ones_own_is_known(clone: Path) -> None:
+    (clone / "config/my.yaml").write_text("preset: my\n")
+    assert make(clone, "known", "PRESET=my", "PROFILE=profiles/local-gpu")[0] == 0
+
+
+def test_a_python_that_is_not_there_is_told(clone: Path) -> None:
+    code, told = make(clone, "setup", "PYTHON=/nonexistent")
+    assert code == 2
+    assert "error: there is no program `/nonexistent`" in told
+    assert "PYTHON=/path/to/python3.11" in told
+
+
+def test_help_names_every_target(clone: Path) -> None:
+    code, told = make(clone, "help")
+    assert code == 0
+    assert all(f"make {name} " in told for name in ("run", "test", "plan", "report", "trace", "chaos", "clean", "help"))
+
+
+# --- trace, prompts, cells --------------------------------------------------------------------------------------
+
+
+def trace(results: Path, cell: str, capsys: pytest.CaptureFixture[str]) -> tuple[int, str]:
+    code = trace_cell.main(["--results", str(results), "--cell", cell])
+    return code, capsys.readouterr().err
+
+
+def test_trace_without_results_says_what_makes_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, told = trace(tmp_path / "smoke", "table3/a/b/c/k0", capsys)
+    assert code == 2
+    assert "make run PRESET=smoke" in told
+
+
+def test_trace_without_a_cell_gives_an_example(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "demo/tables").mkdir(parents=True)
+    (tmp_path / "demo/tables/cells.csv").write_text("cell,value\ntable1/x,1\ntable3/m/sft/sst2/k0,50\n")
+    code, told = trace(tmp_path / "demo", "", capsys)
+    assert code == 2
+    assert "CELL=table3/m/sft/sst2/k0" in told
+
+
+@pytest.mark.parametrize(("option", "value"), [("--k", "-1"), ("--k", "one"), ("--method", "cho")])
+def test_prompts_of_what_is_not_known_are_refused(option: str, value: str, capsys: pytest.CaptureFixture[str]) -> None:
+    options = {"--task": "sst2", "--k": "1", "--method": "coh", option: value}
+    with pytest.raises(SystemExit) as caught:
+        show_prompts.main([word for pair in options.items() for word in pair])
+    assert caught.value.code == 2
+    assert f"argument {option}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("arguments", [[], ["nowhere"]])
+def test_cells_of_no_results_are_told_without_a_traceback(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as caught:
+        independent_cells.main(arguments)
+    assert caught.value.code == 2
+    assert "error: " in capsys.readouterr().err
+
+
+# --- output that nobody reads ------------------------------------------------------------------------------------
+
+PRINTS = """
+import argparse, sys
+sys.path.insert(0, "scripts")
+from common.jobs.console import run_entry_point
+def work(arguments, console):
+    for number in range({lines}):
+        print(number)
+    {then}
+parser = argparse.ArgumentParser()
+parser.set_defaults(log=None{settings})
+sys.exit(run_entry_point(parser, work, []))
+"""
+
+
+def closed_output(*command: str) -> tuple[int, str]:
+    """Exit code and errors of a program whose standard output nobody reads."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run(
+        [sys.executable, *command], stdout=writer, stderr=subprocess.PIPE, text=True, cwd=ROOT, timeout=120, check=False
+    )
+    os.close(writer)
+    return done.returncode, done.stderr
+
+
+@pytest.mark.parametrize("lines", [1, 100_000])
+def test_a_reader_that_leaves_ends_a_printing_program_quietly(lines: int) -> None:
+    assert closed_output("-c", PRINTS.format(lines=lines, then="", settings="")) == (0, "")
+
+
+def test_a_job_whose_pipe_breaks_does_not_end_well() -> None:
+    code, told = closed_output("-c", PRINTS.format(lines=1, then="raise BrokenPipeError", settings=", settings={}"))
+    assert code != 0
+    assert "BrokenPipeError" in told
+
+
+def test_prompts_may_be_cut_short() -> None:
+    assert closed_output("scripts/show_prompts.py", "--task", "sst2", "--k", "1") == (0, "")

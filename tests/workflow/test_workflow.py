@@ -1,0 +1,200 @@
+"""The whole DAG on the smoke preset, and what a change makes it run again."""
+
+import csv
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from support import independent_scorer
+from support.workflow_runs import SMOKE, copy_project, planned, snakemake
+
+
+@pytest.fixture
+def project(finished: Path, tmp_path: Path) -> Path:
+    """A copy of the finished run that a test may change."""
+    return Path(shutil.copytree(finished, tmp_path / "project", symlinks=True))
+
+
+def test_every_cell_is_filled_and_follows_from_its_answers(finished: Path):
+    results = finished / "results/smoke"
+    with open(results / "tables/table3.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 6
+    for row in rows:
+        for task in ("sst2", "csqa", "mnli", "copa"):
+            for k, seeds in ((0, [0]), (1, [1, 2, 3]), (3, [1, 2, 3])):
+                folder = results / "eval" / row["model"] / row["method"] / task
+                scores = [json.loads((folder / f"k{k}_seed{seed}.json").read_text()) for seed in seeds]
+                mean = sum(score["correct"] for score in scores) / sum(score["n"] for score in scores)
+                assert float(row[f"{task}_k{k}"]) == pytest.approx(100 * mean, abs=0.005)
+                assert int(row[f"{task}_k{k}_n"]) == scores[0]["n"] == 6
+
+
+def test_every_result_says_where_it_came_from(finished: Path):
+    results = finished / "results/smoke"
+    records = [*results.glob("eval/*/*/*/*.json"), *results.glob("models/*/*/run.json")]
+    assert len(records) == 2 * 3 * 4 * 7 + 2 * 3 + 4
+    keys = {"rule", "script", "script_digest", "commit", "dirty", "settings", "settings_hash", "inputs", "versions",
+            "hardware", "started", "seconds"}  # fmt: skip
+    for path in records:
+        assert keys <= json.loads(path.read_text())["provenance"].keys(), path
+
+
+def test_an_independent_scorer_agrees_with_every_verdict(finished: Path):
+    checked = independent_scorer.check(finished / "results/smoke")
+    assert {item: names for item, names in checked.items() if names} == {}
+    crossed = 2 * 4 * 3
+    assert len(checked) == (2 * 3 * 4 * 7 + crossed) * 6
+
+
+def test_nothing_is_left_in_scratch_but_answered_items(finished: Path):
+    scratch = finished / "results/smoke/scratch"
+    kept = {path.suffix for path in scratch.rglob("*") if path.is_file()}
+    assert kept <= {".jsonl", ".lock"}
+
+
+def test_a_second_run_has_nothing_to_do(finished: Path):
+    assert "Nothing to be done" in snakemake(finished, "--configfile", SMOKE)
+
+
+def test_two_runs_from_scratch_give_the_same_bytes(finished: Path, tmp_path: Path):
+    """Table 3, the cells of all tables, and what they are made from: the weights of every training and all answers."""
+    results = Path("results/smoke")
+    models, answers = (
+        [str(path.relative_to(finished)) for path in (finished / results).glob(pattern)]
+        for pattern in ("models/*/*", "eval/*/*/*/*.parquet")
+    )
+    names = ("cells.csv", "table3.csv", "table3.md", "table3.tex", "table3.html")
+    tables = [str(results / "tables" / name) for name in names]
+    assert models
+    assert answers
+    again = copy_project(tmp_path / "again")
+    snakemake(again, *tables, *models, "--configfile", SMOKE)
+    for path in (*tables, *answers, *(f"{model}/model.safetensors" for model in models)):
+        assert (again / path).read_bytes() == (finished / path).read_bytes(), path
+
+
+def only_coh(jobs: dict[str, list[str]]) -> bool:
+    """Whether the plan is CoH's training, its evaluation and what is rendered from it."""
+    counts = {rule: len(outputs) for rule, outputs in jobs.items()}
+    of_coh = {"train_coh": 2, "plot_training": 2}
+    evaluated = ("evaluate_task", "evaluate_marker", "hash_scores", "hash_marker_scores")
+    of_coh |= dict.fromkeys(evaluated, 8)
+    tables = dict.fromkeys(("table1", "table3", "sensitivity", "paired", "markers", "figures"), 1)
+    rendered = {f"render_{name}": count for name, count in tables.items()}
+    only = all("/coh/" in outputs for rule in of_coh for outputs in jobs.get(rule, []))
+    read = dict.fromkeys(("compare_tables", "check_claims", "collect_cells", "build_report", "build_crate"), 1)
+    return only and counts == {**of_coh, **rendered, **read, "all": 1}
+
+
+def edit_smoke(project: Path, edit) -> None:
+    path = project / SMOKE
+    content = yaml.safe_load(path.read_text())
+    edit(content)
+    path.write_text(yaml.safe_dump(content))
+
+
+def test_editing_the_configuration_of_coh_reruns_coh_alone(project: Path):
+    edit_smoke(project, lambda config: config["methods"]["coh"]["training"].update(learning_rate=2.0e-3))
+    assert only_coh(planned(project))
+
+
+def test_swapping_two_values_is_noticed(project: Path):
+    def swap(config):
+        training = config["methods"]["coh"]["training"]
+        one, other = "epochs", "per_device_batch_size"
+        training[one], training[other] = training[other], training[one]
+
+    edit_smoke(project, swap)
+    assert only_coh(planned(project))
+
+
+def test_reordering_keys_reruns_nothing(project: Path):
+    def reorder(config):
+        training = config["methods"]["coh"]["training"]
+        config["methods"]["coh"]["training"] = dict(reversed(training.items()))
+
+    edit_smoke(project, reorder)
+    assert planned(project) == {}
+
+
+def test_editing_the_script_of_coh_reruns_coh_alone(project: Path):
+    script = project / "scripts/train_coh.py"
+    script.write_text(script.read_text().replace('"\\n" + second[0]', '"\\n\\n" + second[0]'))
+    assert only_coh(planned(project))
+
+
+def test_editing_a_comment_reruns_nothing(project: Path):
+    script = project / "scripts/common/training/trl_training.py"
+    script.write_text("# a comment\n" + script.read_text())
+    assert planned(project) == {}
+
+
+def test_results_copied_into_a_fresh_clone_rerun_nothing(finished: Path, tmp_path: Path):
+    clone = copy_project(tmp_path / "clone")
+    shutil.copytree(finished / "results/smoke", clone / "results/smoke")
+    snakemake(clone, "--touch", "--configfile", SMOKE)
+    assert planned(clone) == {}
+
+
+def test_a_deleted_score_is_evaluated_again_from_the_kept_answers(project: Path):
+    score = project / "results/smoke/eval/tiny-opt/coh/mnli/k1_seed2.json"
+    answers = score.with_suffix(".parquet")
+    before, answered = json.loads(score.read_text()), answers.read_bytes()
+    score.unlink()
+    answers.unlink()
+    output = snakemake(project, "--configfile", SMOKE)
+    assert "42 items were answered before and are kept" in output
+    after = json.loads(score.read_text())
+    ours = {"provenance": 0, "record_sha256": 0}
+    assert {**after, **ours} == {**before, **ours}
+    assert answers.read_bytes() == answered
+
+
+def test_a_typo_in_the_configuration_is_told_without_a_traceback(finished: Path):
+    output = snakemake(finished, "--dry-run", "--config", "sead=1", check=False)
+    assert "sead: unknown key; did you mean `seed`?" in output
+    assert "Traceback" not in output
+
+
+def test_an_overlay_that_names_no_preset_is_refused(finished: Path, tmp_path: Path):
+    overlay = tmp_path / "overlay.yaml"
+    overlay.write_text("seed: 3\n")
+    output = snakemake(finished, "--dry-run", "--configfile", str(overlay), check=False)
+    assert "names no preset" in output
+
+
+def test_a_bad_row_ends_the_run_with_file_and_row(project: Path):
+    path = project / "resources/demo/sst2/train.jsonl"
+    lines = path.read_text().splitlines()
+    lines[4] = lines[4].replace('"label"', '"lable"')
+    path.write_text("\n".join(lines) + "\n")
+    output = snakemake(project, "--configfile", SMOKE, check=False)
+    assert "1 of 46 rows cannot be used (1 x missing field)" in output
+    assert "resources/demo/sst2/train.jsonl, row 5: missing field: label" in output
+    assert "Traceback" not in output
+
+
+def test_walkthrough_leads_to_a_table_of_ones_own(project: Path):
+    page = (project / "docs/walkthrough.md").read_text(encoding="utf-8")
+    commands = "\n".join(re.findall(r"^```bash\n(.*?)^```$", page, re.MULTILINE | re.DOTALL))
+    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    done = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", commands], cwd=project, env=environment, capture_output=True, text=True,
+        timeout=1700, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, (done.stdout + done.stderr)[-6000:]
+    assert done.stdout.count("=== b") == 7
+    assert done.stdout.count("Does it open early?\nResponse:") == 14
+    with open(project / "results/my/tables/table3.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["method"] for row in rows] == ["pretrained", "sft", "dpo", "coh"]
+    assert all(row[f"boolean_k{k}_n"] == "7" for row in rows for k in (0, 1, 3))
+    assert re.search(r"KL beta.*0\.1 ", (project / "results/my/tables/table2.md").read_text())
