@@ -1,6 +1,7 @@
 """The project's own source files, by name."""
 
 from common.base.paths import SCRIPTS
+from common.jobs import digest
 
 
 def existing(*modules: str) -> set[str]:
@@ -9,3 +10,9 @@ def existing(*modules: str) -> set[str]:
     missing = {path for path in paths if not (SCRIPTS / path).is_file()}
     assert not missing, f"no such module: {sorted(missing)}"
     return paths
+
+
+def clear_digests() -> None:
+    """Forget what was read of the sources, for a test that edits some."""
+    for function in (digest._module_files, digest._source, digest.import_closure, digest.script_digest):
+        function.cache_clear()

@@ -25,7 +25,7 @@ from common.jobs.console import Console, Progress, format_seconds
 from common.jobs.scratch import fingerprint
 from common.training.checkpoints import MARKER, is_complete, mark_complete, newest_complete
 from common.training.data_order import GlobalBatchSampler, filler_count
-from support.sources import existing
+from support.sources import clear_digests, existing
 
 ENTRY_POINTS = sorted(path.name for path in SCRIPTS.glob("*.py") if "\ndef main(" in path.read_text(encoding="utf-8"))
 CONSOLE = Console("test")
@@ -356,11 +356,6 @@ def copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.setattr(digest, "SCRIPTS", folder)
     yield folder
     clear_digests()
-
-
-def clear_digests() -> None:
-    for function in (digest._module_files, digest._source, digest.import_closure, digest.script_digest):
-        function.cache_clear()
 
 
 def fresh_digest(script: str) -> str:
