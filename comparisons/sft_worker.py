@@ -125,7 +125,7 @@ def measure(mode: str, data: Path, model_folder: Path, steps: int) -> dict[str, 
     else:
         trainer = SFTTrainer(**common)
     batch = 1 if mode == "trl" else MICRO_BATCH
-    losses = sequence_losses(trainer.model, sequences[:16], tokenizer.pad_token_id, batch, "cpu")
+    losses = sequence_losses(trainer.model, sequences[:16], pad=tokenizer.pad_token_id, batch=batch, device="cpu")
     if mode == "pad_512":
         trainer.add_callback(StopAfter(PADDED_MICRO_BATCHES))
     with contextlib.suppress(EnoughMeasuredError):

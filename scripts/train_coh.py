@@ -34,8 +34,8 @@ def coh_responses(row: Mapping[str, Any], prompt: PromptFormat, tie_marker: bool
 
 
 def work(arguments: argparse.Namespace, console: Console) -> None:
-    data = {"train": arguments.train, "heldout": arguments.heldout}
-    with training_frame("train_coh.py", arguments, console, {"model": arguments.model}, data) as frame:
+    models, data = {"model": arguments.model}, {"train": arguments.train, "heldout": arguments.heldout}
+    with training_frame("train_coh.py", arguments, console, models=models, data=data) as frame:
         tie_marker = frame.settings["ties"] == "tie_marker"
         train, heldout = (
             [(row["id"], coh_responses(row, frame.prompt, tie_marker)) for row in read_parquet(path)]

@@ -116,7 +116,7 @@ def dpo_objective(frame: Frame, model: Path, pairs: Sequence[Pair], facts: Mappi
 
 def work(arguments: argparse.Namespace, console: Console) -> None:
     models, data = {"model": arguments.model}, {"train": arguments.train}
-    with training_frame("train_dpo.py", arguments, console, models, data) as frame:
+    with training_frame("train_dpo.py", arguments, console, models=models, data=data) as frame:
         rows, training = read_parquet(arguments.train), frame.settings["training"]
         pairs, left_out = encode_pairs(frame.tokenizer, rows, frame.prompt, training["max_length"])
         if not pairs:

@@ -66,8 +66,8 @@ def build_models(frame: Frame, arguments: argparse.Namespace, steps: int) -> PPO
 
 
 def work(arguments: argparse.Namespace, console: Console) -> None:
-    models = {"actor": arguments.actor, "reward": arguments.reward}
-    with training_frame("train_ppo.py", arguments, console, models, {"train": arguments.train}) as frame:
+    models, data = {"actor": arguments.actor, "reward": arguments.reward}, {"train": arguments.train}
+    with training_frame("train_ppo.py", arguments, console, models=models, data=data) as frame:
         block, engine = frame.settings["ppo"], frame.engine
         check_same_tokenizer(frame.tokenizer, load_tokenizer(arguments.reward))
         prompts, left_out = encode_prompts(frame, read_parquet(arguments.train), block["max_prompt_length"])
@@ -86,7 +86,7 @@ def work(arguments: argparse.Namespace, console: Console) -> None:
         state = trained.actor.state_dict()
         if engine.is_main:
             save = functools.partial(trained.actor.model.save_pretrained, state_dict=state)
-            frame.save(facts, save, LANGUAGE_MODEL, ids, expected)
+            frame.save(facts, weights=save, probe=LANGUAGE_MODEL, ids=ids, expected=expected)
 
 
 def main(argv: list[str] | None = None) -> int:

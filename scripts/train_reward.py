@@ -13,8 +13,8 @@ from common.training.trl_training import run_training, save_trained
 
 
 def work(arguments: argparse.Namespace, console: Console) -> None:
-    data = {"train": arguments.train, "heldout": arguments.heldout}
-    with training_frame("train_reward.py", arguments, console, {"model": arguments.model}, data) as frame:
+    models, data = {"model": arguments.model}, {"train": arguments.train, "heldout": arguments.heldout}
+    with training_frame("train_reward.py", arguments, console, models=models, data=data) as frame:
         max_length = frame.settings["training"]["max_length"]
         train, heldout = (
             encode_pairs(frame.tokenizer, read_parquet(path), frame.prompt, max_length) for path in data.values()

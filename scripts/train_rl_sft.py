@@ -11,8 +11,8 @@ from common.training.trl_training import run_training, save_trained
 
 
 def work(arguments: argparse.Namespace, console: Console) -> None:
-    data = {"train": arguments.train, "heldout": arguments.heldout}
-    with training_frame("train_rl_sft.py", arguments, console, {"model": arguments.model}, data) as frame:
+    models, data = {"model": arguments.model}, {"train": arguments.train, "heldout": arguments.heldout}
+    with training_frame("train_rl_sft.py", arguments, console, models=models, data=data) as frame:
         train, heldout = (reference_examples(read_parquet(path), frame.prompt) for path in data.values())
         encoded, unseen = encode_examples(frame, train, heldout)
         objective = supervised_objective(frame, arguments.model, encoded, unseen)

@@ -75,7 +75,13 @@ class Frame:
     provenance: Provenance
 
     def save(
-        self, facts: dict[str, Any], weights: Callable[[Path], None], probe: Probe, ids: Sequence[int], expected: float
+        self,
+        facts: dict[str, Any],
+        *,
+        weights: Callable[[Path], None],
+        probe: Probe,
+        ids: Sequence[int],
+        expected: float,
     ) -> None:
         """Write the model directory, check it in a fresh process, and forget the resumable state.
 
@@ -89,7 +95,7 @@ class Frame:
         with new_directory(self.output) as directory:
             weights(directory)
             self.tokenizer.save_pretrained(directory)
-            check_saved(directory, probe, ids, expected, self.engine.dtype)
+            check_saved(directory, probe, ids, expected=expected, dtype=self.engine.dtype)
             record = self.provenance.record(self.inputs, seed=self.settings["seed"])
             write_record(
                 directory / "run.json", {"weights_sha256": weights_hash(directory), **facts, "provenance": record}
@@ -107,7 +113,7 @@ def name_other_states(state: Path, console: Console) -> None:
 
 @contextmanager
 def training_frame(
-    script: str, arguments: argparse.Namespace, console: Console, models: dict[str, Path], data: dict[str, Path]
+    script: str, arguments: argparse.Namespace, console: Console, *, models: dict[str, Path], data: dict[str, Path]
 ) -> Iterator[Frame]:
     """Join the processes of a training job and hold its scratch directory against a second writer.
 

@@ -127,6 +127,7 @@ class PairTrainer(OrderedTrainer, RewardTrainer):
 def pair_values(
     model: Any,
     rows: Sequence[Mapping[str, Any]],
+    *,
     pad: int,
     loss: str,
     batch: int,
@@ -141,7 +142,8 @@ def pair_values(
         ids, mask = inputs["input_ids"].to(device), inputs["attention_mask"].to(device)
         return pair_losses(token_scores(model, ids, mask), ids, mask, loss)
 
-    losses, margins = score_in_batches(model, [pair_length(row) for row in rows], batch, score, device, share)
+    lengths = [pair_length(row) for row in rows]
+    losses, margins = score_in_batches(model, lengths, batch=batch, score=score, device=device, share=share)
     return losses, margins
 
 
@@ -178,7 +180,9 @@ def reward_objective(frame: Frame, initial: Path, train: Pairs, heldout: Pairs) 
         return load_reward_model(initial, dtype)
 
     def measure(wrapped: Any) -> list[float]:
-        losses, margins[:] = pair_values(wrapped, heldout.rows, pad, loss, batch, engine.device, engine.share)
+        losses, margins[:] = pair_values(
+            wrapped, heldout.rows, pad=pad, loss=loss, batch=batch, device=engine.device, share=engine.share
+        )
         return losses
 
     def summary(before: list[float], after: list[float]) -> dict[str, Any]:

@@ -33,6 +33,7 @@ class SortedBatchTrainer(OrderedTrainer, SFTTrainer):
 def sequence_losses(
     model: Any,
     sequences: Sequence[TokenSequence],
+    *,
     pad: int,
     batch: int,
     device: str,
@@ -56,7 +57,7 @@ def sequence_losses(
         return [-model(**inputs, fused_lm_head=True).log_probs.sum(dim=1) / targets]
 
     lengths = [len(sequence.input_ids) for sequence in sequences]
-    return score_in_batches(model, lengths, batch, score, device, share)[0]
+    return score_in_batches(model, lengths, batch=batch, score=score, device=device, share=share)[0]
 
 
 def _row(sequence: TokenSequence) -> dict[str, list[int]]:
@@ -104,7 +105,8 @@ def supervised_objective(frame: Frame, model: Path, train: Encoded, heldout: Enc
     unseen = heldout.sequences if heldout else []
 
     def measure(wrapped: Any) -> list[float]:
-        return sequence_losses(wrapped, unseen, pad, training["per_device_batch_size"], engine.device, engine.share)
+        batch = training["per_device_batch_size"]
+        return sequence_losses(wrapped, unseen, pad=pad, batch=batch, device=engine.device, share=engine.share)
 
     return Objective(
         arguments_class=functools.partial(SFTConfig, dataset_kwargs={"skip_prepare_dataset": True}),

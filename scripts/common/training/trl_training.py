@@ -149,7 +149,13 @@ def _arguments(frame: Frame, arguments_class: Callable[..., TrainingArguments]) 
     training, engine, seed = frame.settings["training"], frame.engine, frame.settings["seed"]
     per_device = training["per_device_batch_size"]
     accumulation = accumulation_steps(training["global_batch_size"], per_device, engine.processes)
-    config = deepspeed_config(engine, per_device, accumulation, training["max_grad_norm"], frame.offload)
+    config = deepspeed_config(
+        engine,
+        per_device=per_device,
+        accumulation=accumulation,
+        max_grad_norm=training["max_grad_norm"],
+        offload=frame.offload,
+    )
     return arguments_class(
         output_dir=str(frame.state / PARTIAL),
         num_train_epochs=training["epochs"],
@@ -269,4 +275,6 @@ def save_trained(frame: Frame, objective: Objective, trained: Trained) -> None:
     """Write and check the trained model; every process of the run calls this."""
     expected = objective.probe.trained(trained.wrapped, objective.probe_ids, frame.engine.device)
     if frame.engine.is_main:
-        frame.save(trained.facts, trained.save, objective.probe, objective.probe_ids, expected)
+        frame.save(
+            trained.facts, weights=trained.save, probe=objective.probe, ids=objective.probe_ids, expected=expected
+        )
