@@ -1,6 +1,5 @@
 """Real faults: each ends with an error that names cause and remedy, and nothing half-written is left."""
 
-import ast
 import hashlib
 import http.server
 import json
@@ -24,7 +23,6 @@ from common.base.errors import EXIT_MACHINE, EXIT_RESUMABLE
 from common.base.paths import ROOT
 from common.files.whole_files import new_directory, write_bytes
 from common.jobs.console import Console
-from common.training.checkpoints import MARKER, commit, discard_partial, newest_complete
 from support.training_runs import finish, train, wait_for_checkpoint
 
 CONSOLE = Console("test")
@@ -223,34 +221,7 @@ def test_a_time_limit_ahead_is_met_with_a_checkpoint(
     assert record["resumed_from_step"] > 0
 
 
-# --- checkpoints and left-over files -------------------------------------------------------------------------------
-
-
-def written(directory: Path, step: int) -> Path:
-    """A checkpoint as it lies before it is complete."""
-    partial = directory / f"partial/checkpoint-{step}"
-    partial.mkdir(parents=True)
-    (partial / "weights").write_bytes(b"w" * step)
-    return partial
-
-
-def test_a_checkpoint_counts_only_once_it_is_committed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    for step in (3, 5, 8):
-        commit(written(tmp_path, step))
-    torn = written(tmp_path, 9)
-    assert newest_complete(tmp_path, CONSOLE) == tmp_path / "checkpoint-8"
-    discard_partial(tmp_path, CONSOLE)
-    assert f"discarding {torn}: the run that wrote it ended before it was complete" in capsys.readouterr().err
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["checkpoint-5", "checkpoint-8"]
-
-
-def test_a_torn_checkpoint_never_displaces_a_whole_one(tmp_path: Path) -> None:
-    for step in (3, 5):
-        commit(written(tmp_path, step))
-    (tmp_path / "checkpoint-7").mkdir()  # without its marker
-    commit(written(tmp_path, 6))
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["checkpoint-5", "checkpoint-6", "partial"]
-    assert (tmp_path / "checkpoint-6" / MARKER).exists()
+# --- left-over files -----------------------------------------------------------------------------------------------
 
 
 KILLED_WRITER = """
@@ -335,36 +306,3 @@ def test_a_missing_network_is_told(tmp_path: Path) -> None:
     assert "error: a download failed" in told
     assert "what to do: check the network" in told
     assert not (tmp_path / "file.json").exists()
-
-
-# --- the documentation ---------------------------------------------------------------------------------------------
-
-FAILURES = (ROOT / "docs/failures.md").read_text(encoding="utf-8")
-
-
-def test_every_fault_of_the_documentation_has_a_test_that_exists() -> None:
-    rows = [line for line in FAILURES.splitlines() if line.startswith("| ") and "::" in line]
-    assert len(rows) >= 15
-    for row in rows:
-        named = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", row)
-        assert named, row
-        for path, name in named:
-            tree = ast.parse((ROOT / path).read_text(encoding="utf-8"))
-            assert name in {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}, (path, name)
-
-
-def test_the_documented_exit_codes_are_those_of_the_code() -> None:
-    documented = {int(code) for code in re.findall(r"^\| (\d+) \|", FAILURES, re.MULTILINE)}
-    codes = {value for name, value in vars(errors).items() if name.startswith("EXIT_")}
-    assert documented == codes | {0, 130}
-
-
-def test_messages_are_documented_as_the_code_has_them() -> None:
-    """Every message quoted in the table stands somewhere in the code."""
-    code = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "scripts").rglob("*.py"))
-    flat = re.sub(r'"\s*\n\s*f?"', "", code)
-    quoted = re.findall(r"`error: ([^`]+)`", FAILURES)
-    assert len(quoted) >= 12
-    for message in quoted:
-        for part in re.split(r"<[^>]+>", message):
-            assert part.strip() in flat, message

@@ -10,27 +10,18 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-import torch
 from deepspeed.runtime.zero.config import DeepSpeedZeroConfig
 from safetensors.torch import load_file
 from torch.utils.cpp_extension import _get_build_directory
 
 import train_coh
-from common.base.paths import SCRIPTS
 from common.config.methods import METHODS
 from common.data.splits import COLUMNS
 from common.files.parquet import read_parquet, write_parquet
 from common.files.whole_files import sha256_of_file
 from common.jobs.console import Console
-from common.jobs.digest import import_closure
-from common.models.devices import default_dtype
-from common.models.sorted_batches import score_in_batches
-from common.training.checkpoints import find_resume, mark_complete
-from common.training.engine import Engine
-from common.training.frame import name_other_states
 from common.training.sequences import Encoded
 from support.frames import job_frame
-from support.sources import existing
 from support.training_runs import (
     TRAINING,
     command,
@@ -139,94 +130,6 @@ def test_a_batch_that_does_not_divide_is_an_error_for_people(
     assert process.returncode == 2
     assert "global_batch_size, per_device_batch_size" in errors
     assert "Traceback" not in errors
-
-
-# --- What one process decides ---
-
-
-@pytest.mark.parametrize(
-    ("script", "absent"),
-    [
-        ("train_ppo.py", {"training/trl_training.py", "training/supervised.py", "training/reward.py"}),
-        ("train_reward.py", {"training/supervised.py", "training/ppo/loop.py"}),
-        ("train_dpo.py", {"training/supervised.py", "training/reward.py"}),
-        ("evaluate_task.py", {"training/engine.py"}),
-        ("sample_responses.py", {"training/engine.py"}),
-    ],
-)
-def test_an_edit_to_one_method_reruns_no_other(script: str, absent: set[str]):
-    closure = {path.relative_to(SCRIPTS).as_posix() for path in import_closure(script)}
-    assert closure.isdisjoint(existing(*absent))
-
-
-def test_the_main_process_chooses_the_checkpoint_for_all(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-):
-    sent = []
-    monkeypatch.setattr(torch.distributed, "broadcast_object_list", lambda values, src: sent.append(list(values)))
-    for step in (3, 4):
-        (tmp_path / f"checkpoint-{step}").mkdir()
-        (tmp_path / f"checkpoint-{step}/weights").write_text(str(step))
-    mark_complete(tmp_path / "checkpoint-3")
-    (tmp_path / "partial/checkpoint-5").mkdir(parents=True)
-    assert find_resume(tmp_path, Engine("cpu", torch.float32, True, 2, rank=1), Console("other")) is None
-    assert sent.pop() == [None]
-    assert capsys.readouterr().err == ""
-    found = find_resume(tmp_path, Engine("cpu", torch.float32, True, 2, rank=0), Console("main"))
-    assert sent == [[found]] == [[tmp_path / "checkpoint-3"]]
-    told = capsys.readouterr().err
-    assert "discarding" in told
-    assert f"skipping the incomplete checkpoint {tmp_path / 'checkpoint-4'}" in told
-    assert "[main] resuming from checkpoint-3" in told
-
-
-def test_state_of_other_settings_is_named_and_kept(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
-    for name in ("mine", "other"):
-        (tmp_path / name / "checkpoint-1").mkdir(parents=True)
-        os.truncate(os.open(tmp_path / name / "checkpoint-1/weights", os.O_CREAT | os.O_RDWR), 20_000_000)
-    (tmp_path / "writer.lock").touch()
-    name_other_states(tmp_path / "mine", Console("test"))
-    assert capsys.readouterr().err.splitlines() == [
-        f"[test] left from other settings or code: {tmp_path / 'other'}, 0.02 GB; delete it if you do not go back"
-    ]
-    assert (tmp_path / "other/checkpoint-1/weights").exists()
-
-
-@pytest.mark.parametrize("processes", [1, 2, 3, 8])
-def test_shared_scoring_runs_the_same_number_of_batches_everywhere(processes: int, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(torch.distributed, "all_reduce", lambda values: None)
-    lengths, model = [5, 9, 2, 7, 7, 1, 8], torch.nn.Identity()
-    batches: list[list[list[int]]] = []
-
-    def score(chosen: list[int]) -> list[torch.Tensor]:
-        assert not model.training
-        batches[-1].append(chosen)
-        return [torch.tensor([0.1 * i for i in chosen]), torch.tensor([float(-i) for i in chosen])]
-
-    totals = torch.zeros(2, 7, dtype=torch.float64)
-    for rank in range(processes):
-        batches.append([])
-        totals += torch.tensor(
-            score_in_batches(model, lengths, 2, score, "cpu", (rank, processes)), dtype=torch.float64
-        )
-    assert len({len(each) for each in batches}) == 1
-    assert totals[0].tolist() == [float(torch.tensor(0.1 * i)) for i in range(7)]
-    assert totals[1].tolist() == [float(-i) for i in range(7)]
-    assert model.training
-    if processes == 1:
-        assert batches == [[[1, 6], [3, 4], [0, 2], [5]]]
-
-
-@pytest.mark.parametrize("supported", [True, False])
-def test_an_old_card_that_only_emulates_bf16_gets_fp16(supported: bool, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(
-        torch.cuda, "is_bf16_supported", lambda including_emulation=True: including_emulation or supported
-    )
-    assert default_dtype(gpu=True) == (torch.bfloat16 if supported else torch.float16)
-    assert default_dtype(gpu=False) == torch.float32
-
-
-# --- Data of which nothing is left ---
 
 
 @pytest.mark.parametrize("method", ["sft", "coh", "dpo", "reward"])

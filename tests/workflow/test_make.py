@@ -8,10 +8,7 @@ from pathlib import Path
 
 import pytest
 
-import show_prompts
-import trace_cell
 from common.base.paths import ROOT
-from support import independent_cells
 
 TYPED_WRONG = {
     "a preset": ("PRESET=smok", "there is no preset `smok`", "config/smok.yaml"),
@@ -65,47 +62,6 @@ def test_help_names_every_target(clone: Path) -> None:
     assert all(f"make {name} " in told for name in ("run", "test", "plan", "report", "trace", "chaos", "clean", "help"))
 
 
-# --- trace, prompts, cells --------------------------------------------------------------------------------------
-
-
-def trace(results: Path, cell: str, capsys: pytest.CaptureFixture[str]) -> tuple[int, str]:
-    code = trace_cell.main(["--results", str(results), "--cell", cell])
-    return code, capsys.readouterr().err
-
-
-def test_trace_without_results_says_what_makes_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    code, told = trace(tmp_path / "smoke", "table3/a/b/c/k0", capsys)
-    assert code == 2
-    assert "make run PRESET=smoke" in told
-
-
-def test_trace_without_a_cell_gives_an_example(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (tmp_path / "demo/tables").mkdir(parents=True)
-    (tmp_path / "demo/tables/cells.csv").write_text("cell,value\ntable1/x,1\ntable3/m/sft/sst2/k0,50\n")
-    code, told = trace(tmp_path / "demo", "", capsys)
-    assert code == 2
-    assert "CELL=table3/m/sft/sst2/k0" in told
-
-
-@pytest.mark.parametrize(("option", "value"), [("--k", "-1"), ("--k", "one"), ("--method", "cho")])
-def test_prompts_of_what_is_not_known_are_refused(option: str, value: str, capsys: pytest.CaptureFixture[str]) -> None:
-    options = {"--task": "sst2", "--k": "1", "--method": "coh", option: value}
-    with pytest.raises(SystemExit) as caught:
-        show_prompts.main([word for pair in options.items() for word in pair])
-    assert caught.value.code == 2
-    assert f"argument {option}" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize("arguments", [[], ["nowhere"]])
-def test_cells_of_no_results_are_told_without_a_traceback(
-    arguments: list[str], capsys: pytest.CaptureFixture[str]
-) -> None:
-    with pytest.raises(SystemExit) as caught:
-        independent_cells.main(arguments)
-    assert caught.value.code == 2
-    assert "error: " in capsys.readouterr().err
-
-
 # --- output that nobody reads ------------------------------------------------------------------------------------
 
 PRINTS = """
@@ -146,3 +102,15 @@ def test_a_job_whose_pipe_breaks_does_not_end_well() -> None:
 
 def test_prompts_may_be_cut_short() -> None:
     assert closed_output("scripts/show_prompts.py", "--task", "sst2", "--k", "1") == (0, "")
+
+
+def test_make_clean_keeps_ratings(tmp_path: Path) -> None:
+    shutil.copy(ROOT / "Makefile", tmp_path)
+    rating = tmp_path / "resources/human_eval/ratings/demo/rating_heron.json"
+    made = tmp_path / "results/demo/human_eval/items.json"
+    for path in (rating, made):
+        path.parent.mkdir(parents=True)
+        path.write_text("{}")
+    subprocess.run(["make", "clean"], cwd=tmp_path, check=True, capture_output=True)
+    assert rating.exists()
+    assert not made.exists()

@@ -6,9 +6,7 @@ import hashlib
 import itertools
 import json
 import re
-import shutil
 import statistics
-import subprocess
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -782,12 +780,3 @@ def test_number_of_prompts_defaults_to_the_papers_ten() -> None:
 def test_more_examples_than_held_out_prompts_are_refused_before_anything_runs() -> None:
     with pytest.raises(UserError, match=r"human_eval.examples: 37 exceeds splits.heldout = 36"):
         load_configuration(ROOT / "config.yaml", [], {"human_eval": {"examples": 37}})
-
-
-def test_make_clean_keeps_ratings(tmp_path: Path) -> None:
-    shutil.copy(ROOT / "Makefile", tmp_path)
-    rating = written(tmp_path / "resources/human_eval/ratings/demo", {"alias": "heron"})
-    made = written(tmp_path / "results/demo/human_eval", {}, "items.json")
-    subprocess.run(["make", "clean"], cwd=tmp_path, check=True, capture_output=True)
-    assert rating.exists()
-    assert not made.exists()

@@ -2,7 +2,6 @@
 
 import io
 import json
-import shutil
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +12,6 @@ import archive_results
 import restore_results
 from common.files.whole_files import sha256_of_file
 from common.report.archives import MANIFEST
-from support.workflow_runs import SMOKE, copy_project, planned, snakemake
 
 
 @pytest.fixture
@@ -225,23 +223,3 @@ def test_another_preset_is_refused(results: Path, tmp_path: Path, capsys: pytest
     pack(results, tmp_path / "a.tar")
     assert unpack(tmp_path / "a.tar", tmp_path / "smoke") == 2
     assert "make restore PRESET=demo" in capsys.readouterr().err
-
-
-def test_a_fresh_clone_renders_everything_from_an_archive_without_training(finished: Path, tmp_path: Path) -> None:
-    assert pack(finished / "results/smoke", tmp_path / "smoke.tar") == 0
-    clone = copy_project(tmp_path / "clone")
-    assert unpack(tmp_path / "smoke.tar", clone / "results/smoke") == 0
-    assert not list((clone / "results").rglob("*.safetensors"))
-    shutil.rmtree(clone / "results/smoke/tables")
-    shutil.rmtree(clone / "results/smoke/figures")
-    (clone / "results/smoke/report/report.html").unlink()
-    snakemake(clone, "--touch", "--configfile", SMOKE)
-    jobs = planned(clone)
-    assert {"render_table3", "render_figures", "build_report"} <= jobs.keys()
-    assert not {rule for rule in jobs if rule.startswith(("train_", "evaluate_", "prepare_", "sample_", "download_"))}
-    snakemake(clone, "--configfile", SMOKE)
-    for name in ("table1.md", "table2.md", "table3.csv", "table4.tex", "paired.csv", "sensitivity.html", "cells.csv"):
-        made, again = (folder / "results/smoke/tables" / name for folder in (finished, clone))
-        assert made.read_bytes() == again.read_bytes(), name
-    assert (clone / "results/smoke/report/report.html").exists()
-    assert planned(clone) == {}

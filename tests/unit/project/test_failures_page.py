@@ -1,0 +1,37 @@
+"""The page on failures agrees with the code and with the tests."""
+
+import ast
+import re
+
+from common.base import errors
+from common.base.paths import ROOT
+
+FAILURES = (ROOT / "docs/failures.md").read_text(encoding="utf-8")
+
+
+def test_every_fault_of_the_documentation_has_a_test_that_exists() -> None:
+    rows = [line for line in FAILURES.splitlines() if line.startswith("| ") and "::" in line]
+    assert len(rows) >= 15
+    for row in rows:
+        named = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", row)
+        assert named, row
+        for path, name in named:
+            tree = ast.parse((ROOT / path).read_text(encoding="utf-8"))
+            assert name in {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}, (path, name)
+
+
+def test_the_documented_exit_codes_are_those_of_the_code() -> None:
+    documented = {int(code) for code in re.findall(r"^\| (\d+) \|", FAILURES, re.MULTILINE)}
+    codes = {value for name, value in vars(errors).items() if name.startswith("EXIT_")}
+    assert documented == codes | {0, 130}
+
+
+def test_messages_are_documented_as_the_code_has_them() -> None:
+    """Every message quoted in the table stands somewhere in the code."""
+    code = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "scripts").rglob("*.py"))
+    flat = re.sub(r'"\s*\n\s*f?"', "", code)
+    quoted = re.findall(r"`error: ([^`]+)`", FAILURES)
+    assert len(quoted) >= 12
+    for message in quoted:
+        for part in re.split(r"<[^>]+>", message):
+            assert part.strip() in flat, message
