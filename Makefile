@@ -8,14 +8,17 @@ SNAKEMAKE = PATH="$(CURDIR)/$(VENV)/bin:$$PATH" snakemake $(if $(CORES),--cores 
 # Targets stand before --configfile, which takes every word after it.
 CONFIG = $(if $(filter demo,$(PRESET)),,--configfile config/$(PRESET).yaml)
 
+# Two processes share the tests.
+PYTEST = PATH="$(CURDIR)/$(VENV)/bin:$$PATH" python -m pytest --numprocesses 2 --no-loadscope-reorder
+
 PRESETS = demo $(filter-out schema,$(patsubst config/%.yaml,%,$(wildcard config/*.yaml)))
 PROFILES = $(patsubst %/,%,$(dir $(wildcard profiles/*/config.yaml)))
 
-.PHONY: help setup run test lint plan preflight chaos report readme trace archive restore clean known
+.PHONY: help setup run check unit test test-full further lint plan preflight chaos report readme trace archive restore clean known
 .DEFAULT_GOAL := help
 
 help:  ## this list
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 18
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 18
 	@echo "  PRESET=$(PRESET) (of $(PRESETS)), PROFILE=$(PROFILE) (of $(PROFILES))"
 
 # What PRESET and PROFILE name is looked for before anything else happens.
@@ -48,8 +51,19 @@ run: setup  ## everything of the preset: data, models, scores, tables
 	@echo "Rating page: results/$(PRESET)/human_eval/sheet.html; report: results/$(PRESET)/report/report.html"
 	@echo "All results: results/$(PRESET) (results/README.md explains them)"
 
-test: $(VENV)/installed  ## the tests, the whole smoke DAG among them
-	@PATH="$(CURDIR)/$(VENV)/bin:$$PATH" python -m pytest --numprocesses 2 --no-loadscope-reorder
+check: $(VENV)/installed  ## unit tests and lint, within a minute
+	@$(MAKE) --no-print-directory --jobs 2 --output-sync=target unit lint
+
+unit: $(VENV)/installed
+	@$(PYTEST) --quiet -m "not slow" tests/unit
+
+test: $(VENV)/installed  ## the tests but for those of test-full, the whole smoke DAG among them
+	@$(PYTEST) -m "not full"
+
+test-full: test further  ## all tests: SLURM, chaos and the full fuzz as well
+
+further: $(VENV)/installed
+	@FUZZ=100 $(PYTEST) -m "full or fuzz or hypothesis"
 
 lint: $(VENV)/installed  ## formatting, types, workflow rules
 	@PATH="$(CURDIR)/$(VENV)/bin:$$PATH" sh -ec 'ruff check .; ruff format --check .; mypy; snakefmt --check Snakefile rules; snakemake --lint'

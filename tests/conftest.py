@@ -5,10 +5,15 @@ import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 from xdist.remote import Producer
 from xdist.scheduler import LoadFileScheduling
 
+from support.amounts import examples
 from support.workflow_runs import ROOT, SMOKE, copy_project, snakemake
+
+settings.register_profile("share", max_examples=examples(100))
+settings.load_profile("share")
 
 # Test files that read the finished run; one process takes them all, so that the run is made once.
 READERS = {"test_archives.py", "test_cells.py", "test_snakemake_report.py", "test_workflow.py"}

@@ -41,7 +41,7 @@ REQUESTS = {
 # Jobs that are cancelled half-way, and what each makes.
 CANCELLED = {"train_sft": "models/tiny-llama/sft", "train_ppo": "models/tiny-opt-actor/ppo"}
 
-pytestmark = pytest.mark.timeout(2000)
+pytestmark = [pytest.mark.full, pytest.mark.timeout(2000)]
 
 
 @pytest.fixture(scope="module")

@@ -19,6 +19,7 @@ import launch
 from common.base.errors import EXIT_MACHINE, EXIT_RESUMABLE
 from common.base.paths import ROOT
 from common.jobs import gpu_leases
+from support.amounts import examples
 
 SCRIPTS = ROOT / "scripts"
 
@@ -262,7 +263,7 @@ def overlap(one: tuple[float, float], other: tuple[float, float]) -> bool:
     return one[0] < other[1] and other[0] < one[1]
 
 
-@settings(max_examples=5, deadline=None)
+@settings(max_examples=examples(5), deadline=None)
 @given(available=st.integers(1, 4), wanted=st.lists(st.integers(1, 4), min_size=2, max_size=5))
 def test_jobs_wait_for_each_other_and_never_share_a_gpu(
     available: int, wanted: list[int], tmp_path_factory: pytest.TempPathFactory

@@ -2,7 +2,6 @@
 
 import copy
 import json
-import os
 import random
 import signal
 from collections import Counter
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from common.base.errors import UserError
+from support.amounts import PERCENT, share
 
 ODD_VALUES: list[Any] = [
     None, True, False, 0, -1, 3, 10**30, -0.5, 1.0, 1e308, float("nan"), float("inf"), "", " ", "0", "1e-5", "A", "\0",
@@ -115,7 +115,7 @@ def fuzz(
     wanted: int,
     seed: int,
 ) -> Counter[str]:
-    """Damage a file again and again until `wanted` mutations had an effect.
+    """Damage a file again and again until the share of `wanted` mutations had an effect.
 
     A mutation has an effect when the file is refused, or read differently from the undamaged one.
 
@@ -124,7 +124,7 @@ def fuzz(
         mutate: gives damaged content.
         load: the loader, which reads `path`.
         read: an independent reading of the content.
-        wanted: mutations with an effect.
+        wanted: mutations with an effect, of which `FUZZ` percent are made.
         seed: of the damage.
 
     Returns:
@@ -134,9 +134,8 @@ def fuzz(
         AssertionError: when a reading differs from the independent one, an error does not name the file, or anything
             but a UserError is raised.
     """
-    times = int(os.environ.get("FUZZ_TIMES", "1"))  # more of it, by hand
-    wanted *= times
-    chance, counts = random.Random(f"{seed} {times}"), Counter[str]()
+    wanted = share(wanted)
+    chance, counts = random.Random(f"{seed} {PERCENT}"), Counter[str]()
     whole = path.read_bytes()
     usual = read(whole)
     assert load() == usual, "the loader and the independent reading differ on the undamaged file"

@@ -4,9 +4,12 @@ import re
 import subprocess
 import sys
 
+import pytest
+
 from common.base.paths import ROOT
 
 
+@pytest.mark.full
 def test_killed_again_and_again_the_tables_are_the_same() -> None:
     done = subprocess.run(
         [sys.executable, "tools/chaos.py", "--short", "--seed", "7"], cwd=ROOT, capture_output=True, text=True,

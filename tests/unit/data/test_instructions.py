@@ -14,6 +14,7 @@ from common.base.paths import ROOT
 from common.data.instructions import COLUMNS, load_instructions, parse_rendered_prompt, prompt_id
 from common.data.rows import BadRow
 from common.files.parquet import read_parquet
+from support.amounts import examples
 
 DEMO = ROOT / "resources/demo/instructions"
 WITHOUT_INPUT = (
@@ -128,7 +129,7 @@ def test_an_input_heading_within_an_instruction_without_input_is_part_of_it():
     assert parse_rendered_prompt(render(text, "", "### Response:")) == (text, "")
 
 
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=examples(100))
 @given(instruction=st.text(min_size=1), input_text=st.text(), ending=st.sampled_from(ENDINGS))
 def test_rendering_and_parsing_is_a_round_trip(instruction, input_text, ending):
     text = render(instruction, input_text.strip(), ending)
@@ -422,7 +423,7 @@ def write_encoded(path, lines):
 
 
 @pytest.mark.parametrize("suffix", [".json", ".jsonl"])
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=examples(100))
 @given(data=st.data())
 def test_in_any_mixture_each_row_is_used_rejected_or_repeated(new_path, suffix, data):
     paths = {name: new_path(suffix) for name in GOOD_ROWS}
@@ -458,7 +459,7 @@ def first_positions(found):
     return positions
 
 
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=examples(100))
 @given(data=st.data(), percent=st.integers(0, 100))
 def test_a_mixture_is_refused_exactly_when_its_bad_share_is_past_the_limit(new_path, data, percent):
     paths = {name: new_path(".json") for name in GOOD_ROWS}
@@ -500,7 +501,7 @@ ANY_COMPARISONS = st.lists(
 )
 
 
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=examples(100))
 @given(references=ANY_REFERENCES, comparisons=ANY_COMPARISONS)
 def test_any_json_rows_are_counted_and_never_a_bug(load, references, comparisons):
     counts = load(references, comparisons).counts
@@ -509,7 +510,7 @@ def test_any_json_rows_are_counted_and_never_a_bug(load, references, comparisons
     assert counts["comparisons"]["rows"] == len(comparisons)
 
 
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=examples(100))
 @given(
     content=st.binary(max_size=100) | st.sampled_from([b"[]", b"[{}]", b"[[1]]", b'{"a": 1}']),
     suffix=st.sampled_from([".json", ".jsonl", ".csv", ".parquet"]),

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from common.base.paths import ROOT
 from common.base.templates import fill
 from common.data.prompts import PromptFormat, few_shot_prompt, respond
+from support.amounts import examples
 
 MARKERS = ("Response:", "better response:")
 EXAMPLES = [("Is it warm?\n", "Yes"), ("Is it wet?\n", "No"), ("Is it late?\n", "It's impossible to say")]
@@ -34,7 +35,7 @@ def test_fill_puts_values_in_place(template, expected):
     assert fill(template, {"a": 1, "b": "two"}) == expected
 
 
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=examples(100))
 @given(value=st.text())
 def test_fill_takes_values_letter_by_letter(value):
     assert fill("<{a}>", {"a": value}) == f"<{value}>"
@@ -156,7 +157,7 @@ def test_three_shot_prompt_coh():
     assert few_shot_prompt(EXAMPLES, QUESTION, "better response:") == expected
 
 
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=examples(100))
 @given(
     examples=st.lists(st.tuples(st.text(), st.text()), max_size=3), question=st.text(), marker=st.sampled_from(MARKERS)
 )
@@ -166,7 +167,7 @@ def test_the_prompt_ends_with_the_marker_and_no_space(examples, question, marker
     assert not prompt[-1].isspace()
 
 
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=examples(100))
 @given(examples=st.lists(st.tuples(st.text("ab \n"), st.text("ab \n")), max_size=3), question=st.text("ab \n"))
 def test_prompts_of_two_methods_differ_in_the_marker_alone(examples, question):
     sft, coh = (few_shot_prompt(examples, question, marker) for marker in ("Q:", "Z:"))
@@ -174,7 +175,7 @@ def test_prompts_of_two_methods_differ_in_the_marker_alone(examples, question):
     assert sft.count("Q:") == len(examples) + 1
 
 
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=examples(100))
 @given(examples=st.lists(st.tuples(st.text(), st.text()), min_size=1, max_size=3), question=st.text())
 def test_the_question_itself_stands_as_it_does_without_examples(examples, question):
     zero_shot = few_shot_prompt([], question, "Response:")

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from common.base.errors import EXIT_BAD_INPUT, UserError
 from common.data.rows import BadRow, CsvText, Rejections, read_rows, text_field
 from common.files.parquet import read_frame, read_parquet, write_parquet
+from support.amounts import examples
 
 SUFFIXES = (".json", ".jsonl", ".csv", ".parquet")
 ROWS = [
@@ -227,7 +228,7 @@ def test_csv_without_rows_has_no_rows(new_path, content):
     assert list(read_rows(path)) == []
 
 
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=examples(100))
 @given(rows=st.lists(JSON_VALUES, max_size=5), suffix=st.sampled_from([".json", ".jsonl"]), escape=st.booleans())
 def test_json_round_trip(new_path, rows, suffix, escape):
     path = new_path(suffix)
@@ -237,7 +238,7 @@ def test_json_round_trip(new_path, rows, suffix, escape):
     assert list(read_rows(path)) == list(enumerate(rows, start=1))
 
 
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=examples(100))
 @given(rows=st.integers(1, 4).flatmap(lambda width: st.lists(st.lists(st.text(), min_size=width, max_size=width))))
 def test_csv_round_trip(new_path, rows):
     path = new_path(".csv")
@@ -247,7 +248,7 @@ def test_csv_round_trip(new_path, rows):
     assert list(read_rows(path)) == list(enumerate(expected, start=1))
 
 
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=examples(100))
 @given(rows=SCORED_ROWS)
 def test_parquet_round_trip_with_equal_bytes(new_path, rows):
     first, second = new_path(".parquet"), new_path(".parquet")
@@ -259,7 +260,7 @@ def test_parquet_round_trip_with_equal_bytes(new_path, rows):
     assert first.read_bytes() == second.read_bytes()
 
 
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=examples(100))
 @given(content=st.binary(max_size=200), suffix=st.sampled_from(SUFFIXES))
 def test_any_bytes_give_rows_or_a_user_error(new_path, content, suffix):
     path = new_path(suffix)

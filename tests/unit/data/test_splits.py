@@ -18,6 +18,7 @@ from common.data.instructions import prompt_id
 from common.data.splits import COLUMNS, check_heldout, manifest, shuffled, split
 from common.files.parquet import read_parquet, write_parquet
 from common.files.whole_files import sha256_of_file
+from support.amounts import examples
 
 PAPER = yaml.safe_load((ROOT / "config/paper.yaml").read_text(encoding="utf-8"))
 RL_SPLITS = ("rl_sft", "rl_reward", "rl_prompts")
@@ -89,6 +90,7 @@ def test_the_paper_preset_has_the_papers_counts():
     assert PAPER["splits"]["pairs"] == "all_distinct"
 
 
+@pytest.mark.slow
 def test_full_size_splits_have_the_papers_counts(full_splits):
     assert len(full_splits["rl_sft"]) == 10_000
     assert len(full_splits["rl_prompts"]) == 30_000
@@ -101,6 +103,7 @@ def test_full_size_fine_tuning_takes_all_prompts(full_splits):
     assert ids(full_splits["sft"]) == ids(full_splits["coh"])
 
 
+@pytest.mark.slow
 def test_full_size_fine_tuning_leaves_heldout_prompts_out_when_so_configured(full_rows):
     splits = split(full_rows, {**PAPER["splits"], "fine_tune_on_heldout": False}, PAPER["seed"])
     heldout = set(ids(splits["heldout"]))
@@ -216,14 +219,14 @@ def pairs_of(rows):
     ]
 
 
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=examples(100))
 @given(rows=st.lists(ROWS_OF_RESPONSES, max_size=4))
 def test_all_distinct_pairs_equal_the_slow_reference(rows):
     expected = Counter(pair for row in rows for pair in slow_pairs(row))
     assert Counter(pairs_of(reward_rows(rows, "all_distinct"))) == expected
 
 
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=examples(100))
 @given(row=ROWS_OF_RESPONSES)
 def test_best_vs_worst_is_one_pair_of_the_extremes(row):
     scores = [item["score"] for item in row["responses"]]
@@ -234,7 +237,7 @@ def test_best_vs_worst_is_one_pair_of_the_extremes(row):
     assert set(found) <= set(slow_pairs(row))
 
 
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=examples(100))
 @given(row=ROWS_OF_RESPONSES)
 def test_best_vs_rest_pairs_one_best_with_every_lower_one(row):
     best = max((item["score"] for item in row["responses"]), default=0)
@@ -245,7 +248,7 @@ def test_best_vs_rest_pairs_one_best_with_every_lower_one(row):
     assert all(chosen[2] == best for chosen, _ in found)
 
 
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=examples(100))
 @given(row=ROWS_WITH_PAIRS, seed=SEEDS)
 def test_a_hindsight_pair_is_the_top_two_responses(row, seed):
     pair = hindsight_pair(row, seed)
@@ -257,7 +260,7 @@ def test_a_hindsight_pair_is_the_top_two_responses(row, seed):
     assert Counter(taken) <= Counter(tuple(item.values()) for item in row["responses"])
 
 
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=examples(100))
 @given(row=ROWS_WITH_PAIRS, seed=SEEDS)
 def test_a_hindsight_pair_is_the_same_each_time(row, seed):
     before = json.dumps(row)
@@ -312,7 +315,7 @@ def test_equals_of_different_prompts_are_drawn_apart():
     assert sum(firsts.values()) == 400
 
 
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=examples(100))
 @given(rows=st.lists(ROWS_OF_RESPONSES, max_size=6), seed=SEEDS)
 def test_ties_are_kept_dropped_or_kept_for_the_marker(rows, seed):
     kept, dropped, marked = (coh_rows(rows, seed, rule) for rule in ("keep", "drop", "tie_marker"))
@@ -321,7 +324,7 @@ def test_ties_are_kept_dropped_or_kept_for_the_marker(rows, seed):
     assert dropped == [pair for pair in kept if pair["better_score"] != pair["worse_score"]]
 
 
-@settings(deadline=None, max_examples=50)
+@settings(deadline=None, max_examples=examples(50))
 @given(order=st.permutations(range(40)), seed=SEEDS)
 def test_splits_do_not_depend_on_the_order_of_the_file(order, seed):
     rows = prompt_rows(40)
@@ -354,7 +357,7 @@ def test_prompts_past_the_configured_number_are_not_used():
     assert ids(splits["sft"]) == ids(shuffled(rows, 2))[:40]
 
 
-@settings(deadline=None, max_examples=50)
+@settings(deadline=None, max_examples=examples(50))
 @given(seed=SEEDS, parts=st.tuples(*[st.integers(1, 10)] * 4), fine_tune_on_heldout=st.booleans())
 def test_no_heldout_prompt_is_in_the_rl_splits_for_any_counts(seed, parts, fine_tune_on_heldout):
     counts = dict(zip(("heldout", *RL_SPLITS), parts, strict=True))

@@ -19,6 +19,7 @@ from common.data.questions import Question, draw_examples, draw_items
 from common.data.rows import BadRow, CsvText
 from common.data.task_definitions import COLUMNS, load_questions, load_task
 from common.files.parquet import read_parquet, write_parquet
+from support.amounts import examples
 
 NAMES = ("sst2", "csqa", "mnli", "copa")
 ROWS = {
@@ -411,7 +412,7 @@ ANY_VALUE = st.recursive(
 
 
 @pytest.mark.parametrize("name", NAMES)
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=examples(100))
 @given(data=st.data())
 def test_any_row_is_a_question_or_a_bad_row(name, data):
     changed = data.draw(st.fixed_dictionaries({}, optional=dict.fromkeys(ROWS[name], ANY_VALUE)))
@@ -470,7 +471,7 @@ def test_an_id_that_stands_twice_is_refused(load, places):
         load("sst2", rows)
 
 
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=examples(100))
 @given(kinds=st.lists(st.sampled_from(["good", "label", "field", "row"]), max_size=12))
 def test_each_row_of_a_mixture_is_usable_or_rejected(load, kinds):
     rows = sst2_rows(len(kinds))
@@ -550,7 +551,7 @@ def test_all_items_are_drawn_when_no_count_is_given(number):
     assert draw_items(questions(number), None, 1, "sst2") == questions(number)
 
 
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=examples(100))
 @given(number=st.integers(0, 30), wanted=st.integers(0, 30), seed=st.integers(0, 9))
 def test_items_are_drawn_once_each_in_file_order(number, wanted, seed):
     if wanted > number:
@@ -577,7 +578,7 @@ def test_every_item_is_drawn_about_equally_often():
     assert all(240 < drawn < 360 for drawn in found.values())
 
 
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=examples(100))
 @given(number=st.integers(0, 20), k=st.integers(0, 20), seed=st.integers(0, 9))
 def test_examples_are_questions_with_their_right_answers_and_none_twice(number, k, seed):
     pool = questions(number)
@@ -592,7 +593,7 @@ def test_examples_are_questions_with_their_right_answers_and_none_twice(number, 
         assert drawn == draw_examples(pool, k, seed, "sst2")
 
 
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=examples(100))
 @given(number=st.integers(1, 20), k=st.integers(0, 20), seed=st.integers(0, 9), data=st.data())
 def test_examples_for_an_item_never_hold_the_item(number, k, seed, data):
     pool = questions(number)

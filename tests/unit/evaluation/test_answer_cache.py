@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from common.evaluation.answer_cache import ItemCache
+from support.amounts import examples
 
 ITEMS = {f"k0/0/{i}": {"text": "caf\u00e9 \u2603"[:i], "correct": i % 2 == 0, "score": -i / 3} for i in range(5)}
 
@@ -56,7 +57,7 @@ def test_item_cache_keeps_in_memory_only_what_is_in_its_file(cache_folder: Path)
     assert first_opening == kept(path)
 
 
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=examples(100))
 @given(st.binary(min_size=1, max_size=40), st.integers(0, 5))
 def test_item_cache_survives_garbage_at_its_end(cache_folder: Path, garbage: bytes, lines: int) -> None:
     path = cache_folder / "garbage.jsonl"

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from common.evaluation.scoring import Verdict, first_line, generation_verdict, likelihood_verdict, strict_verdict
 from common.files.parquet import write_parquet
 from support import independent_scorer
+from support.amounts import examples
 
 SST2 = [["No", "negative"], ["Yes", "positive"]]
 MNLI = [["Yes", "entailment"], ["It's impossible to say", "neutral"], ["No", "contradiction"]]
@@ -238,7 +239,7 @@ def stored(text: str, accepted: list[list[str]], gold: int, logprobs: list[float
     }  # fmt: skip
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=examples(300))
 @given(lines_with_answers(), st.data())
 def test_independent_scorer_agrees_under_every_scoring(case: tuple[str, list[list[str]]], data: st.DataObject) -> None:
     text, accepted = case
@@ -250,7 +251,7 @@ def test_independent_scorer_agrees_under_every_scoring(case: tuple[str, list[lis
         assert {name: row[name] for name in expected} == expected
 
 
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=examples(200))
 @given(lines_with_answers())
 def test_independent_scorer_names_the_same_answers(case: tuple[str, list[list[str]]]) -> None:
     text, accepted = case
@@ -259,7 +260,7 @@ def test_independent_scorer_names_the_same_answers(case: tuple[str, list[list[st
     assert generation_verdict(text, accepted).reason == {0: NONE, 1: ONE}.get(len(named_there), SEVERAL)
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=examples(300))
 @given(st.lists(st.text("ab ", min_size=1, max_size=4), min_size=2, max_size=4), st.text("ab .", max_size=9))
 def test_independent_scorer_agrees_where_wordings_overlap(wordings: list[str], text: str) -> None:
     accepted = [[wording] for wording in wordings]
@@ -279,7 +280,7 @@ def test_independent_scorer_finds_every_tampered_verdict(tmp_path: Path) -> None
             assert list(independent_scorer.check(tmp_path).values()) == [found]
 
 
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=examples(100))
 @given(lines_with_answers())
 def test_strict_answer_is_also_the_generated_answer(case: tuple[str, list[list[str]]]) -> None:
     text, accepted = case

@@ -28,6 +28,7 @@ from common.files.whole_files import canonical_json, read_json, sha256_of_file, 
 from common.human_eval.ratings import Rating, fleiss_agreement, load_rating, load_ratings, majority, verdicts
 from common.human_eval.sheet import CHOICES, VERDICTS, Pair, Sheet, draw_sheet, load_sheet, render_page
 from score_human_eval import counts, outcome, published_counts
+from support.amounts import examples
 
 PAGE = ROOT / "resources/human_eval"
 TEMPLATE, STYLE, SCRIPT = ((PAGE / f"sheet.{kind}").read_text(encoding="utf-8") for kind in ("html", "css", "js"))
@@ -187,7 +188,7 @@ def test_hostile_model_text_stays_inside_the_data_block() -> None:
     assert_shows_exactly(*page_of(*HOSTILE))
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=examples(60))
 @given(st.text(st.sampled_from("</!->scriptSCRIPT{}\\&\"' \n"), max_size=40))
 def test_random_markup_stays_inside_the_data_block(text: str) -> None:
     assert_shows_exactly(*page_of(text))
@@ -375,7 +376,7 @@ def test_sheet_and_key_that_do_not_belong_together_are_refused(built: Path, name
 # --- ratings --------------------------------------------------------------------------------------------------
 
 
-@settings(deadline=None, max_examples=50)
+@settings(deadline=None, max_examples=examples(50))
 @given(st.lists(st.sampled_from(CHOICES), max_size=5))
 def test_exported_rating_is_read_as_given(tmp_path_factory: pytest.TempPathFactory, choices: list[str]) -> None:
     sheet = sheet_of(5)
@@ -469,7 +470,7 @@ any_json = st.recursive(
 )
 
 
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=examples(100))
 @given(st.sampled_from(["alias", "consent", "started", "finished", "ratings"]), any_json)
 def test_any_value_is_read_or_refused_but_never_a_crash(
     tmp_path_factory: pytest.TempPathFactory, key: str, value: Any
@@ -604,7 +605,7 @@ def rated(sheet: Sheet, *raters: list[str]) -> list[Rating]:
     ]
 
 
-@settings(deadline=None, max_examples=50)
+@settings(deadline=None, max_examples=examples(50))
 @given(st.lists(stages, min_size=6, max_size=6), st.integers(1, 6))
 def test_asking_the_same_opinion_again_adds_no_evidence(told: list[str], raters: int) -> None:
     sheet = sheet_of(6)

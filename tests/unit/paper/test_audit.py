@@ -36,6 +36,7 @@ from common.paper.audit_inference import (
 )
 from common.paper.published import Published, load_published
 from common.stats.significance import mcnemar_p_value
+from support.amounts import examples
 
 PAPER = ROOT / "resources/paper"
 MODES = {"half_up": ROUND_HALF_UP, "half_even": ROUND_HALF_EVEN, "truncated": ROUND_DOWN}
@@ -70,7 +71,7 @@ def printed(count: int, trials: int, decimals: int, mode: str) -> int:
 
 
 @pytest.mark.parametrize("rounding", MODES)
-@hypothesis_settings(max_examples=60, deadline=None)
+@hypothesis_settings(max_examples=examples(60), deadline=None)
 @given(st.integers(1, 300), st.integers(0, 2))
 def test_reachable_values_are_those_some_count_is_printed_as(rounding: str, trials: int, decimals: int) -> None:
     expected = {printed(count, trials, decimals, MODES[rounding]) for count in range(trials + 1)}
@@ -78,7 +79,7 @@ def test_reachable_values_are_those_some_count_is_printed_as(rounding: str, tria
     assert set(np.flatnonzero(grim.is_reachable(values, trials, decimals, rounding))) == expected
 
 
-@hypothesis_settings(max_examples=60, deadline=None)
+@hypothesis_settings(max_examples=examples(60), deadline=None)
 @given(st.integers(1, 300), st.integers(0, 2))
 def test_nearest_accepts_halves_either_way(trials: int, decimals: int) -> None:
     modes = (ROUND_HALF_UP, ROUND_HALF_DOWN)
@@ -98,7 +99,7 @@ def test_an_unknown_rounding_is_refused() -> None:
         grim.is_reachable([1], 10, 2, "upwards")
 
 
-@hypothesis_settings(max_examples=100, deadline=None)
+@hypothesis_settings(max_examples=examples(100), deadline=None)
 @given(st.integers(1, 400), st.integers(0, 2))
 def test_halves_are_the_counts_on_which_roundings_differ(trials: int, decimals: int) -> None:
     up, down = (
@@ -107,7 +108,7 @@ def test_halves_are_the_counts_on_which_roundings_differ(trials: int, decimals: 
     assert grim.count_halves(trials, decimals) == sum(a != b for a, b in zip(up, down, strict=True))
 
 
-@hypothesis_settings(max_examples=100, deadline=None)
+@hypothesis_settings(max_examples=examples(100), deadline=None)
 @given(st.integers(1, 5000), st.data())
 def test_neighbours_enclose_the_printed_value(trials: int, data: st.DataObject) -> None:
     units = data.draw(st.integers(0, 10000))
@@ -116,7 +117,7 @@ def test_neighbours_enclose_the_printed_value(trials: int, data: st.DataObject) 
     assert Fraction(10000 * below, trials) <= units < Fraction(10000 * above, trials)
 
 
-@hypothesis_settings(max_examples=40, deadline=None)
+@hypothesis_settings(max_examples=examples(40), deadline=None)
 @given(st.integers(1, 400))
 def test_power_is_the_share_of_values_no_count_reaches(trials: int) -> None:
     reached = {printed(c, trials, 1, m) for c in range(trials + 1) for m in (ROUND_HALF_UP, ROUND_HALF_DOWN)}
@@ -135,7 +136,7 @@ def test_a_size_fits_the_cells_it_made() -> None:
     assert sum(counts == len(runs)) < 20
 
 
-@hypothesis_settings(max_examples=40, deadline=None)
+@hypothesis_settings(max_examples=examples(40), deadline=None)
 @given(st.integers(1, 12), st.integers(1, 3), st.integers(0, 1), st.data())
 def test_runs_rounded_first_against_all_combinations(
     items: int, runs: int, run_decimals: int, data: st.DataObject
@@ -160,7 +161,7 @@ def test_two_proportion_test_against_its_formula() -> None:
     assert proportions.two_proportion_p_value(1.0, 1.0, n) == 1.0
 
 
-@hypothesis_settings(max_examples=100, deadline=None)
+@hypothesis_settings(max_examples=examples(100), deadline=None)
 @given(st.integers(1, 14), st.data())
 def test_worst_pairing_of_one_run_against_all_pairings(items: int, data: st.DataObject) -> None:
     a, b = data.draw(st.integers(0, items)), data.draw(st.integers(0, items))
@@ -169,7 +170,7 @@ def test_worst_pairing_of_one_run_against_all_pairings(items: int, data: st.Data
     assert proportions.worst_pairing_p_value(a / items, b / items, items, 1) == pytest.approx(expected)
 
 
-@hypothesis_settings(max_examples=100, deadline=None)
+@hypothesis_settings(max_examples=examples(100), deadline=None)
 @given(st.integers(2, 60), st.integers(1, 4), st.integers(0, 2**32 - 1))
 def test_no_pairing_of_several_runs_gives_a_larger_p_value(items: int, runs: int, seed: int) -> None:
     generator = np.random.default_rng(seed)

@@ -37,6 +37,7 @@ from common.paper.evidence import Contrast, PublishedEvidence, RunEvidence, Subj
 from common.paper.matching import task_names
 from common.paper.published import Published, load_published
 from common.stats.significance import mcnemar_p_value
+from support.amounts import examples
 
 PAPER = ROOT / "resources/paper"
 TASKS = {"sst2": "SST2", "csqa": "CSQA", "mnli": "MNLI", "copa": "CoPA"}
@@ -83,7 +84,7 @@ def test_verdicts_by_hand(contrasts: list[Contrast], missing: int, as_printed: s
     assert (verdict.as_printed, verdict.at_n) == (as_printed, at_n)
 
 
-@hypothesis_settings(max_examples=200)
+@hypothesis_settings(max_examples=examples(200))
 @given(st.lists(st.tuples(st.floats(-10, 10), st.floats(0, 1)), min_size=1, max_size=8))
 def test_verdicts_against_the_definition(numbers: list[tuple[float, float]]) -> None:
     verdict = judge([contrast(difference, p) for difference, p in numbers])

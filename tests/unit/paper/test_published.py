@@ -23,6 +23,7 @@ from common.files.whole_files import canonical_json
 from common.paper.comparison import compare_accuracies, compare_hyper_parameters, judge
 from common.paper.published import PublishedCell, load_published, load_table3
 from common.tables.table import CELL_COLUMNS
+from support.amounts import examples
 
 PAPER = ROOT / "resources/paper"
 YAML_FILES = ("audit.yaml", "claims.yaml", "human_evaluation.yaml", "table4.yaml")
@@ -173,7 +174,7 @@ def test_verdict_on_an_accuracy(published: str, ours: float, interval: tuple[flo
     assert judge(published, ours, interval, TOLERANCE, 2) == expected
 
 
-@hypothesis_settings(max_examples=200)
+@hypothesis_settings(max_examples=examples(200))
 @given(
     st.integers(0, 10000),
     st.floats(0, 100),

@@ -1,7 +1,6 @@
 """The plan: model sizes, memory, exchange, hours and advice, beside obvious references and a measured process."""
 
 import json
-import statistics
 import sys
 from pathlib import Path
 from typing import Any
@@ -19,11 +18,8 @@ from common.base.errors import UserError
 from common.base.paths import HARDWARE, ROOT
 from common.config.loading import load_configuration
 from common.data.instructions import load_instructions
-from common.data.splits import COLUMNS, manifest, split
-from common.files.parquet import write_parquet
+from common.data.splits import manifest, split
 from common.files.yaml_files import read_mapping
-from common.models.loading import save_model
-from common.models.sources import from_random, separate_padding
 from common.planning import memory as memory_model
 from common.planning import sequence_sizes as data_sizes
 from common.planning.advice import Change, host_problems, lead_problems, memory_problems, remedies
@@ -47,7 +43,6 @@ from common.planning.step_memory import MEASURED_LAYERS, _measure, step_memory
 from support.tiny_models import FAMILIES
 
 sys.path.insert(0, str(ROOT / "comparisons"))
-import memory
 
 ASSUMED = {name: entry.value for name, entry in load_assumptions().items()}
 NOWHERE = Path("/nonexistent")
@@ -214,6 +209,7 @@ def test_fake_tensors_keep_what_a_real_forward_pass_keeps(family: str) -> None:
     assert planned.kept == pytest.approx(kept_by_a_real_model(config, 4, 160), rel=0.1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("checkpointing", [True, False])
 @pytest.mark.parametrize("kind", ["language", "reward"])
 def test_deep_models_follow_from_shallow_ones(kind: str, checkpointing: bool) -> None:
@@ -243,44 +239,6 @@ def test_activations_grow_with_the_batch_and_gradients_count_where_they_stay() -
 
 
 # --- planned beside measured -----------------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def smoke_results(corpus: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Models and splits of the smoke preset."""
-    results, config = tmp_path_factory.mktemp("smoke"), preset("smoke")
-    paths = [ROOT / config["instructions"][part]["path"] for part in ("references", "comparisons")]
-    rows = load_instructions(*paths, 0.0).rows
-    for name, part in split(rows, config["splits"], config["seed"]).items():
-        write_parquet(results / f"data/splits/{name}.parquet", part, COLUMNS[name])
-    for name in config["table3"]["models"]:
-        model, tokenizer = from_random(config["models"][name]["source"], corpus, config["seed"])
-        separate_padding(model, tokenizer)
-        save_model(model, tokenizer, results / f"models/{name}/pretrained")
-        (results / f"models/{name}/pretrained/run.json").write_text("{}")
-    return results
-
-
-def ratio(config: dict[str, Any], method: str, model: str, results: Path, folder: Path, steps: int) -> float:
-    longest, measured = memory.measure(config, method, model, results, folder, steps, threads=1)
-    return memory.planned(config, method, model, results, longest).memory.total / measured
-
-
-@pytest.mark.parametrize(("method", "model"), [("sft", "tiny-llama"), ("coh", "tiny-opt")])
-def test_planned_memory_of_the_smoke_preset_is_near_the_measured(
-    method: str, model: str, smoke_results: Path, tmp_path: Path
-) -> None:
-    """The middle of three measures: of so small a model they differ by up to a quarter."""
-    found = [ratio(preset("smoke"), method, model, smoke_results, tmp_path / str(i), steps=9) for i in range(3)]
-    assert 0.75 < statistics.median(found) < 1.25, found
-
-
-def test_planned_memory_of_the_demo_is_near_the_measured(tmp_path: Path) -> None:
-    config, results = preset("demo"), ROOT / "results/demo"
-    missing = [path for path in memory.needed(config, "sft", "smollm2-135m", results) if not path.exists()]
-    if missing:
-        pytest.skip(f"the demo was not run yet: no {missing[0]}")
-    assert 0.75 < ratio(config, "sft", "smollm2-135m", results, tmp_path, steps=2) < 1.25
 
 
 # --- time and disk ---------------------------------------------------------------------------------------------------
@@ -438,6 +396,7 @@ def test_what_does_not_fit_is_named_with_settings_that_make_it_fit() -> None:
     assert config["methods"]["coh"]["training"]["per_device_batch_size"] == 16
 
 
+@pytest.mark.slow
 def test_when_no_single_setting_suffices_all_are_combined_or_more_gpus_asked_for() -> None:
     config = preset("paper")
     config["compute"]["gradient_checkpointing"] = False
@@ -450,6 +409,7 @@ def test_when_no_single_setting_suffices_all_are_combined_or_more_gpus_asked_for
     assert memory_problems(planned, [job], lambda job: 1e9)[0].remedies == ["more GPUs, or GPUs with more memory"]
 
 
+@pytest.mark.slow
 def test_single_gpu_preset_is_an_evening_on_a_card_of_24_gb() -> None:
     planned = planner(preset("single-gpu"))
     jobs = list(planned.jobs())
@@ -535,6 +495,7 @@ def test_the_paper_preset_stops_early_enough_before_a_time_limit(paper: tuple[Pl
 # --- the command -----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_the_command_prints_the_plan_and_every_assumption(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     assert plan_run.main(["--configfile", str(ROOT / "config/smoke.yaml"), "--json", str(tmp_path / "plan.json")]) == 0
     printed = capsys.readouterr().out

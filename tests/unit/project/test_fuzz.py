@@ -32,10 +32,13 @@ from common.human_eval.sheet import Pair, draw_sheet
 from common.planning import hardware
 from common.planning.hardware import load_assumptions, load_gpu
 from common.tables.grid import load_cell
+from support.amounts import share
 from support.mutations import as_json, damaged_bytes, damaged_value, fuzz, time_limit
 
 DEMO = ROOT / "resources/demo"
-EACH, ALL = 1000, 10_000
+EACH, ALL = share(1000), share(10_000)
+
+pytestmark = pytest.mark.fuzz
 COUNTS: dict[str, Counter[str]] = {}
 
 

@@ -18,6 +18,7 @@ from common.stats.intervals import wilson_interval
 from common.stats.paired import bootstrap_p_value, compare, paired_bootstrap
 from common.stats.significance import holm, mcnemar_p_value
 from common.tables.grid import Cell, best_cells, paired_tests
+from support.amounts import examples
 
 
 def runs(*rows: str) -> np.ndarray:
@@ -92,7 +93,7 @@ def test_interval_is_the_percentiles_of_all_resamples() -> None:
     assert comparison.difference == exact.mean() == 3 / 8
 
 
-@settings(deadline=None, max_examples=15)
+@settings(deadline=None, max_examples=examples(15))
 @given(st.integers(0, 10**6), st.sampled_from([1, 3]))
 def test_swapping_the_methods_swaps_signs_alone(seed: int, count: int) -> None:
     first, second = np.random.default_rng(seed).random((2, count, 25)) < 0.6

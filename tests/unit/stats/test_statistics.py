@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from common.stats.intervals import bootstrap_interval, mean_interval, wilson_interval
 from common.stats.significance import holm, mcnemar_p_value
+from support.amounts import examples
 
 
 def score_test_limit(successes: int, n: int, upper: bool) -> float:
@@ -52,7 +53,7 @@ def test_wilson_inverts_the_score_test(n: int) -> None:
         assert wilson_interval(successes, n) == pytest.approx(expected, abs=1e-9)
 
 
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=examples(200))
 @given(st.integers(1, 5000).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
 def test_wilson_stays_in_range_and_mirrors(case: tuple[int, int]) -> None:
     successes, n = case
@@ -137,7 +138,7 @@ def test_holm_on_a_worked_example() -> None:
     assert holm([]) == []
 
 
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=examples(100))
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=12))
 def test_holm_rejects_what_the_step_down_procedure_rejects(p_values: list[float]) -> None:
     rejected: set[int] = set()

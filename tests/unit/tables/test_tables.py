@@ -21,6 +21,7 @@ from common.files.whole_files import canonical_json, sha256_of_file, write_json,
 from common.stats.intervals import mean_interval
 from common.tables.grid import Cell, best_cells
 from common.tables.table import CELL_COLUMNS, Table, escape_latex, to_html, to_latex, to_markdown, write_table
+from support.amounts import examples
 from support.read_tables import Page, markdown_page, read_latex
 
 HOSTILE = [
@@ -59,7 +60,7 @@ def test_latex_shows_hostile_text_as_it_is(text: str) -> None:
     assert to_latex(table).count(escape_latex(text)) >= 5
 
 
-@hypothesis_settings(deadline=None, max_examples=200)
+@hypothesis_settings(deadline=None, max_examples=examples(200))
 @given(hostile_text)
 def test_escaping_survives_random_hostile_text(text: str) -> None:
     table = Table("A caption", ["a", "b"], [["first", text]])

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from common.training.ppo import losses as ppo
+from support.amounts import examples
 
 Rows = list[list[float]]
 CLIPS = st.floats(0.05, 0.9)
@@ -125,7 +126,7 @@ def test_value_loss_is_half_the_larger_squared_error(batch, limit):
     assert found_bound.tolist() == bound
 
 
-@settings(max_examples=50)
+@settings(max_examples=examples(50))
 @given(batches(3), CLIPS)
 def test_where_the_policy_clip_binds_and_at_padding_no_gradient_flows(batch, limit):
     mask, _, (logprobs, old, advantages) = batch
@@ -137,7 +138,7 @@ def test_where_the_policy_clip_binds_and_at_padding_no_gradient_flows(batch, lim
     torch.testing.assert_close(logprobs.grad, expected, rtol=1e-9, atol=1e-9)
 
 
-@settings(max_examples=50)
+@settings(max_examples=examples(50))
 @given(batches(3), CLIPS)
 def test_where_the_value_clip_binds_and_at_padding_the_critic_gets_no_gradient(batch, limit):
     mask, _, (values, old, returns) = batch

@@ -308,6 +308,7 @@ def episodes_of_reward(tokenizer, seed: int, steps: int, **options: Any) -> tupl
     return [trainer.step(prompts, f"epoch {step}") for step in range(steps)], trainer
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_a_toy_reward_is_learnt(tokenizer, seed: int):
     """One of 32 words pays; within 40 steps of 16 episodes it is said most of the time."""
@@ -318,6 +319,7 @@ def test_a_toy_reward_is_learnt(tokenizer, seed: int):
     assert rows[-1]["value_error"] < rows[0]["value_error"] + 1
 
 
+@pytest.mark.slow
 def test_a_large_beta_holds_the_policy_and_none_lets_it_go(tokenizer):
     held, _ = episodes_of_reward(tokenizer, 0, 25, kl_beta=100.0, actor_learning_rate=1e-3)
     free, _ = episodes_of_reward(tokenizer, 0, 25, kl_beta=0.0, actor_learning_rate=1e-3)
@@ -419,6 +421,7 @@ class StoppedAt(list):
         return super().__getitem__(index)
 
 
+@pytest.mark.slow
 def test_a_damaged_checkpoint_is_passed_over_and_written_anew(tokenizer, tmp_path: Path, usual_termination):
     batches = prompt_batches(make_prompts(40), 16, 2, seed=3)
     options = {"schedule": "cosine", "steps": len(batches), "per_device_batch_size": 4}

@@ -220,6 +220,7 @@ def encoded(tokenizer, row: dict, side: str) -> list[int]:
     return [*tokenizer(text, split_special_tokens=True)["input_ids"], tokenizer.eos_token_id]
 
 
+@pytest.mark.slow
 def test_it_overfits_a_few_pairs_and_reports_what_a_slow_recomputation_finds(model_folder: Path, tmp_path: Path):
     tokenizer, train_rows, heldout = load_tokenizer(model_folder), rows(10, 1), rows(14, 2)
     trained, *_ = train(model_folder, tmp_path, train_rows, heldout, epochs=12, learning_rate=3e-3)
@@ -338,6 +339,7 @@ def test_actor_and_reward_model_of_two_tokenizers_are_refused(model_folders: dic
         check_same_tokenizer(opt, other)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["language", "reward"])
 def test_a_saved_model_whose_weights_differ_is_refused(model_folders: dict[str, Path], tmp_path: Path, kind: str):
     """That good ones are accepted, also by a fresh process, every training run shows."""
