@@ -27,7 +27,8 @@ from trl.trainer.utils import add_fused_lm_head
 
 from common.base.errors import Resumable, UserError
 from common.jobs.console import Console
-from common.models.generation import Decoding, Generator
+from common.models.decoding import Decoding
+from common.models.generation import Generator
 from common.models.loading import load_tokenizer
 from common.models.shared_prefix import IMPLEMENTATION
 from common.training.engine import Engine

@@ -16,7 +16,8 @@ from transformers import PreTrainedModel, PreTrainedTokenizerFast
 from common.base.errors import UserError
 from common.files.whole_files import read_json, write_json, write_text
 from common.jobs.console import Console, Progress
-from common.models.generation import Decoding, Generator
+from common.models.decoding import Decoding
+from common.models.generation import Generator
 from common.models.reward_model import last_token, token_scores
 from common.models.shared_prefix import IMPLEMENTATION
 from common.training.checkpoints import PARTIAL, CheckpointClock, commit, find_resume, step_of
