@@ -33,8 +33,10 @@ from common.models.loading import load_tokenizer
 from common.models.shared_prefix import IMPLEMENTATION
 from common.training.engine import Engine
 from common.training.ppo.learners import Learner, Optimization, TorchLearner, build_learner
-from common.training.ppo.loop import PPOModels, PPOTrainer, check_health, prompt_batches, run_ppo
+from common.training.ppo.loop import prompt_batches, run_ppo
+from common.training.ppo.metrics import check_health
 from common.training.ppo.rollouts import Episode, Prompt, sample_episodes
+from common.training.ppo.trainer import PPOModels, PPOTrainer
 
 CPU = Engine("cpu", torch.float32, False, 1, 0)
 WORDS, EOS = 32, 2
