@@ -13,8 +13,9 @@ import torch
 
 from common.evaluation.draws import Evaluation
 from common.files.whole_files import read_json, write_json
+from common.models.decoding import decode
 from common.models.devices import limit_threads
-from common.models.generation import Generator, Request, decode
+from common.models.generation import Generator, Request
 from common.models.loading import load_model, load_tokenizer
 from common.models.shared_prefix import IMPLEMENTATION
 

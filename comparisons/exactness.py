@@ -28,8 +28,9 @@ from transformers import StoppingCriteria, StoppingCriteriaList
 from common.data.questions import Question
 from common.evaluation.draws import Draw, Evaluation, build_draw
 from common.files.parquet import read_parquet
+from common.models.decoding import decode
 from common.models.devices import limit_threads
-from common.models.generation import Generator, decode
+from common.models.generation import Generator
 from common.models.loading import load_model, load_tokenizer
 from common.models.shared_prefix import IMPLEMENTATION
 

@@ -16,8 +16,8 @@ from common.models.loading import load_tokenizer
 from common.models.reward_model import load_reward_model
 from common.training.engine import Engine
 from common.training.ppo.learners import Optimization, build_learner
-from common.training.ppo.loop import PPOModels, PPOTrainer
 from common.training.ppo.rollouts import Prompt
+from common.training.ppo.trainer import PPOModels, PPOTrainer
 from train_ppo import load_actor
 
 MICRO_BATCH = 4

@@ -17,8 +17,9 @@ from common.jobs.console import Console, Progress, argument_parser, run_entry_po
 from common.jobs.digest import script_digest
 from common.jobs.provenance import Provenance
 from common.jobs.scratch import fingerprint, writer_lock
+from common.models.decoding import Decoding, decode
 from common.models.devices import default_dtype, limit_threads, uses_gpu
-from common.models.generation import Decoding, Generator, Outcome, Request, decode
+from common.models.generation import Generator, Outcome, Request
 from common.models.loading import load_model, load_tokenizer, weights_hash
 from common.models.reward_model import check_same_tokenizer, load_reward_model, sequence_rewards
 from common.models.shared_prefix import IMPLEMENTATION

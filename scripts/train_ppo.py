@@ -19,8 +19,9 @@ from common.models.reward_model import check_same_tokenizer, load_reward_model
 from common.models.saved_check import LANGUAGE_MODEL, PROBE_TOKENS
 from common.training.frame import Frame, job_parser, training_frame
 from common.training.ppo.learners import Optimization, build_learner
-from common.training.ppo.loop import PPOModels, PPOTrainer, prompt_batches, run_ppo
+from common.training.ppo.loop import prompt_batches, run_ppo
 from common.training.ppo.rollouts import Prompt
+from common.training.ppo.trainer import PPOModels, PPOTrainer
 
 
 def encode_prompts(frame: Frame, rows: list[dict[str, Any]], longest: int) -> tuple[list[Prompt], list[str]]:

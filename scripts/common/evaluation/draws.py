@@ -14,7 +14,8 @@ from common.data.prompts import few_shot_prompt, respond
 from common.data.questions import Question, draw_examples
 from common.evaluation.scoring import SCORINGS, Verdict, generation_verdict, likelihood_verdict, strict_verdict
 from common.files.whole_files import sha256_of_text
-from common.models.generation import Outcome, Request, decode
+from common.models.decoding import decode
+from common.models.generation import Outcome, Request
 from common.stats.intervals import wilson_interval
 
 

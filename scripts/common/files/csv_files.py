@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from common.base.errors import UserError
@@ -32,3 +32,8 @@ def to_csv(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     writer.writerow(header)
     writer.writerows(["" if cell is None else cell for cell in row] for row in rows)
     return buffer.getvalue()
+
+
+def records_to_csv(columns: Sequence[str], records: Sequence[Mapping[str, object]]) -> str:
+    """Plain CSV of these columns; what a record lacks is an empty field, what no column names is left out."""
+    return to_csv(columns, [[record.get(column) for column in columns] for record in records])

@@ -1,7 +1,8 @@
 """Generation and answer log-likelihoods for many prompts that share a beginning, in one pass over them.
 
 The longest common token prefix is computed once, suffixes are prefilled in chunks of similar length, all rows of a
-batch are decoded together, and finished rows leave it.
+batch are decoded together, and finished rows leave it. Each forward pass tells `shared_prefix`, the model's attention,
+what it reads.
 """
 
 from collections.abc import Iterator, Sequence
@@ -11,34 +12,21 @@ import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from common.base.errors import UserError
-from common.files.whole_files import sha256_of_text
-from common.models.shared_prefix import SharedPrefixStore
+from common.models.answer_layout import lay_out_answers, layout_width
+from common.models.decoding import ANSWERS, Choice, Decoding, TokenChooser, finish_of
+from common.models.shared_prefix import (
+    AttentionPass,
+    ContinuationPass,
+    DecodingPass,
+    PrefixCache,
+    PrefixPass,
+    SuffixCache,
+    SuffixPass,
+)
 
 # Padded tokens of one pass: large enough for full speed, small enough that little is padded.
 PREFILL_TOKENS = 1024
 SCORE_TOKENS = 256
-
-
-@dataclass(frozen=True)
-class Decoding:
-    """How tokens are chosen and what ends a generation besides its length.
-
-    Attributes:
-        temperature: of sampling; 0 takes the most likely token.
-        seed: of sampling; a request's random numbers depend on it and on the request's key alone.
-        stop_at_newline: end at a newline after visible text.
-        stop_at_eos: end at EOS.
-        logprobs: keep the log-likelihood of each token, at temperature 1.
-    """
-
-    temperature: float = 0.0
-    seed: int = 0
-    stop_at_newline: bool = True
-    stop_at_eos: bool = True
-    logprobs: bool = False
-
-
-ANSWERS = Decoding()
 
 
 @dataclass(frozen=True)
@@ -67,6 +55,33 @@ class Outcome:
     logprobs: list[float] = field(default_factory=list)
     margin: float = float("inf")
     answer_logprobs: list[float] = field(default_factory=list)
+
+    def add(self, choice: Choice) -> None:
+        """Append a token and what is known of it."""
+        self.tokens.append(choice.token)
+        if choice.logprob is not None:
+            self.logprobs.append(choice.logprob)
+        if choice.margin is not None:
+            self.margin = min(self.margin, choice.margin)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Requests answered together, the longest first.
+
+    Attributes:
+        requests: of its rows.
+        lengths: tokens of each prompt after the prefix, shape (rows,).
+        max_new_tokens: length limit of a generation.
+        prefix: keys and values of what all prompts begin with.
+        suffixes: keys and values of the rest of each prompt, and of what is generated.
+    """
+
+    requests: Sequence[Request]
+    lengths: torch.Tensor
+    max_new_tokens: int
+    prefix: PrefixCache
+    suffixes: SuffixCache
 
 
 def common_prefix(prompts: Sequence[list[int]]) -> int:
@@ -103,10 +118,9 @@ class Generator:
         Raises:
             UserError: naming the model's class.
         """
-        ids, store = torch.tensor([[0, 1, 2]], device=self._device), SharedPrefixStore()
-        store.begin_prefix()
-        whole = self._model(input_ids=ids, use_cache=False, store=store).logits.float()
-        own = self._logits(self._hidden(ids, torch.arange(3)[None], store))
+        ids, reading = torch.tensor([[0, 1, 2]], device=self._device), PrefixPass(PrefixCache(3))
+        whole = self._model(input_ids=ids, use_cache=False, attention_pass=reading).logits.float()
+        own = self._logits(self._hidden(ids, torch.arange(3)[None], reading))
         if not torch.allclose(whole, own, rtol=1e-2, atol=1e-2, equal_nan=True):
             what = "this model changes its output layer's logits, which the generator does not know"
             raise UserError(what, type(self._model).__name__, "choose a model whose logits are its output layer's")
@@ -126,14 +140,16 @@ class Generator:
             UserError: when a prompt and its answer exceed the model's context.
         """
         self._check_lengths(requests, max_new_tokens)
-        prefix = common_prefix([request.prompt for request in requests])
-        store = SharedPrefixStore()
-        if prefix:
-            store.begin_prefix()
-            self._hidden(torch.tensor([requests[0].prompt[:prefix]]), torch.arange(prefix)[None], store)
+        prefix = self._read_prefix(requests)
         ordered = sorted(requests, key=lambda request: (-len(request.prompt), request.key))
         for batch in self._batches(ordered, prefix, max_new_tokens):
-            yield self._run_batch(batch, prefix, max_new_tokens, store, decoding)
+            yield self._answer(batch, decoding)
+
+    def _answer(self, batch: Batch, decoding: Decoding) -> dict[str, Outcome]:
+        logits = self._read_suffixes(batch)
+        outcomes = [Outcome(answer_logprobs=scores) for scores in self._score_answers(batch, logits)]
+        self._generate(batch, logits, outcomes, decoding)
+        return {request.key: outcome for request, outcome in zip(batch.requests, outcomes, strict=True)}
 
     def _check_lengths(self, requests: Sequence[Request], max_new_tokens: int) -> None:
         for request in requests:
@@ -144,19 +160,30 @@ class Generator:
                 remedy = "shorten it (fewer `shots`, a smaller `max_prompt_length`), or a model with more positions"
                 raise UserError(what, f"item {request.key}", remedy)
 
-    def _batches(self, ordered: Sequence[Request], prefix: int, max_new_tokens: int) -> Iterator[list[Request]]:
+    def _batches(self, ordered: Sequence[Request], prefix: PrefixCache, max_new_tokens: int) -> Iterator[Batch]:
+        """As many requests at once as the batch's tokens allow, with room for their keys and values."""
         start = 0
         while start < len(ordered):
-            slots = len(ordered[start].prompt) - prefix + max_new_tokens
-            count = max(1, self._batch_tokens // slots)
-            yield list(ordered[start : start + count])
-            start += count
+            slots = len(ordered[start].prompt) - prefix.length + max_new_tokens
+            requests = ordered[start : start + max(1, self._batch_tokens // slots)]
+            lengths = torch.tensor([len(request.prompt) - prefix.length for request in requests])
+            yield Batch(
+                requests=requests,
+                lengths=lengths,
+                max_new_tokens=max_new_tokens,
+                prefix=prefix,
+                suffixes=SuffixCache(len(requests), slots),
+            )
+            start += len(requests)
 
-    def _hidden(self, ids: torch.Tensor, positions: torch.Tensor, store: SharedPrefixStore) -> torch.Tensor:
+    def _hidden(self, ids: torch.Tensor, positions: torch.Tensor, reading: AttentionPass) -> torch.Tensor:
         """Last hidden states, shape (rows, Q, hidden)."""
         backbone = self._model.base_model
         output = backbone(
-            input_ids=ids.to(self._device), position_ids=positions.to(self._device), use_cache=False, store=store
+            input_ids=ids.to(self._device),
+            position_ids=positions.to(self._device),
+            use_cache=False,
+            attention_pass=reading,
         )
         return output.last_hidden_state
 
@@ -164,163 +191,97 @@ class Generator:
         """fp32 logits of hidden states, shape (rows, vocabulary)."""
         return self._model.get_output_embeddings()(hidden).float()
 
-    def _run_batch(
-        self, batch: list[Request], prefix: int, max_new_tokens: int, store: SharedPrefixStore, decoding: Decoding
-    ) -> dict[str, Outcome]:
-        suffixes = [request.prompt[prefix:] for request in batch]
-        lengths = torch.tensor([len(suffix) for suffix in suffixes])
-        store.begin_batch(len(batch), int(lengths.max()) + max_new_tokens)
-        outcomes = [Outcome() for _ in batch]
-        chunks = _chunks([len(suffix) for suffix in suffixes], PREFILL_TOKENS)
-        logits = torch.cat([self._prefill(suffixes, rows, prefix, store) for rows in chunks])
-        self._score_first(batch, logits, outcomes)
-        self._score_rest(batch, lengths, prefix, store, outcomes)
-        choose = Chooser(decoding, [request.key for request in batch], max_new_tokens)
-        self._decode(logits, lengths, prefix, max_new_tokens, store, outcomes, choose)
-        return {request.key: outcome for request, outcome in zip(batch, outcomes, strict=True)}
+    def _read_prefix(self, requests: Sequence[Request]) -> PrefixCache:
+        """Keys and values of what all prompts begin with."""
+        prefix = PrefixCache(common_prefix([request.prompt for request in requests]))
+        if prefix.length:
+            ids = torch.tensor([requests[0].prompt[: prefix.length]])
+            self._hidden(ids, torch.arange(prefix.length)[None], PrefixPass(prefix))
+        return prefix
 
-    def _prefill(self, suffixes: list[list[int]], rows: slice, prefix: int, store: SharedPrefixStore) -> torch.Tensor:
-        """Logits after the last prompt token of `rows`."""
-        chunk = suffixes[rows]
-        width = len(chunk[0])
-        ids = torch.tensor([suffix + [0] * (width - len(suffix)) for suffix in chunk])
-        store.begin_prefill(rows, width, prefix, self._device)
-        hidden = self._hidden(ids, (prefix + torch.arange(width))[None].expand(ids.shape), store)
-        last = torch.tensor([len(suffix) - 1 for suffix in chunk], device=self._device)
-        return self._logits(hidden[torch.arange(len(chunk), device=self._device), last])
+    def _read_suffixes(self, batch: Batch) -> torch.Tensor:
+        """Logits after each prompt, shape (rows, vocabulary); the suffixes are stored."""
+        chunks = _chunks(batch.lengths.tolist(), PREFILL_TOKENS)
+        return torch.cat([self._read_suffixes_of(batch, rows) for rows in chunks])
 
-    def _score_first(self, batch: list[Request], logits: torch.Tensor, outcomes: list[Outcome]) -> None:
-        """Log-likelihood of each answer's first token."""
-        logprobs = torch.log_softmax(logits, dim=-1)
-        for request, row, outcome in zip(batch, logprobs, outcomes, strict=True):
-            outcome.answer_logprobs = row[[answer[0] for answer in request.answers]].tolist()
+    def _read_suffixes_of(self, batch: Batch, rows: slice) -> torch.Tensor:
+        prefix = batch.prefix
+        suffixes = [request.prompt[prefix.length :] for request in batch.requests[rows]]
+        width = len(suffixes[0])
+        ids = torch.tensor([suffix + [0] * (width - len(suffix)) for suffix in suffixes])
+        positions = (prefix.length + torch.arange(width))[None].expand(ids.shape)
+        hidden = self._hidden(
+            ids, positions, SuffixPass.of(prefix, batch.suffixes, rows=rows, width=width, device=self._device)
+        )
+        last = torch.tensor([len(suffix) - 1 for suffix in suffixes], device=self._device)
+        return self._logits(hidden[torch.arange(len(suffixes), device=self._device), last])
 
-    def _score_rest(
-        self,
-        batch: list[Request],
-        lengths: torch.Tensor,
-        prefix: int,
-        store: SharedPrefixStore,
-        outcomes: list[Outcome],
-    ) -> None:
-        """Add the log-likelihood of the answers' further tokens, rows of similar length together."""
-        widths = [sum(len(answer) - 1 for answer in request.answers) for request in batch]
-        ordered = sorted((i for i in range(len(batch)) if widths[i]), key=lambda i: (-widths[i], i))
+    def _score_answers(self, batch: Batch, logits: torch.Tensor) -> list[list[float]]:
+        """Log-likelihood of each request's answers, given the logits after the prompts."""
+        scores = _score_first_tokens(batch.requests, logits)
+        widths = [layout_width(request.answers) for request in batch.requests]
+        ordered = sorted((i for i in range(len(widths)) if widths[i]), key=lambda i: (-widths[i], i))
         for chunk in _chunks([widths[i] for i in ordered], SCORE_TOKENS):
             rows = ordered[chunk]
-            sums = self._answer_sums([batch[i] for i in rows], rows, lengths[rows], prefix, store)
-            for i, extra in zip(rows, sums, strict=True):
-                outcomes[i].answer_logprobs = [a + b for a, b in zip(outcomes[i].answer_logprobs, extra, strict=True)]
+            for i, further in zip(rows, self._score_further_tokens(batch, rows), strict=True):
+                scores[i] = [first + rest for first, rest in zip(scores[i], further, strict=True)]
+        return scores
 
-    def _answer_sums(
-        self, chunk: list[Request], rows: list[int], lengths: torch.Tensor, prefix: int, store: SharedPrefixStore
-    ) -> list[list[float]]:
-        """Log-likelihood of each answer after its first token: a row's answers side by side, blind to each other."""
-        width = sum(len(answer) - 1 for answer in chunk[0].answers)
-        ids = torch.zeros(len(chunk), width, dtype=torch.long)
-        positions = torch.zeros_like(ids)
-        own = torch.eye(width, dtype=torch.bool).repeat(len(chunk), 1, 1)
-        targets: list[tuple[int, int, int, int]] = []
-        for i, request in enumerate(chunk):
-            start = 0
-            for j, answer in enumerate(request.answers):
-                count = len(answer) - 1
-                ids[i, start : start + count] = torch.tensor(answer[:-1], dtype=torch.long)
-                positions[i, start : start + count] = prefix + lengths[i] + torch.arange(count)
-                own[i, start : start + count, start : start + count] = torch.ones(count, count, dtype=torch.bool).tril()
-                targets += [(i, start + t, j, answer[t + 1]) for t in range(count)]
-                start += count
-        store.begin_score(torch.tensor(rows), lengths.to(self._device), own.to(self._device), prefix)
-        hidden = self._hidden(ids, positions, store)
-        where = torch.tensor([target[:2] for target in targets], device=self._device)
+    def _score_further_tokens(self, batch: Batch, rows: list[int]) -> list[list[float]]:
+        """Log-likelihood of the answers of some rows after their first tokens."""
+        requests, lengths = [batch.requests[i] for i in rows], batch.lengths[rows]
+        layout = lay_out_answers([request.answers for request in requests], (batch.prefix.length + lengths).tolist())
+        reading = ContinuationPass.of(
+            batch.prefix,
+            batch.suffixes,
+            rows=torch.tensor(rows),
+            lengths=lengths.to(self._device),
+            own=layout.visible.to(self._device),
+        )
+        hidden = self._hidden(layout.ids, layout.positions, reading)
+        where = torch.tensor([(target.row, target.place) for target in layout.targets], device=self._device)
         logprobs = torch.log_softmax(self._logits(hidden[where[:, 0], where[:, 1]]), dim=-1)
-        chosen = logprobs.gather(1, torch.tensor([[target[3]] for target in targets], device=self._device))
-        sums = [[0.0] * len(request.answers) for request in chunk]
-        for (i, _, j, _), value in zip(targets, chosen[:, 0].tolist(), strict=True):
-            sums[i][j] += value
+        chosen = logprobs.gather(1, torch.tensor([[target.token] for target in layout.targets], device=self._device))
+        sums = [[0.0] * len(request.answers) for request in requests]
+        for target, value in zip(layout.targets, chosen[:, 0].tolist(), strict=True):
+            sums[target.row][target.answer] += value
         return sums
 
-    def _decode(
-        self, logits: torch.Tensor, lengths: torch.Tensor, prefix: int, max_new_tokens: int, store: SharedPrefixStore,
-        outcomes: list[Outcome], choose: "Chooser",
-    ) -> None:  # fmt: skip
+    def _generate(self, batch: Batch, logits: torch.Tensor, outcomes: Sequence[Outcome], decoding: Decoding) -> None:
         """Decode all rows together; rows that are done leave when they are a quarter of the batch."""
-        members = list(range(len(outcomes)))
-        for step in range(max_new_tokens):
-            chosen, logprobs, margins = choose(logits, members, step)
-            for row, token, logprob, margin in zip(members, chosen, logprobs, margins, strict=True):
-                self._accept(outcomes[row], token, logprob, margin, choose.decoding)
-            alive = [i for i, row in enumerate(members) if outcomes[row].finish == "length"]
-            if not alive or step == max_new_tokens - 1:
+        chooser = TokenChooser(decoding, [request.key for request in batch.requests], batch.max_new_tokens)
+        rows = list(range(len(outcomes)))
+        for step in range(batch.max_new_tokens):
+            choices = chooser.choose(logits, rows, step)
+            for row, choice in zip(rows, choices, strict=True):
+                accept(outcomes[row], choice, self._tokenizer, decoding)
+            unfinished = [i for i, row in enumerate(rows) if outcomes[row].finish == "length"]
+            if not unfinished or step == batch.max_new_tokens - 1:
                 return
-            if len(alive) <= 0.75 * len(members):
-                store.keep_rows(torch.tensor(alive, device=self._device))
-                members, chosen = [members[i] for i in alive], [chosen[i] for i in alive]
-            slots = lengths[members] + step
-            store.begin_decode(slots.to(self._device))
-            logits = self._logits(self._hidden(torch.tensor(chosen)[:, None], (prefix + slots)[:, None], store)[:, 0])
+            if len(unfinished) <= 0.75 * len(rows):
+                batch.suffixes.keep_rows(torch.tensor(unfinished, device=self._device))
+                rows, choices = [rows[i] for i in unfinished], [choices[i] for i in unfinished]
+            logits = self._read_tokens(batch, [choice.token for choice in choices], batch.lengths[rows] + step)
 
-    def _accept(
-        self, outcome: Outcome, token: int, logprob: float | None, margin: float | None, decoding: Decoding
-    ) -> None:
-        """Append a token, unless the row is done already, and see whether it ends the generation."""
-        if outcome.finish != "length":
-            return
-        outcome.tokens.append(token)
-        if logprob is not None:
-            outcome.logprobs.append(logprob)
-        if margin is not None:
-            outcome.margin = min(outcome.margin, margin)
-        if decoding.stop_at_eos and token == self._tokenizer.eos_token_id:
-            outcome.finish = "eos"
-        elif decoding.stop_at_newline and "\n" in decode(self._tokenizer, outcome.tokens).lstrip():
-            outcome.finish = "newline"
+    def _read_tokens(self, batch: Batch, tokens: list[int], slots: torch.Tensor) -> torch.Tensor:
+        """Logits after one more token of each row that is left, shape (rows, vocabulary)."""
+        reading = DecodingPass.of(batch.prefix, batch.suffixes, slots.to(self._device))
+        positions = (batch.prefix.length + slots)[:, None]
+        return self._logits(self._hidden(torch.tensor(tokens)[:, None], positions, reading)[:, 0])
 
 
-class Chooser:
-    """Picks each row's next token: the most likely one, or one drawn by the row's own random numbers.
-
-    Args:
-        decoding: how.
-        keys: of the rows; with the seed they determine the random numbers.
-        steps: most tokens of a row.
-    """
-
-    def __init__(self, decoding: Decoding, keys: Sequence[str], steps: int):
-        self.decoding = decoding
-        self._noise = (
-            torch.stack([_uniform(decoding.seed, key, steps) for key in keys]) if decoding.temperature else None
-        )
-
-    def __call__(
-        self, logits: torch.Tensor, rows: Sequence[int], step: int
-    ) -> tuple[list[int], list[float] | list[None], list[float] | list[None]]:
-        """Chosen tokens, their log-likelihoods (None unless asked for) and the margin of the best logit over the next
-        (None when sampling) for the logits of `rows`, shape (rows, vocabulary)."""
-        nothing: list[None] = [None] * len(rows)
-        margins: list[float] | list[None] = nothing
-        if self._noise is None:
-            best, tokens = logits.topk(2, dim=-1)
-            chosen, margins = tokens[:, 0], (best[:, 0] - best[:, 1]).tolist()
-        else:
-            mass = torch.softmax(logits / self.decoding.temperature, dim=-1).cumsum(dim=-1)
-            wanted = self._noise[list(rows), step].to(logits.device)[:, None] * mass[:, -1:]
-            chosen = torch.searchsorted(mass, wanted, right=True)[:, 0].clamp(max=logits.shape[1] - 1)
-        logprobs: list[float] | list[None] = nothing
-        if self.decoding.logprobs:
-            logprobs = torch.log_softmax(logits, dim=-1).gather(1, chosen[:, None])[:, 0].tolist()
-        return chosen.tolist(), logprobs, margins
+def accept(outcome: Outcome, choice: Choice, tokenizer: PreTrainedTokenizerFast, decoding: Decoding) -> None:
+    """Append a token, unless the row is done already, and see whether it ends the generation."""
+    if outcome.finish == "length":
+        outcome.add(choice)
+        outcome.finish = finish_of(outcome.tokens, tokenizer, decoding)
 
 
-def _uniform(seed: int, key: str, count: int) -> torch.Tensor:
-    """Random numbers in [0, 1) that depend on the seed and the key alone."""
-    generator = torch.Generator().manual_seed(int(sha256_of_text(f"{seed}\0{key}")[:15], 16))
-    return torch.rand(count, generator=generator)
-
-
-def decode(tokenizer: PreTrainedTokenizerFast, tokens: Sequence[int]) -> str:
-    """Generated text without special tokens, spaces untouched."""
-    return str(tokenizer.decode(list(tokens), skip_special_tokens=True, clean_up_tokenization_spaces=False))
+def _score_first_tokens(requests: Sequence[Request], logits: torch.Tensor) -> list[list[float]]:
+    """Log-likelihood of the first token of each request's answers."""
+    logprobs = torch.log_softmax(logits, dim=-1)
+    firsts = [[answer[0] for answer in request.answers] for request in requests]
+    return [row[tokens].tolist() for row, tokens in zip(logprobs, firsts, strict=True)]
 
 
 def _chunks(lengths: Sequence[int], tokens: int) -> Iterator[slice]:

@@ -1,9 +1,12 @@
 """Attention over a prefix all rows share and a suffix of each row's own, without copying the prefix a row.
 
-Registered with transformers as the attention implementation `shared_prefix`; the model passes everything else
-through. Positions are exact: suffixes are padded on the right and generated tokens overwrite the padding.
+Registered with transformers as the attention implementation `shared_prefix`. Every forward pass of the model is given
+one object of this module as `attention_pass`, which says what the pass reads: the prefix, the suffixes of some rows,
+continuations of some rows, or the next token of all. Positions are exact: suffixes are padded on the right and
+generated tokens overwrite the padding.
 """
 
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -16,130 +19,212 @@ from common.base.errors import UserError
 UNSUPPORTED = ("sliding_window", "softcap", "s_aux", "position_bias")
 IMPLEMENTATION = "shared_prefix"
 
+KeysAndValues = tuple[torch.Tensor, torch.Tensor]
 
-class SharedPrefixStore:
-    """Keys and values of the shared prefix and of a batch of suffixes, by layer.
 
-    Shapes: prefix (1, key heads, P, head size); suffix (rows, key heads, slots, head size). One of `begin_prefix`,
-    `begin_prefill`, `begin_decode`, `begin_score` says what the next forward pass is.
+class PrefixCache:
+    """Keys and values of the prefix by layer, each of shape (1, key heads, length, head size).
+
+    Args:
+        length: tokens of the prefix; without any there are no layers.
     """
 
-    def __init__(self) -> None:
-        self.prefix: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
-        self.suffix: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
-        self._mode = ""
-        self._rows: slice | torch.Tensor = slice(0, 0)
-        self._shape = (0, 0)
-        self._index = torch.empty(0)
-        self._mask: torch.Tensor | None = None
+    def __init__(self, length: int):
+        self.length = length
+        self.layers: dict[int, KeysAndValues] = {}
 
-    def begin_prefix(self) -> None:
-        """Next: one row, the prefix itself."""
-        self._mode = "prefix"
+    def parts(self, layer: int) -> list[KeysAndValues]:
+        """What a layer's attention sees of the prefix: one part, or none."""
+        return [self.layers[layer]] if self.length else []
 
-    def begin_batch(self, rows: int, slots: int) -> None:
-        """Forget the suffixes and make room for `rows` of at most `slots` tokens."""
-        self.suffix = {}
-        self._shape = (rows, slots)
 
-    def begin_prefill(self, rows: slice, length: int, prefix_length: int, device: str) -> None:
-        """Next: the suffixes of `rows`, right-padded to `length`; padding comes last, so causality hides it."""
-        self._mode, self._rows = "prefill", rows
-        seen = torch.ones(length, prefix_length, dtype=torch.bool, device=device)
-        own = torch.ones(length, length, dtype=torch.bool, device=device).tril()
-        self._mask = torch.cat([seen, own], dim=1)[None, None]
+class SuffixCache:
+    """Keys and values of a batch of suffixes by layer, each of shape (rows, key heads, slots, head size).
 
-    def begin_decode(self, slots: torch.Tensor) -> None:
-        """Next: one token a row, to be stored at `slots` (rows,); a row sees its slots up to that one."""
-        self._mode, self._index = "decode", slots
-        width = int(slots.max()) + 1
-        hidden = torch.arange(width, device=slots.device)[None] > slots[:, None]
-        self._mask = torch.zeros(hidden.shape, device=slots.device).masked_fill(hidden, float("-inf"))[:, None, None]
+    Args:
+        rows: of the batch.
+        slots: most tokens of a row, generated ones included.
+    """
 
-    def begin_score(self, rows: torch.Tensor, lengths: torch.Tensor, own: torch.Tensor, prefix_length: int) -> None:
-        """Next: continuations of `rows` that are not stored.
+    def __init__(self, rows: int, slots: int):
+        self._rows, self._slots = rows, slots
+        self.layers: dict[int, KeysAndValues] = {}
 
-        Args:
-            rows: indices of rows of the batch.
-            lengths: suffix tokens of each, shape (rows,).
-            own: which of its row's continuation tokens each one sees, shape (rows, Q, Q), bool.
-            prefix_length: tokens of the prefix.
-        """
-        self._mode, self._rows = "score", rows
-        width, queries = int(lengths.max()), own.shape[1]
-        stored = torch.arange(width, device=own.device)[None] < lengths[:, None]
-        self._index = torch.tensor(width)
-        seen = torch.ones(own.shape[0], queries, prefix_length, dtype=torch.bool, device=own.device)
-        self._mask = torch.cat([seen, stored[:, None].expand(-1, queries, -1), own], dim=2)[:, None]
+    def fill(self, layer: int, rows: slice, key: torch.Tensor, value: torch.Tensor) -> None:
+        """Store the first tokens of some rows."""
+        if layer not in self.layers:
+            shape = (self._rows, key.shape[1], self._slots, key.shape[3])
+            self.layers[layer] = (key.new_zeros(shape), value.new_zeros(shape))
+        for whole, new in zip(self.layers[layer], (key, value), strict=True):
+            whole[rows, :, : key.shape[2]] = new
+
+    def append(self, layer: int, slots: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> None:
+        """Store one token of every row, each at its own slot."""
+        rows = torch.arange(len(slots), device=slots.device)
+        for whole, new in zip(self.layers[layer], (key, value), strict=True):
+            whole[rows, :, slots] = new[:, :, 0]
 
     def keep_rows(self, rows: torch.Tensor) -> None:
         """Keep only these rows of the batch, in this order."""
-        for layer, (keys, values) in self.suffix.items():  # a layer at a time, so that only one is held twice
-            self.suffix[layer] = (keys[rows], values[rows])
+        for layer, (keys, values) in self.layers.items():  # a layer at a time, so that only one is held twice
+            self.layers[layer] = (keys[rows], values[rows])
+
+
+@dataclass(frozen=True)
+class PrefixPass:
+    """Reads and stores the prefix, as one row."""
+
+    prefix: PrefixCache
 
     def attend(
         self, layer: int, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scale: float
     ) -> torch.Tensor:
-        """Attention output, shape (rows, Q, heads, head size)."""
-        if self._mode == "prefix":
-            self.prefix[layer] = (key, value)
-            output = _sdpa(query, key, value, None, scale)
-        elif self._mode == "decode":
-            output = self._decode(layer, query, key, value, scale)
-        else:
-            stored = self._stored(layer, key, value)
-            keys, values = (
-                torch.cat([part.expand(query.shape[0], -1, -1, -1) for part in parts], dim=2)
-                for parts in zip(*stored, (key, value), strict=True)
-            )
-            output = _sdpa(query, keys, values, self._mask, scale)
-        return output.transpose(1, 2).contiguous()
+        """Attention output, shape (rows, heads, Q, head size), as for every pass."""
+        self.prefix.layers[layer] = (key, value)
+        return _sdpa(query, key, value, scale=scale, mask=None)
 
-    def _stored(self, layer: int, key: torch.Tensor, value: torch.Tensor) -> list[tuple[torch.Tensor, torch.Tensor]]:
-        """What earlier passes stored and this one sees; in prefill, store this pass as well."""
-        stored = [self.prefix[layer]] if layer in self.prefix else []
-        if self._mode == "score":
-            width = int(self._index)
-            keys, values = self.suffix[layer]
-            return [*stored, (keys[self._rows, :, :width], values[self._rows, :, :width])]
-        if layer not in self.suffix:
-            rows, slots = self._shape
-            shape = (rows, key.shape[1], slots, key.shape[3])
-            self.suffix[layer] = (key.new_zeros(shape), value.new_zeros(shape))
-        for whole, new in zip(self.suffix[layer], (key, value), strict=True):
-            whole[self._rows, :, : key.shape[2]] = new
-        return stored
 
-    def _decode(
+@dataclass(frozen=True)
+class SuffixPass:
+    """Reads and stores the suffixes of some rows.
+
+    Attributes:
+        prefix, suffixes: what is seen, and where the suffixes are stored.
+        rows: of the batch.
+        mask: which prefix and suffix tokens each suffix token sees, shape (1, 1, Q, P + Q), bool.
+    """
+
+    prefix: PrefixCache
+    suffixes: SuffixCache
+    rows: slice
+    mask: torch.Tensor
+
+    @classmethod
+    def of(cls, prefix: PrefixCache, suffixes: SuffixCache, rows: slice, width: int, device: str) -> "SuffixPass":
+        """For `rows`, right-padded to `width` tokens; padding comes last, so causality hides it."""
+        seen = torch.ones(width, prefix.length, dtype=torch.bool, device=device)
+        own = torch.ones(width, width, dtype=torch.bool, device=device).tril()
+        return cls(prefix, suffixes, rows, torch.cat([seen, own], dim=1)[None, None])
+
+    def attend(
         self, layer: int, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scale: float
     ) -> torch.Tensor:
-        keys, values = self.suffix[layer]
-        rows = torch.arange(query.shape[0], device=query.device)
-        keys[rows, :, self._index] = key[:, :, 0]
-        values[rows, :, self._index] = value[:, :, 0]
-        assert self._mask is not None
-        width = self._mask.shape[-1]
+        self.suffixes.fill(layer, self.rows, key, value)
+        return _attend_to_all([*self.prefix.parts(layer), (key, value)], query, self.mask, scale)
+
+
+@dataclass(frozen=True)
+class ContinuationPass:
+    """Reads what could follow the suffixes of some rows, and stores none of it.
+
+    Attributes:
+        prefix, suffixes: what is seen.
+        rows: indices of rows of the batch.
+        width: tokens of the longest of their suffixes.
+        mask: which prefix, suffix and continuation tokens each continuation token sees, shape
+            (rows, 1, Q, P + width + Q), bool.
+    """
+
+    prefix: PrefixCache
+    suffixes: SuffixCache
+    rows: torch.Tensor
+    width: int
+    mask: torch.Tensor
+
+    @classmethod
+    def of(
+        cls,
+        prefix: PrefixCache,
+        suffixes: SuffixCache,
+        rows: torch.Tensor,
+        lengths: torch.Tensor,
+        own: torch.Tensor,
+    ) -> "ContinuationPass":
+        """
+        Args:
+            prefix: of all rows.
+            suffixes: of the batch.
+            rows: indices of rows of the batch.
+            lengths: suffix tokens of each, shape (rows,).
+            own: which of its row's continuation tokens each one sees, shape (rows, Q, Q), bool.
+        """
+        width, queries = int(lengths.max()), own.shape[1]
+        stored = torch.arange(width, device=own.device)[None] < lengths[:, None]
+        seen = torch.ones(own.shape[0], queries, prefix.length, dtype=torch.bool, device=own.device)
+        mask = torch.cat([seen, stored[:, None].expand(-1, queries, -1), own], dim=2)[:, None]
+        return cls(prefix, suffixes, rows, width, mask)
+
+    def attend(
+        self, layer: int, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scale: float
+    ) -> torch.Tensor:
+        keys, values = self.suffixes.layers[layer]
+        stored = (keys[self.rows, :, : self.width], values[self.rows, :, : self.width])
+        return _attend_to_all([*self.prefix.parts(layer), stored, (key, value)], query, self.mask, scale)
+
+
+@dataclass(frozen=True)
+class DecodingPass:
+    """Reads and stores one more token of every row.
+
+    Attributes:
+        prefix, suffixes: what is seen, and where the tokens are stored.
+        slots: of the tokens, shape (rows,).
+        mask: added to the scores of the suffix tokens, 0 or -inf, shape (rows, 1, 1, slots that are seen).
+    """
+
+    prefix: PrefixCache
+    suffixes: SuffixCache
+    slots: torch.Tensor
+    mask: torch.Tensor
+
+    @classmethod
+    def of(cls, prefix: PrefixCache, suffixes: SuffixCache, slots: torch.Tensor) -> "DecodingPass":
+        """For tokens to be stored at `slots`; a row sees its slots up to that one."""
+        hidden = torch.arange(int(slots.max()) + 1, device=slots.device)[None] > slots[:, None]
+        mask = torch.zeros(hidden.shape, device=slots.device).masked_fill(hidden, float("-inf"))
+        return cls(prefix, suffixes, slots, mask[:, None, None])
+
+    def attend(
+        self, layer: int, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scale: float
+    ) -> torch.Tensor:
+        self.suffixes.append(layer, self.slots, key, value)
+        width = self.mask.shape[-1]
+        keys, values = (whole[:, :, :width] for whole in self.suffixes.layers[layer])
         batch, heads, _, size = query.shape
         grouped = (query * scale).view(batch, key.shape[1], heads // key.shape[1], size)
-        scores = grouped @ keys[:, :, :width].transpose(2, 3) + self._mask.to(query.dtype)
-        if layer not in self.prefix:
-            return (torch.softmax(scores, dim=-1, dtype=torch.float32).to(query.dtype) @ values[:, :, :width]).view(
-                query.shape
-            )
-        prefix_keys, prefix_values = self.prefix[layer]
-        # One product of all rows with the one prefix: (key heads, rows * group, size) x (key heads, size, P).
-        together = grouped.transpose(0, 1).reshape(key.shape[1], -1, size)
-        prefix_scores = (together @ prefix_keys[0].transpose(1, 2)).view(key.shape[1], batch, -1, prefix_keys.shape[2])
-        weights = torch.softmax(torch.cat([prefix_scores.transpose(0, 1), scores], dim=-1), dim=-1, dtype=torch.float32)
-        weights = weights.to(query.dtype)
-        on_prefix, on_suffix = weights.split([prefix_keys.shape[2], width], dim=-1)
-        shared = on_prefix.transpose(0, 1).reshape(key.shape[1], -1, prefix_keys.shape[2]) @ prefix_values[0]
-        shared = shared.view(key.shape[1], batch, -1, size).transpose(0, 1)
-        return (shared + on_suffix @ values[:, :, :width]).reshape(query.shape)
+        scores = grouped @ keys.transpose(2, 3) + self.mask.to(query.dtype)
+        if not self.prefix.length:
+            return (_weights(scores) @ values).view(query.shape)
+        prefix_keys, prefix_values = self.prefix.layers[layer]
+        weights = _weights(torch.cat([_times_shared(grouped, prefix_keys[0].transpose(1, 2)), scores], dim=-1))
+        on_prefix, on_suffix = weights.split([self.prefix.length, width], dim=-1)
+        return (_times_shared(on_prefix, prefix_values[0]) + on_suffix @ values).reshape(query.shape)
+
+
+AttentionPass = PrefixPass | SuffixPass | ContinuationPass | DecodingPass
+
+
+def _weights(scores: torch.Tensor) -> torch.Tensor:
+    return torch.softmax(scores, dim=-1, dtype=torch.float32).to(scores.dtype)
+
+
+def _times_shared(rows: torch.Tensor, shared: torch.Tensor) -> torch.Tensor:
+    """One product of all rows with what they share: (rows, heads, G, n) x (heads, n, m) -> (rows, heads, G, m)."""
+    together = rows.transpose(0, 1).reshape(shared.shape[0], -1, shared.shape[1])
+    return (together @ shared).view(shared.shape[0], len(rows), -1, shared.shape[2]).transpose(0, 1)
+
+
+def _attend_to_all(parts: list[KeysAndValues], query: torch.Tensor, mask: torch.Tensor, scale: float) -> torch.Tensor:
+    """Attention to several parts one after the other; one of a single row is every row's."""
+    keys, values = (
+        torch.cat([tensor.expand(query.shape[0], -1, -1, -1) for tensor in tensors], dim=2)
+        for tensors in zip(*parts, strict=True)
+    )
+    return _sdpa(query, keys, values, scale=scale, mask=mask)
 
 
 def _sdpa(
-    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, mask: torch.Tensor | None, scale: float
+    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scale: float, mask: torch.Tensor | None
 ) -> torch.Tensor:
     """Causal without a mask; key heads are repeated for grouped queries."""
     group = query.shape[1] // key.shape[1]
@@ -150,14 +235,16 @@ def _sdpa(
 
 def _attention(
     module: torch.nn.Module, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, attention_mask: Any,
-    scaling: float, store: SharedPrefixStore, **kwargs: Any,
+    scaling: float, attention_pass: AttentionPass, **kwargs: Any,
 ) -> tuple[torch.Tensor, None]:  # fmt: skip
+    """What transformers calls in every layer; the output has shape (rows, Q, heads, head size)."""
     if asked := [name for name in UNSUPPORTED if kwargs.get(name) is not None]:
         what = f"this model's attention needs {', '.join(asked)}, which the shared prefix does not know"
         raise UserError(what, type(module).__name__, "choose a model with plain causal attention")
     layer = module.layer_idx
     assert isinstance(layer, int)
-    return store.attend(layer, query, key, value, scaling), None
+    output = attention_pass.attend(layer, query, key, value, scale=scaling)
+    return output.transpose(1, 2).contiguous(), None
 
 
 AttentionInterface.register(IMPLEMENTATION, _attention)

@@ -10,7 +10,8 @@ from transformers import GraniteConfig, GraniteForCausalLM, MistralConfig, Mistr
 from common.base.errors import UserError
 from common.data.prompts import few_shot_prompt
 from common.models import generation
-from common.models.generation import Decoding, Generator, Outcome, Request, common_prefix, decode
+from common.models.decoding import Choice, Decoding, decode
+from common.models.generation import Generator, Outcome, Request, accept, common_prefix
 from common.models.loading import load_model, load_tokenizer, save_model
 from common.models.shared_prefix import IMPLEMENTATION
 
@@ -177,10 +178,8 @@ def test_a_newline_counts_only_after_visible_text():
         def decode(self, tokens, **_):
             return "".join({1: "\n", 2: " yes", 3: "\n\n"}[token] for token in tokens)
 
-    accept = Generator.__new__(Generator)
-    accept._tokenizer = Words()
     outcome = Outcome()
     for token, finish in [(1, "length"), (3, "length"), (2, "length"), (1, "newline"), (2, "newline")]:
-        accept._accept(outcome, token, None, 1.0, Decoding())
+        accept(outcome, Choice(token, logprob=None, margin=1.0), Words(), Decoding())
         assert outcome.finish == finish
     assert outcome.tokens == [1, 3, 2, 1]

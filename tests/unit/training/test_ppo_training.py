@@ -27,13 +27,16 @@ from trl.trainer.utils import add_fused_lm_head
 
 from common.base.errors import Resumable, UserError
 from common.jobs.console import Console
-from common.models.generation import Decoding, Generator
+from common.models.decoding import Decoding
+from common.models.generation import Generator
 from common.models.loading import load_tokenizer
 from common.models.shared_prefix import IMPLEMENTATION
 from common.training.engine import Engine
 from common.training.ppo.learners import Learner, Optimization, TorchLearner, build_learner
-from common.training.ppo.loop import PPOModels, PPOTrainer, check_health, prompt_batches, run_ppo
+from common.training.ppo.loop import prompt_batches, run_ppo
+from common.training.ppo.metrics import check_health
 from common.training.ppo.rollouts import Episode, Prompt, sample_episodes
+from common.training.ppo.trainer import PPOModels, PPOTrainer
 from support.ppo_settings import PPO, TIMES
 
 CPU = Engine("cpu", torch.float32, False, 1, 0)

@@ -10,7 +10,8 @@ import pytest
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM, OPTConfig, OPTForCausalLM, PreTrainedModel, set_seed
 
-from common.models.generation import Decoding, Generator
+from common.models.decoding import Decoding
+from common.models.generation import Generator
 from common.models.loading import load_tokenizer
 from common.models.shared_prefix import IMPLEMENTATION
 from common.training.ppo.rollouts import Episode, Prompt, collate_episodes, filler, sample_episodes

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 import torch
 
-from common.models.generation import Decoding, Generator, Request
+from common.models.decoding import Decoding
+from common.models.generation import Generator, Request
 from common.models.reward_model import pad_right
 from common.training.sequences import IGNORED
 
