@@ -13,14 +13,13 @@ from common.jobs.console import Console, argument_parser, run_entry_point
 from common.jobs.provenance import Provenance
 from common.paper.comparison import (
     DIFFERS,
-    NOT_COMPARABLE,
     NOT_RUN,
     Compared,
     compare_accuracies,
     compare_hyper_parameters,
 )
 from common.paper.published import load_published
-from common.tables.language import add_words_argument, words_of
+from common.tables.language import Text, add_words_argument, words_of
 from common.tables.table import CELL_COLUMNS, Table, write_table
 
 CSV_HEADER = ("table", "row", "column", "published", "ours", "difference", "low", "high", "n", "verdict", "source")
@@ -28,13 +27,20 @@ CSV_HEADER = ("table", "row", "column", "published", "ours", "difference", "low"
 
 def cell_text(one: Compared) -> str:
     """Published value, ours with its interval, difference and verdict, one a line."""
+    verdict = Text(one.verdict)
     if one.verdict == NOT_RUN:
-        return f"{one.published}\n{NOT_RUN}"
+        return Text("{published}\n{verdict}", published=one.published, verdict=verdict)
     low, high = one.interval or (0.0, 0.0)
-    own = f"{float(one.ours):.1f} ({low:.0f}\u2013{high:.0f})"
+    ours = f"{float(one.ours):.1f} ({low:.0f}\u2013{high:.0f})"
     if one.difference is None:
-        return f"\u2013\n{own}\n{NOT_COMPARABLE}"
-    return f"{one.published}\n{own}\n{one.difference:+.1f} {one.verdict}"
+        return Text("\u2013\n{ours}\n{verdict}", ours=ours, verdict=verdict)
+    return Text(
+        "{published}\n{ours}\n{points} {verdict}",
+        published=one.published,
+        ours=ours,
+        points=f"{one.difference:+.1f}",
+        verdict=verdict,
+    )
 
 
 def as_table(settings: Mapping[str, Any], compared: Sequence[Compared]) -> Table:
@@ -48,24 +54,27 @@ def as_table(settings: Mapping[str, Any], compared: Sequence[Compared]) -> Table
     lines, ids = [], {}
     for i, (row, found) in enumerate(rows.items()):
         model, method = row.rsplit("/", 1)
-        named = [labels.get(model, model), METHOD_LABELS[method]]
-        lines.append(named + [cell_text(found[heading]) if heading in found else "" for heading in headings])
+        named = [labels.get(model, model), Text(METHOD_LABELS[method])]
+        lines.append([*named, *(cell_text(found[heading]) if heading in found else "" for heading in headings)])
         for place, heading in enumerate(headings, start=len(named)):
             if heading in found:
                 ids[i, place] = f"comparison/table3/{row}/{found[heading].column}/verdict"
     caption = "Published accuracies (first line) beside ours (second line, 95 % interval), in %"
     header = ["Model", "Method", *headings]
-    words_everywhere = range(len(header))
-    return Table(caption, header, lines, notes=notes(settings, compared), cells=ids, labels=words_everywhere)
+    return Table(caption, header, lines, notes=notes(settings, compared), cells=ids)
 
 
 def notes(settings: Mapping[str, Any], compared: Sequence[Compared]) -> list[str]:
     """How the verdicts come about, and how often each was given."""
     points, widest = (settings["tolerance"][key] for key in ("tolerance_points", "widest_interval_points"))
-    lines = [
-        f"reproduced: within {points:g} points of the published value, or that value inside our 95 % interval (widened "
-        f"by its rounding) where the interval is at most {widest:g} points wide; undecided: inside a wider interval; "
-        "differs: neither.",
+    lines: list[str] = [
+        Text(
+            "reproduced: within {points} points of the published value, or that value inside our 95 % interval "
+            "(widened by its rounding) where the interval is at most {widest} points wide; undecided: inside a wider "
+            "interval; differs: neither.",
+            points=f"{points:g}",
+            widest=f"{widest:g}",
+        ),
         "not run: no model of this run is the paper's, or its score is missing. not comparable: a model or data set "
         "the paper does not have; shown for its own sake, never compared.",
     ]
@@ -73,9 +82,18 @@ def notes(settings: Mapping[str, Any], compared: Sequence[Compared]) -> list[str
     for table, title in titles.items():
         verdicts = [one.verdict for one in compared if one.table == table]
         counts = ", ".join(f"{verdict} {verdicts.count(verdict)}" for verdict in dict.fromkeys(verdicts))
-        lines.append(f"{title}: {counts or 'none'}.")
+        lines.append(Text("{title}: {counts}.", title=Text(title), counts=counts or "none"))
     other = [one for one in compared if one.table != "table3" and one.verdict == DIFFERS]
-    lines += [f"{one.row} of {one.column}: {one.ours}, published {one.published}." for one in other]
+    lines += [
+        Text(
+            "{row} of {column}: {ours}, published {published}.",
+            row=one.row,
+            column=one.column,
+            ours=one.ours,
+            published=one.published,
+        )
+        for one in other
+    ]
     return lines
 
 

@@ -9,7 +9,7 @@ from common.jobs.console import Console, argument_parser, run_entry_point
 from common.jobs.provenance import Provenance
 from common.tables.accuracy_table import ScoreTable
 from common.tables.grid import load_cell
-from common.tables.language import add_words_argument, words_of
+from common.tables.language import Text, add_words_argument, words_of
 
 
 def work(arguments: argparse.Namespace, console: Console) -> None:
@@ -19,9 +19,10 @@ def work(arguments: argparse.Namespace, console: Console) -> None:
     for model in settings["models"]:
         for method in settings["methods"]:
             for marker in settings["markers"]:
-                own = " (its own)" if settings["usual"][method] == marker else ""
-                words = [settings["model_info"][model]["label"], METHOD_LABELS[method]]
-                words.append(settings["marker_words"][marker] + own)
+                asked = settings["marker_words"][marker]
+                if settings["usual"][method] == marker:
+                    asked = Text("{marker} (its own)", marker=asked)
+                words = [settings["model_info"][model]["label"], Text(METHOD_LABELS[method]), asked]
                 in_grid = f"{method}/{marker}" in settings["in_grid"]
                 place = f"eval/{model}/{method}" if in_grid else f"markers/{model}/{method}/{marker}"
                 found = {

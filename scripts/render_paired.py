@@ -12,7 +12,7 @@ from common.jobs.console import Console, argument_parser, run_entry_point
 from common.jobs.provenance import Provenance
 from common.stats.intervals import BOOTSTRAP_SAMPLES
 from common.tables.grid import Grid, PairedTest, load_grid, paired_tests, several_draws, task_titles
-from common.tables.language import add_words_argument, words_of
+from common.tables.language import Text, add_words_argument, words_of
 from common.tables.table import CELL_COLUMNS, Table, write_table
 
 LEVEL = 0.05
@@ -32,10 +32,16 @@ def table_row(settings: dict[str, Any], titles: dict[str, str], test: PairedTest
     pair = f"{METHOD_LABELS[test.first]} \u2212 {METHOD_LABELS[test.second]}"
     named = [settings["model_info"][test.model]["label"], titles[test.task], str(test.k), pair]
     if test.comparison is None:
-        return [*named, "missing", "", "", ""]
+        return [*named, Text("missing"), "", "", ""]
     low, high = test.comparison.interval
-    numbers = [points(test.comparison.difference), f"{points(low)} to {points(high)}"]
-    return [*named, *numbers, probability(test.comparison.p_value), probability(test.adjusted)]
+    interval = Text("{low} to {high}", low=points(low), high=points(high))
+    return [
+        *named,
+        points(test.comparison.difference),
+        interval,
+        probability(test.comparison.p_value),
+        probability(test.adjusted),
+    ]
 
 
 def csv_row(test: PairedTest, items: int | None, runs: int) -> list[object]:
@@ -60,13 +66,14 @@ def cell_rows(test: PairedTest, items: int | None) -> list[list[object]]:
 
 def notes_on_tests(settings: dict[str, Any], comparisons: int) -> list[str]:
     """How intervals and p-values were found, for so many comparisons of a model."""
-    tested = "Intervals: paired bootstrap over items and draws. p: exact McNemar test for one run"
     if not several_draws(settings):
-        return [f"{tested}."]
-    draws = len(settings["seeds"])
-    found = [
-        f"{tested}, the same bootstrap for means of {draws} draws. Few draws understate how much results vary between "
-        "draws."
+        return ["Intervals: paired bootstrap over items and draws. p: exact McNemar test for one run."]
+    found: list[str] = [
+        Text(
+            "Intervals: paired bootstrap over items and draws. p: exact McNemar test for one run, the same bootstrap "
+            "for means of {draws} draws. Few draws understate how much results vary between draws.",
+            draws=len(settings["seeds"]),
+        )
     ]
     if 2 * comparisons > LEVEL * (BOOTSTRAP_SAMPLES + 1):
         found.append(
@@ -92,7 +99,7 @@ def as_table(settings: dict[str, Any], grid: Grid, tests: list[PairedTest]) -> T
         for place, part in ((4, ""), (7, "/p_holm"))
     }
     caption = "Methods compared pair by pair, in generation-scored accuracy"
-    return Table(caption, header, rows, bold=bold, notes=notes, cells=ids, labels=(0, 1, 3, 4, 5))
+    return Table(caption, header, rows, bold=bold, notes=notes, cells=ids)
 
 
 def work(arguments: argparse.Namespace, console: Console) -> None:

@@ -10,7 +10,7 @@ from common.jobs.console import Console, argument_parser, run_entry_point
 from common.jobs.provenance import Provenance
 from common.tables.accuracy_table import ScoreTable
 from common.tables.grid import load_grid, several_draws
-from common.tables.language import add_words_argument, words_of
+from common.tables.language import Text, add_words_argument, words_of
 
 
 def work(arguments: argparse.Namespace, console: Console) -> None:
@@ -21,7 +21,7 @@ def work(arguments: argparse.Namespace, console: Console) -> None:
     for model in settings["models"]:
         for method in settings["methods"]:
             for scoring, grid in grids.items():
-                words = [settings["model_info"][model]["label"], METHOD_LABELS[method], scoring]
+                words = [settings["model_info"][model]["label"], Text(METHOD_LABELS[method]), Text(scoring)]
                 found = {(task, k): grid[model, method, task, k] for task, k in table.columns}
                 table.add([model, method, scoring], words, f"eval/{model}/{method}", found)
     notes = [
@@ -29,8 +29,8 @@ def work(arguments: argparse.Namespace, console: Console) -> None:
         "strict: the whole first line is an answer. likelihood: the answer with the highest log-likelihood a token.",
     ]
     if several_draws(settings):
-        seeds = len(settings["seeds"])
-        notes.append(f"In parentheses: lowest and highest of the {seeds} draws of in-context examples.")
+        draws = "In parentheses: lowest and highest of the {seeds} draws of in-context examples."
+        notes.append(Text(draws, seeds=len(settings["seeds"])))
     caption = "Accuracy in % (95 % interval below) under three scorings of the same answers"
     table.write(arguments.output, caption, notes, words_of(arguments), provenance.record())
 

@@ -9,7 +9,7 @@ from common.files.csv_files import to_csv
 from common.files.whole_files import read_json, write_text
 from common.jobs.console import Console, argument_parser, run_entry_point
 from common.jobs.provenance import Provenance
-from common.tables.language import add_words_argument, words_of
+from common.tables.language import Text, add_words_argument, words_of
 from common.tables.table import CELL_COLUMNS, Table, text_of, write_table
 
 ROWS = {
@@ -40,13 +40,13 @@ def work(arguments: argparse.Namespace, console: Console) -> None:
             cells.append(
                 [f"table1/{key}/{model}/{method}", "table1", key, f"{model}/{method}", value, None, None, source]
             )
-        rows.append([label, *values.values()])
+        rows.append([Text(label), *values.values()])
     header = ["Hyper-parameter", *(METHOD_LABELS[method] for _, method in runs)]
     trained = [method for method in settings["methods"] if method != "pretrained"]
     labels = [settings["model_info"][model]["label"] for model in settings["models"]]
     groups = [("", 1), *((label, len(trained)) for label in labels)] if trained else []
     facts = [f"{record['engine']}, {record['dtype']}, {record['processes']} process(es)" for record in records.values()]
-    notes = [f"Optimizer AdamW; {'; '.join(dict.fromkeys(facts))}."] if trained else []
+    notes = [Text("Optimizer AdamW; {facts}.", facts="; ".join(dict.fromkeys(facts)))] if trained else []
     table = Table("Table 1. Hyper-parameters of SFT and CoH", header, rows, groups, notes=notes, cells=ids)
     write_table(table, arguments.output, "table1", words_of(arguments), provenance.record())
     write_text(arguments.output / "table1.csv", to_csv(["hyper_parameter", *("/".join(run) for run in runs)], rows))

@@ -10,7 +10,7 @@ from common.files.csv_files import to_csv
 from common.files.whole_files import read_json, write_text
 from common.jobs.console import Console, argument_parser, run_entry_point
 from common.jobs.provenance import Provenance
-from common.tables.language import add_words_argument, words_of
+from common.tables.language import Text, add_words_argument, words_of
 from common.tables.table import CELL_COLUMNS, Table, text_of, write_table
 
 STAGES = ("Stage 1 (SFT)", "Stage 2 (RM)", "Stage 3 (RL)")
@@ -58,11 +58,15 @@ def work(arguments: argparse.Namespace, console: Console) -> None:
             source = f"models/{column}/run.json"
             ids[len(rows), place] = f"table2/{row}/{column}"
             cells.append([f"table2/{row}/{column}", "table2", row, column, value or "-", None, None, source])
-        rows.append([label, *(value or "-" for value in values.values())])
+        rows.append([Text(label), *(value or "-" for value in values.values())])
     labels = settings["labels"]
-    notes = [
-        f"Actor: {labels['actor']}; reward model and critic: {labels['reward']}. In stage 3 the first learning "
-        "rate is the actor's, the second the critic's."
+    notes: list[str] = [
+        Text(
+            "Actor: {actor}; reward model and critic: {reward}. In stage 3 the first learning rate is the actor's, the "
+            "second the critic's.",
+            actor=labels["actor"],
+            reward=labels["reward"],
+        )
     ]
     if blocks["ppo"]["updates_per_rollout"] == 1:
         notes.append(

@@ -11,7 +11,7 @@ from common.jobs.console import Console, argument_parser, run_entry_point
 from common.jobs.provenance import Provenance
 from common.tables.accuracy_table import ScoreTable, percent
 from common.tables.grid import Grid, best_cells, load_grid, precision_note, several_draws
-from common.tables.language import add_words_argument, words_of
+from common.tables.language import Text, add_words_argument, words_of
 
 # What the CSV says of a cell, shares in percent; one run has no standard deviation.
 PARTS = {
@@ -34,7 +34,7 @@ def fill_table(settings: dict[str, Any], cells: Grid) -> ScoreTable:
         for method in settings["methods"]:
             found = {(task, k): cells[model, method, task, k] for task, k in table.columns}
             bold = frozenset((task, k) for task, k in table.columns if (model, method, task, k) in best)
-            words = [settings["model_info"][model]["label"], METHOD_LABELS[method]]
+            words = [settings["model_info"][model]["label"], Text(METHOD_LABELS[method])]
             table.add([model, method], words, f"eval/{model}/{method}", found, bold)
     return table
 
@@ -43,28 +43,43 @@ def notes(settings: dict[str, Any], cells: Grid, models: Path) -> list[str]:
     """What a reader must know beside the numbers."""
     items = {key[2]: cell.n for key, cell in cells.items() if cell}
     counts = ", ".join(f"{task} {items.get(task, 'missing')}" for task in settings["tasks"])
-    seeds = len(settings["seeds"])
-    draws = "Every cell is one run."
+    lines: list[str] = [Text("Items: {counts}. Every cell is one run.", counts=counts)]
     if several_draws(settings):
-        draws = f"k = 0 is one run; k > 0 is the mean of {seeds} draws of examples over the same items, in parentheses "
-        draws += "the lowest and highest of them."
-    intervals = "Intervals: Wilson for one run, bootstrap over items for means."
+        lines = [
+            Text(
+                "Items: {counts}. k = 0 is one run; k > 0 is the mean of {seeds} draws of examples over the same "
+                "items, in parentheses the lowest and highest of them.",
+                counts=counts,
+                seeds=len(settings["seeds"]),
+            )
+        ]
     if len(settings["methods"]) > 1:
-        intervals += " Bold: better than every other method at the 5 % level (McNemar or paired bootstrap over items"
-        intervals += " and draws, Holm-corrected within a model: table `paired`)."
-    lines = [f"Items: {counts}. {draws}", intervals]
+        lines.append(
+            "Intervals: Wilson for one run, bootstrap over items for means. Bold: better than every other method at "
+            "the 5 % level (McNemar or paired bootstrap over items and draws, Holm-corrected within a model: table "
+            "`paired`)."
+        )
+    else:
+        lines.append("Intervals: Wilson for one run, bootstrap over items for means.")
     for model in settings["models"]:
         label = settings["model_info"][model]["label"]
         for method in settings["methods"]:
             record = models / model / method / "run.json"
             if method != "pretrained" and record.exists():
                 tokens = read_json(record)["tokens_seen"]
-                seen = f"{tokens['total']:,} tokens seen in training, {tokens['target']:,} of them with loss"
-                lines.append(f"{label}, {METHOD_LABELS[method]}: {seen}.")
+                lines.append(
+                    Text(
+                        "{label}, {method}: {total} tokens seen in training, {target} of them with loss.",
+                        label=label,
+                        method=Text(METHOD_LABELS[method]),
+                        total=f"{tokens['total']:,}",
+                        target=f"{tokens['target']:,}",
+                    )
+                )
         if note := settings["model_info"][model].get("note"):
-            lines.append(f"{label} is {note}.")
+            lines.append(Text("{label} is {note}.", label=label, note=note))
         if changed := precision_note(cell for key, cell in cells.items() if key[0] == model):
-            lines.append(f"{label}: {changed}")
+            lines.append(Text("{label}: {sentence}", label=label, sentence=changed))
     return lines + list(settings["notes"])
 
 

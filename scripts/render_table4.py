@@ -15,11 +15,12 @@ from common.files.yaml_files import read_checked_yaml
 from common.jobs.console import Console, argument_parser, run_entry_point
 from common.jobs.provenance import Provenance
 from common.stats.intervals import bootstrap_interval
-from common.tables.language import add_words_argument, words_of
+from common.tables.language import Text, add_words_argument, words_of
 from common.tables.table import CELL_COLUMNS, Table, write_table
 
 SEED = 0
 HEADER = ["Prompt", "Source", "Stage 1 (SFT)", "Stage 3 (RL)"]
+PUBLISHED, OURS = Text("published"), Text("ours")
 Samples = Sequence[Mapping[str, Mapping[str, Any]]]
 
 
@@ -49,12 +50,42 @@ def shown_prompts(samples: Samples, published: dict[str, Any], examples: int) ->
         first, third = stages["rl_sft"], stages["ppo"]
         if first["source"] == PAPER:
             quoted = published[first["id"]]
-            rows.append([first["prompt"], "published", quoted["rl_sft"], quoted["ppo"]])
-            rows.append(["", "ours", first["response"], third["response"]])
+            rows.append([first["prompt"], PUBLISHED, quoted["rl_sft"], quoted["ppo"]])
+            rows.append(["", OURS, first["response"], third["response"]])
         elif heldout < examples:
             heldout += 1
-            rows.append([first["prompt"], "ours", first["response"], third["response"]])
+            rows.append([first["prompt"], OURS, first["response"], third["response"]])
     return rows
+
+
+def notes(labels: Mapping[str, str], means: Mapping[str, Any], accuracy: Mapping[str, Any]) -> list[str]:
+    """What a reader must know beside the responses.
+
+    Args:
+        labels: names of actor and reward for people.
+        means: what `reward_comparison` gives.
+        accuracy: of the reward model on held-out pairs, with pairs and interval95.
+    """
+    low, high = accuracy["interval95"]
+    return [
+        Text(
+            "Actor {actor}, reward model {reward}; greedy responses. Stage 3 minus stage 1, paired over {n} held-out "
+            "prompts: {difference} (95 % interval {low} to {high}).",
+            actor=labels["actor"],
+            reward=labels["reward"],
+            n=means["n"],
+            **{key: f"{means[key]:+.3f}" for key in ("difference", "low", "high")},
+        ),
+        Text(
+            "The reward model puts the better-scored response first in {share} % of {pairs} held-out pairs (95 % "
+            "interval {low} to {high}): a reward says no more than that about quality.",
+            share=f"{100 * accuracy['accuracy']:.1f}",
+            pairs=accuracy["pairs"],
+            low=f"{100 * low:.1f}",
+            high=f"{100 * high:.1f}",
+        ),
+        "Published responses are those of OPT-6.7B in the paper's table 4.",
+    ]
 
 
 def work(arguments: argparse.Namespace, console: Console) -> None:
@@ -64,22 +95,11 @@ def work(arguments: argparse.Namespace, console: Console) -> None:
     means = reward_comparison(samples)
     accuracy = read_json(arguments.reward / "run.json")["heldout_pairs"]
     rows = shown_prompts(samples, published, settings["examples"])
-    rows.append(
-        [f"Mean reward of {means['n']} held-out prompts", "ours", f"{means['rl_sft']:.3f}", f"{means['ppo']:.3f}"]
-    )
-    labels = settings["labels"]
-    notes = [
-        f"Actor {labels['actor']}, reward model {labels['reward']}; greedy responses. Stage 3 minus stage 1, paired "
-        f"over {means['n']} held-out prompts: {means['difference']:+.3f} (95 % interval {means['low']:+.3f} to "
-        f"{means['high']:+.3f}).",
-        f"The reward model puts the better-scored response first in {100 * accuracy['accuracy']:.1f} % of "
-        f"{accuracy['pairs']} held-out pairs (95 % interval {100 * accuracy['interval95'][0]:.1f} to "
-        f"{100 * accuracy['interval95'][1]:.1f}): a reward says no more than that about quality.",
-        "Published responses are those of OPT-6.7B in the paper's table 4.",
-    ]
+    title = Text("Mean reward of {n} held-out prompts", n=means["n"])
+    rows.append([title, OURS, f"{means['rl_sft']:.3f}", f"{means['ppo']:.3f}"])
     ids = {(len(rows) - 1, place): f"table4/{settings['actor']}/{name}" for place, name in ((2, "rl_sft"), (3, "ppo"))}
     caption = "Table 4. Responses of stage 1 and stage 3 of the RL arm"
-    table = Table(caption, HEADER, rows, notes=notes, cells=ids, labels=(1,))
+    table = Table(caption, HEADER, rows, notes=notes(settings["labels"], means, accuracy), cells=ids)
     write_table(table, arguments.output, "table4", words_of(arguments), provenance.record())
     write_text(arguments.output / "table4.csv", to_csv([name.lower() for name in HEADER], rows))
     source = ";".join(f"samples/{settings['actor']}/{stage}.*" for stage in ("rl_sft", "ppo"))

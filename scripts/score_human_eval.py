@@ -17,7 +17,7 @@ from common.jobs.console import Console, argument_parser, run_entry_point
 from common.jobs.provenance import Provenance
 from common.stats.intervals import wilson_interval
 from common.stats.significance import mcnemar_p_value
-from common.tables.language import add_words_argument, words_of
+from common.tables.language import Text, add_words_argument, words_of
 from common.tables.table import CELL_COLUMNS, Table, write_table
 
 NOT_RATED = "not rated"
@@ -37,7 +37,7 @@ class Row:
     """
 
     name: str
-    label: str
+    label: Text
     outcome: Mapping[str, Any] | None
     source: str = "human_eval/summary.json"
 
@@ -123,19 +123,22 @@ def summarise(sheet: Sheet, ratings: Sequence[Rating], paper: Mapping[str, int])
 
 def table_rows(summary: Mapping[str, Any]) -> list[Row]:
     """The paper's row, then this run's: raters, all ratings when there are several, the majority by prompt."""
-    rows = [Row("paper", "Paper, one rater", summary["paper"], "resources/paper/human_evaluation.yaml")]
-    raters = [Row(f"rater-{alias}", f"Rater {alias}", result) for alias, result in summary["raters"].items()]
+    rows = [Row("paper", Text("Paper, one rater"), summary["paper"], "resources/paper/human_evaluation.yaml")]
+    raters = [
+        Row(f"rater-{alias}", Text("Rater {name}", name=alias), result) for alias, result in summary["raters"].items()
+    ]
     if len(raters) > 1:
         everything = {"n": sum(summary["all_ratings"].values()), **summary["all_ratings"]}
-        raters.append(Row("all-ratings", "All ratings", everything))
-    return [*rows, *raters, Row("pooled", "Majority by prompt" if raters else "This run", summary["pooled"])]
+        raters.append(Row("all-ratings", Text("All ratings"), everything))
+    label = Text("Majority by prompt") if raters else Text("This run")
+    return [*rows, *raters, Row("pooled", label, summary["pooled"])]
 
 
 def row_texts(row: Row) -> list[str]:
     """Cells as people read them."""
     found = row.outcome
     if found is None:
-        return [row.label, "0", *[NOT_RATED] * 3, "\u2013", "\u2013"]
+        return [row.label, "0", *[Text(NOT_RATED)] * 3, "\u2013", "\u2013"]
     texts = [row.label, str(found["n"]), *(str(found[verdict]) for verdict in VERDICTS)]
     if found.get("stage3_share") is None:
         return [*texts, "\u2013", f"{found['p_value']:.3f}" if "p_value" in found else "\u2013"]
@@ -169,29 +172,33 @@ def cell_lines(row: Row) -> list[list[object]]:
 
 def notes(summary: Mapping[str, Any]) -> list[str]:
     """What a reader must know beside the numbers."""
-    lines = [
+    lines: list[str] = [
         "Stage 3 in % of the prompts where one stage was preferred, Wilson's 95 % interval below; exact two-sided "
         "sign test on the same prompts. Both are computed here for the paper's row too, from its counts (section 5.2).",
     ]
     agreement = summary["agreement"]
     if agreement["raters"] > 1:
         kappa = agreement["fleiss_kappa"]
-        chance = "undefined, as all ratings are the same" if kappa is None else f"{kappa:.2f}"
-        pairs = f"{100 * agreement['pairs_agreeing']:.0f} % of the pairs of ratings agree"
         lines += [
             "Ratings of one prompt depend on each other, so interval and test are those of the majority by prompt: the "
             "stage more than half of the raters preferred, else similar.",
-            f"Agreement between {agreement['raters']} raters: {pairs}; Fleiss' kappa {chance}.",
+            Text(
+                "Agreement between {raters} raters: {share} % of the pairs of ratings agree; Fleiss' kappa {kappa}.",
+                raters=agreement["raters"],
+                share=f"{100 * agreement['pairs_agreeing']:.0f}",
+                kappa=Text("undefined, as all ratings are the same") if kappa is None else f"{kappa:.2f}",
+            ),
         ]
     else:
         lines.append("Agreement between raters: needs two raters.")
     if summary["status"] == NOT_RATED:
         lines.append("This run has not been rated yet; docs/human_eval.md says how to.")
     if identical := summary["identical_responses"]:
-        lines.append(f"On {identical} of {summary['prompts']} prompts both stages gave the same response.")
+        same = "On {identical} of {prompts} prompts both stages gave the same response."
+        lines.append(Text(same, identical=identical, prompts=summary["prompts"]))
     for entry in summary["incomplete"]:
-        rated = f"{entry['rated']} of {summary['prompts']} prompts rated"
-        lines.append(f"Not counted, incomplete: {entry['file']} ({rated}).")
+        left_out = "Not counted, incomplete: {file} ({rated} of {prompts} prompts rated)."
+        lines.append(Text(left_out, file=entry["file"], rated=entry["rated"], prompts=summary["prompts"]))
     return lines
 
 
@@ -209,9 +216,7 @@ def work(arguments: argparse.Namespace, console: Console) -> None:
         for i, row in enumerate(shown)
         for place, verdict in enumerate(VERDICTS, start=2)
     }
-    table = Table(
-        caption, HEADER, [row_texts(row) for row in shown], notes=notes(summary), cells=ids, labels=(0, 2, 3, 4)
-    )
+    table = Table(caption, HEADER, [row_texts(row) for row in shown], notes=notes(summary), cells=ids)
     record = provenance.record(inputs, n=len(summary["raters"]))
     write_json(arguments.summary, {**summary, "provenance": record})
     write_table(table, arguments.tables, "human_eval", words_of(arguments), record)

@@ -85,8 +85,15 @@ class ScoreTable:
         """Write every rendering, the CSV and the cells."""
         groups = [("", len(self.labels)), *((self._titles[task], len(self.shots)) for task in self.tasks)]
         header = [*self.labels.values(), *(f"k={k}" for _, k in self.columns)]
-        places = range(len(self.labels))
-        table = Table(caption, header, self._rows, groups, frozenset(self._bold), notes, self._ids, tuple(places))
+        table = Table(
+            caption=caption,
+            header=header,
+            rows=self._rows,
+            groups=groups,
+            bold=frozenset(self._bold),
+            notes=notes,
+            cells=self._ids,
+        )
         write_table(table, output, self.name, words, provenance)
         named = [f"{task}_k{k}{suffix}" for task, k in self.columns for suffix in self.parts]
         write_text(output / f"{self.name}.csv", to_csv([*self.labels, *named], self._lines))

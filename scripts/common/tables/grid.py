@@ -15,6 +15,7 @@ from common.files.whole_files import read_json, read_record, sha256_of_file
 from common.stats.intervals import mean_interval
 from common.stats.paired import Comparison, compare
 from common.stats.significance import holm
+from common.tables.language import Text
 
 SEED = 0
 CellKey = tuple[str, str, str, int]
@@ -145,16 +146,23 @@ def _percent_range(low: float, high: float) -> str:
     return f"{100 * low:.0f}\u2013{100 * high:.0f}"
 
 
-def precision_note(cells: Iterable[Cell | None]) -> str | None:
+def precision_note(cells: Iterable[Cell | None]) -> Text | None:
     """A sentence on how many answers a lower precision changed; None where all is fp32."""
     checks = [check for cell in cells if cell for check in cell.precision_checks]
     items = sum(check["items"] for check in checks)
     if not items:
         return None
-    names = {"text": "texts", "generation": "generation verdicts", "likelihood": "likelihood verdicts"}
-    shares = {key: sum(check["items"] * check["changed"][key] for check in checks) / items for key in names}
-    changed = ", ".join(f"{100 * shares[key]:.1f} % of the {name}" for key, name in names.items())
-    return f"Answered in {checks[0]['dtype']}; of {items} answers repeated in float32, changed were {changed}."
+    changed = {
+        key: sum(check["items"] * check["changed"][key] for check in checks) / items
+        for key in ("text", "generation", "likelihood")
+    }
+    return Text(
+        "Answered in {dtype}; of {items} answers repeated in float32, changed were {text} % of the texts, {generation} "
+        "% of the generation verdicts, {likelihood} % of the likelihood verdicts.",
+        dtype=checks[0]["dtype"],
+        items=items,
+        **{key: f"{100 * share:.1f}" for key, share in changed.items()},
+    )
 
 
 def cell_row(table: str, row: str, column: str, cell: Cell | None, source: str) -> list[object]:

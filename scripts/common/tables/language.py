@@ -1,9 +1,11 @@
-"""Texts of tables and report in another language, as data: `resources/report/<language>.yaml`."""
+"""Texts of tables and report in another language, as data: `resources/report/<language>.yaml`.
+
+English is written where it is needed, as `Text("Rater {name}", name=alias)`; the template is the translation's key.
+"""
 
 import argparse
-import re
 import string
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,34 +14,51 @@ from common.base.templates import fill
 from common.files.yaml_files import read_yaml
 
 
+class Text(str):
+    """An English text that remembers what it was made of, so that `Words` can say it in another language.
+
+    A field that is a Text is translated too; any other field is data and stays as it is.
+
+    Attributes:
+        template: English with plain `{field}`s, the key of its translations.
+        fields: what they hold.
+    """
+
+    template: str
+    fields: Mapping[str, object]
+
+    def __new__(cls, template: str, /, **fields: object) -> "Text":
+        """The template filled in.
+
+        Raises:
+            ValueError: when the template has a field that is not given.
+        """
+        text = super().__new__(cls, fill(template, fields))
+        text.template, text.fields = template, fields
+        return text
+
+
 @dataclass(frozen=True)
 class Words:
     """Translations of English texts; a text without one stays English.
 
     Attributes:
         language: its code, as `lang` attributes have it.
-        texts: translations of whole texts.
-        patterns: (English with fields, translation with the same fields); what stands in a field is translated too.
+        texts: translations by English text or template.
     """
 
     language: str = "en"
     texts: Mapping[str, str] = field(default_factory=dict)
-    patterns: Sequence[tuple[re.Pattern[str], str]] = ()
 
     def __call__(self, text: str) -> str:
-        """The text in this language."""
-        if text in self.texts:
-            return self.texts[text]
-        for pattern, translation in self.patterns:
-            if matched := pattern.fullmatch(text):
-                found = {name: self.texts.get(value, value) for name, value in matched.groupdict().items()}
-                return fill(translation, found)
-        return text
+        """The text in this language; what is no `Text` is looked up as a whole."""
+        if not isinstance(text, Text):
+            return self.texts.get(text, text)
+        fields = {name: self(value) if isinstance(value, Text) else value for name, value in text.fields.items()}
+        return fill(self.texts.get(text.template, text.template), fields)
 
 
 ENGLISH = Words()
-# Fields that hold a number: a pattern of little else would otherwise fit any sentence.
-NUMBERS = ("low", "high", "points")
 
 
 def load_words(path: Path | None) -> Words:
@@ -54,27 +73,25 @@ def load_words(path: Path | None) -> Words:
     if path is None:
         return ENGLISH
     content = read_yaml(path)
-    texts = content.get("texts") if isinstance(content, dict) else None
+    if not isinstance(content, dict) or not isinstance(content.get("language"), str):
+        raise UserError("translations do not say their language", f"{path}, key `language`", "mend the file")
+    texts = content.get("texts")
     if not isinstance(texts, dict) or not all(isinstance(part, str) for pair in texts.items() for part in pair):
         raise UserError("translations are no mapping of texts to texts", f"{path}, key `texts`", "mend the file")
     for text, translation in texts.items():
-        if _fields(text) != _fields(translation):
+        if _fields(text) is None or _fields(text) != _fields(translation):
             raise UserError("a translation has other {fields} than its text", f"{path}: {text}", "mend the file")
-    patterns = [(_pattern(text), translation) for text, translation in texts.items() if _fields(text)]
-    plain = {text: translation for text, translation in texts.items() if not _fields(text)}
-    return Words(str(content["language"]), plain, tuple(patterns))
+    return Words(content["language"], texts)
 
 
-def _fields(text: str) -> set[str]:
-    return {name for _, name, _, _ in string.Formatter().parse(text) if name}
-
-
-def _pattern(text: str) -> re.Pattern[str]:
-    parts = []
-    for literal, name, _, _ in string.Formatter().parse(text):
-        inside = r"[-+\u2212\u2013.,0-9]+" if name in NUMBERS else ".+?"
-        parts.append(re.escape(literal) + (f"(?P<{name}>{inside})" if name else ""))
-    return re.compile("".join(parts), re.DOTALL)
+def _fields(template: str) -> set[str] | None:
+    """Names of a template's plain fields; None when it is no template that `fill` takes."""
+    try:
+        names = {name for _, name, _, _ in string.Formatter().parse(template) if name is not None}
+        fill(template, dict.fromkeys(names, ""))
+    except ValueError:
+        return None
+    return names
 
 
 def add_words_argument(parser: argparse.ArgumentParser) -> None:

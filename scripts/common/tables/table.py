@@ -9,7 +9,7 @@ from typing import Any
 from tabulate import tabulate
 
 from common.files.whole_files import write_json, write_text
-from common.tables.language import ENGLISH, Words
+from common.tables.language import ENGLISH, Text, Words
 
 CELL_COLUMNS = ("cell", "table", "row", "column", "value", "stderr", "n", "source")
 
@@ -22,11 +22,10 @@ class Table:
         caption: one sentence.
         header: column titles; `groups` spans them.
         groups: (title, number of columns) over the header, summing up to its length.
-        rows: cells as texts.
+        rows: cells; one that is a `Text` is words and is translated, any other is data and stays as it is.
         bold: (row, column) of cells set in bold.
         notes: sentences under the table.
         cells: ids in cells.csv by (row, column).
-        labels: columns of words rather than of data; these are translated.
     """
 
     caption: str
@@ -36,7 +35,6 @@ class Table:
     bold: frozenset[tuple[int, int]] = frozenset()
     notes: Sequence[str] = field(default_factory=tuple)
     cells: Mapping[tuple[int, int], str] = field(default_factory=dict)
-    labels: Sequence[int] = (0,)
 
 
 _LATEX = {
@@ -161,17 +159,13 @@ def text_of(value: Any) -> str:
 
 
 def translate(table: Table, words: Words) -> Table:
-    """The table with its caption, titles, notes and columns of words in another language; data stay as they are."""
-    rows = [
-        ["\n".join(map(words, cell.split("\n"))) if j in table.labels else cell for j, cell in enumerate(row)]
-        for row in table.rows
-    ]
+    """The table with its caption, titles, notes and cells of words in another language; data stay as they are."""
     return replace(
         table,
         caption=words(table.caption),
         header=[words(title) for title in table.header],
         groups=[(words(title), count) for title, count in table.groups],
-        rows=rows,
+        rows=[[words(cell) if isinstance(cell, Text) else cell for cell in row] for row in table.rows],
         notes=[words(note) for note in table.notes],
     )
 

@@ -1,9 +1,11 @@
 """Tables and page in Korean: words are translated, data never, CSV stays English."""
 
+import ast
 import re
 import string
 from pathlib import Path
 
+import jinja2
 import pytest
 import yaml
 
@@ -11,7 +13,7 @@ from common.base.errors import UserError
 from common.base.paths import ROOT
 from common.config.loading import load_configuration
 from common.config.settings import report_language
-from common.tables.language import ENGLISH, load_words
+from common.tables.language import ENGLISH, Text, load_words
 from common.tables.table import Table, write_table
 from support.report_pages import build, write_results
 
@@ -45,12 +47,10 @@ def test_captions_titles_notes_and_words_are_korean_in_every_rendering(tmp_path:
     caption = "Table 3. Accuracy in % (95 % interval below) by number k of in-context examples"
     notes = [
         "p (Holm): corrected for all comparisons of a model. Bold: at most 0.05.",
-        "In parentheses: lowest and highest of the 3 draws of in-context examples.",
+        Text("In parentheses: lowest and highest of the {seeds} draws of in-context examples.", seeds=3),
         "kept",
     ]
-    table = Table(
-        caption, ["Model", "Method", "k=0"], [["Similar", "Pretrained", "Similar"]], notes=notes, labels=(0, 1)
-    )
+    table = Table(caption, ["Model", "Method", "k=0"], [[Text("Similar"), Text("Pretrained"), "Similar"]], notes=notes)
     write_table(table, tmp_path, "t", load_words(KOREAN))
     for kind in ("md", "tex", "html"):
         text = (tmp_path / f"t.{kind}").read_text(encoding="utf-8")
@@ -64,8 +64,36 @@ def test_a_text_without_translation_stays() -> None:
     words = load_words(KOREAN)
     for text in ("no such text {x}", "This run serves to test the cluster.", "Road to Llama", "all of it differs"):
         assert words(text) == text
-    assert words("+0.1 to \u22122.5") == "+0.1 ~ \u22122.5"
+    assert words(Text("no such {thing}, as {other}", thing=Text("Model"), other="Model")) == "no such 모델, as Model"
     assert ENGLISH("Model") == "Model"
+
+
+def test_a_text_is_translated_by_its_template_and_only_fields_that_are_texts_are_translated() -> None:
+    words = load_words(KOREAN)
+    interval = Text("{low} to {high}", low="+0.1", high="\u22122.5")
+    assert interval == "+0.1 to \u22122.5" == ENGLISH(interval)
+    assert words(interval) == "+0.1 ~ \u22122.5"
+    assert words("+0.1 to \u22122.5") == "+0.1 to \u22122.5", "a text made elsewhere is not taken apart"
+    assert words(Text("Rater {name}", name="Similar")) == "평가자 Similar"
+    assert words(Text("Rater {name}", name=Text("Similar"))) == "평가자 비슷함"
+    assert words(Text("Rater {name}", name="{low} {")) == "평가자 {low} {"
+    with pytest.raises(ValueError, match="name"):
+        Text("Rater {name}", alias="x")
+
+
+def test_every_translation_is_of_a_text_that_scripts_or_page_use() -> None:
+    """Constants of the scripts, and those of the templates; a key that is none of them is never looked up."""
+    used = {
+        node.value
+        for path in (ROOT / "scripts").rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    }
+    for path in (ROOT / "resources/report").glob("*.jinja"):
+        constants = jinja2.Environment().parse(path.read_text(encoding="utf-8")).find_all(jinja2.nodes.Const)
+        used |= {node.value for node in constants if isinstance(node.value, str)}
+    assert len(used) > 1000
+    assert [text for text in load_words(KOREAN).texts if text not in used] == []
 
 
 def test_every_translation_has_the_fields_of_its_text_and_is_korean() -> None:
@@ -77,12 +105,25 @@ def test_every_translation_has_the_fields_of_its_text_and_is_korean() -> None:
 
 
 @pytest.mark.parametrize(
-    "content", ["texts: 3", "language: ko\ntexts: {a: 1}", "language: ko\ntexts: {'{a}': '{b}'}", "["]
+    ("content", "where"),
+    [
+        ("texts: 3", "key `language`"),
+        ("texts: {a: b}", "key `language`"),
+        ("language: ko\ntexts: 3", "key `texts`"),
+        ("language: ko\ntexts: {a: 1}", "key `texts`"),
+        ("language: ko\ntexts: {'{a}': '{b}'}", "{a}"),
+        ("language: ko\ntexts: {'{a} b': c}", "{a} b"),
+        ("language: ko\ntexts: {'{a}': '{a.x}'}", "{a}"),
+        ("language: ko\ntexts: {'{a}': '{a} }'}", "{a}"),
+        ("[", ""),
+    ],
 )
-def test_a_file_that_is_no_translation_is_refused(tmp_path: Path, content: str) -> None:
+def test_a_file_that_is_no_translation_is_refused(tmp_path: Path, content: str, where: str) -> None:
     (tmp_path / "xx.yaml").write_text(content)
-    with pytest.raises(UserError):
+    with pytest.raises(UserError) as refused:
         load_words(tmp_path / "xx.yaml")
+    assert f"{tmp_path / 'xx.yaml'}" in refused.value.where
+    assert where in refused.value.where
 
 
 def test_headings_of_the_page_are_korean(tmp_path: Path) -> None:
