@@ -33,8 +33,18 @@ def measure(work: dict[str, Any], model: Path, reward: Path) -> dict[str, Any]:
         "clip_reward": 5, "clip_range": 0.2, "clip_range_value": 0.2, "gamma": 1.0, "lambda": 0.95,
     }  # fmt: skip
     engine = Engine("cpu", torch.float32, deepspeed=False, processes=1, rank=0)
-    optimization = Optimization(1e-5, "linear", 0, steps, (0.9, 0.999), 1.0, MICRO_BATCH, batch // MICRO_BATCH,
-                                "none", False)  # fmt: skip
+    optimization = Optimization(
+        learning_rate=1e-5,
+        schedule="linear",
+        warmup_steps=0,
+        steps=steps,
+        betas=(0.9, 0.999),
+        max_grad_norm=1.0,
+        per_device=MICRO_BATCH,
+        accumulation=batch // MICRO_BATCH,
+        offload="none",
+        gradient_checkpointing=False,
+    )
     actor = functools.partial(load_actor, model, ("log_probs", "entropy"))
     scorer = functools.partial(load_reward_model, reward)
     models = PPOModels(

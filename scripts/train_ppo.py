@@ -50,12 +50,19 @@ def build_models(frame: Frame, arguments: argparse.Namespace, steps: int) -> PPO
     accumulation = accumulation_steps(block["global_batch_size"], block["per_device_batch_size"], engine.processes)
     actor, critic = (
         Optimization(
-            block[f"{role}_learning_rate"], block["schedule"], math.ceil(block["warmup_ratio"] * steps), steps,
-            tuple(block["betas"]), block["max_grad_norm"], block["per_device_batch_size"], accumulation,
-            arguments.offload, compute["gradient_checkpointing"],
+            learning_rate=block[f"{role}_learning_rate"],
+            schedule=block["schedule"],
+            warmup_steps=math.ceil(block["warmup_ratio"] * steps),
+            steps=steps,
+            betas=tuple(block["betas"]),
+            max_grad_norm=block["max_grad_norm"],
+            per_device=block["per_device_batch_size"],
+            accumulation=accumulation,
+            offload=frame.offload,
+            gradient_checkpointing=compute["gradient_checkpointing"],
         )
         for role in ("actor", "critic")
-    )  # fmt: skip
+    )
     policy = functools.partial(load_actor, arguments.actor)
     scorer = functools.partial(load_reward_model, arguments.reward)
     return PPOModels(
@@ -79,8 +86,14 @@ def work(arguments: argparse.Namespace, console: Console) -> None:
         trained = build_models(frame, arguments, len(batches) * block["updates_per_rollout"])
         trainer = PPOTrainer(trained, block, frame.tokenizer, engine, frame.settings["seed"])
         facts = run_ppo(
-            trainer, batches, engine, console, frame.state, arguments.checkpoint_seconds, arguments.metrics
-        )  # fmt: skip
+            trainer,
+            batches,
+            engine=engine,
+            console=console,
+            scratch=frame.state,
+            checkpoint_seconds=frame.checkpoint_seconds,
+            metrics=frame.metrics,
+        )
         facts |= {"prompts": len(prompts), "left_out_prompt_too_long": len(left_out)}
         ids = prompts[0].tokens[:PROBE_TOKENS]
         expected = LANGUAGE_MODEL.trained(trained.actor.wrapped, ids, engine.device)

@@ -3,8 +3,6 @@
 The trainer does the steps; here are the order of the data, held-out values, resumable state and the record.
 """
 
-import csv
-import io
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -24,6 +22,7 @@ from transformers import (
 )
 
 from common.base.batch_sizes import accumulation_steps
+from common.files.csv_files import records_to_csv
 from common.files.whole_files import read_json, write_json, write_text
 from common.jobs.console import Console, Progress
 from common.models.saved_check import Probe
@@ -204,12 +203,8 @@ def _metrics_csv(history: Sequence[Mapping[str, Any]]) -> str:
     """The logged steps as CSV; `seconds` is the time since the first row, interruptions included."""
     rows = [entry for entry in history if "loss" in entry]
     columns = [name for name in METRIC_COLUMNS if any(name in row for row in rows)]
-    buffer = io.StringIO()
-    writer = csv.DictWriter(buffer, columns, extrasaction="ignore", lineterminator="\n")
-    writer.writeheader()
-    for row in rows:
-        writer.writerow({**row, "seconds": round(row["seconds"] - rows[0]["seconds"], 1)})
-    return buffer.getvalue()
+    timed = [{**row, "seconds": round(row["seconds"] - rows[0]["seconds"], 1)} for row in rows]
+    return records_to_csv(columns, timed)
 
 
 def run_training(frame: Frame, objective: Objective) -> Trained:

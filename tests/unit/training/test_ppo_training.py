@@ -77,9 +77,17 @@ class ShareOfToken(torch.nn.Module):
 def optimization(settings: dict[str, Any], role: str, steps: int) -> Optimization:
     size, per_device = settings["global_batch_size"], settings["per_device_batch_size"]
     return Optimization(
-        settings[f"{role}_learning_rate"], settings["schedule"], 0, steps, tuple(settings["betas"]),
-        settings["max_grad_norm"], per_device, size // per_device, "none", False,
-    )  # fmt: skip
+        learning_rate=settings[f"{role}_learning_rate"],
+        schedule=settings["schedule"],
+        warmup_steps=0,
+        steps=steps,
+        betas=tuple(settings["betas"]),
+        max_grad_norm=settings["max_grad_norm"],
+        per_device=per_device,
+        accumulation=size // per_device,
+        offload="none",
+        gradient_checkpointing=False,
+    )
 
 
 def make_models(settings: dict[str, Any], seed: int, steps: int, reward: torch.nn.Module | None = None) -> PPOModels:
@@ -341,9 +349,24 @@ def usual_termination() -> Iterator[None]:
     signal.signal(signal.SIGTERM, handler)
 
 
+def run_in(
+    folder: Path, trainer: PPOTrainer, batches: Sequence[tuple[str, list[Prompt]]], name: str, checkpoint_seconds: float
+) -> dict[str, Any]:
+    """Train, with resumable state at `name` and metrics in a file of the same name."""
+    return run_ppo(
+        trainer,
+        batches,
+        engine=CPU,
+        console=Console("test"),
+        scratch=folder / name,
+        checkpoint_seconds=checkpoint_seconds,
+        metrics=folder / f"{name}.csv",
+    )
+
+
 def run(trainer: PPOTrainer, prompts: list[Prompt], epochs: int, folder: Path) -> dict[str, Any]:
     batches = prompt_batches(prompts, trainer.settings["global_batch_size"], epochs, seed=3)
-    return run_ppo(trainer, batches, CPU, Console("test"), folder / "state", 600, folder / "metrics.csv")
+    return run_in(folder, trainer, batches, "state", checkpoint_seconds=600)
 
 
 @pytest.mark.parametrize("part", ["actor", "critic"])
@@ -354,7 +377,7 @@ def test_a_number_that_is_not_finite_stops_the_run(tokenizer, tmp_path: Path, us
     with pytest.raises(UserError, match="not a finite number") as stopped:
         run(trainer, make_prompts(20), 1, tmp_path)
     assert stopped.value.where == "PPO step 1"
-    assert not (tmp_path / "metrics.csv").exists()
+    assert not (tmp_path / "state.csv").exists()
 
 
 def test_a_policy_that_left_the_reference_behind_stops_the_run(tokenizer, tmp_path: Path, usual_termination):
@@ -395,7 +418,7 @@ def test_lengths_ends_and_empty_responses_are_counted(tokenizer, tmp_path: Path,
     sampler = copy_of_actor(trainer)
     sampler.set_attn_implementation(IMPLEMENTATION)
     facts = run(trainer, prompts, 2, tmp_path)
-    curve, episodes = pd.read_csv(tmp_path / "metrics.csv"), []
+    curve, episodes = pd.read_csv(tmp_path / "state.csv"), []
     for step, (occasion, batch) in enumerate(prompt_batches(prompts, 16, 2, seed=3)):
         decoding = Decoding(1.0, 0, False, True, True)
         found = sample_episodes(Generator(sampler, tokenizer, 10_000), batch, occasion, 8, decoding)
@@ -430,7 +453,7 @@ def test_a_damaged_checkpoint_is_passed_over_and_written_anew(tokenizer, tmp_pat
     options = {"schedule": "cosine", "steps": len(batches), "per_device_batch_size": 4}
 
     def go(trainer: PPOTrainer, part: list[tuple[str, list[Prompt]]], name: str) -> dict[str, Any]:
-        return run_ppo(trainer, part, CPU, Console("test"), tmp_path / name, -1, tmp_path / f"{name}.csv")
+        return run_in(tmp_path, trainer, part, name, checkpoint_seconds=-1)
 
     whole, again = make_trainer(tokenizer, **options), make_trainer(tokenizer, **options)
     assert go(whole, batches, "whole")["resumed_from_step"] == 0

@@ -47,6 +47,7 @@ def _save_state(trainer: PPOTrainer, rows: Sequence[Mapping[str, float]], engine
 def run_ppo(
     trainer: PPOTrainer,
     batches: Sequence[tuple[str, list[Prompt]]],
+    *,
     engine: Engine,
     console: Console,
     scratch: Path,
