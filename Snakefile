@@ -13,6 +13,8 @@ report: "resources/report/workflow.rst"
 
 include: "rules/common.smk"
 include: "rules/artifacts.smk"
+include: "rules/calls.smk"
+include: "rules/jobs.smk"
 
 
 pathvars:
@@ -30,7 +32,6 @@ include: "rules/audit.smk"
 
 
 wildcard_constraints:
-    # After the rules, or Snakemake would not know `rules.evaluate_task.output` again, which `hash_scores` relies on.
     # Any name: a choice of all models would be tried one by one for every path, so planning would grow quadratically.
     model="[^/]+",
     task=either(config["tasks"]),
@@ -46,26 +47,39 @@ localrules:
 rule all:
     default_target: True
     input:
-        data_artifacts(),
-        training_artifacts(),
-        score_hashes(),
-        marker_score_hashes(),
-        lost_scores,
-        sample_artifacts(),
-        sample_artifacts("json"),
-        table_artifacts(),
-        human_eval_artifacts(),
-        audit_artifacts(),
-        figure_artifacts(),
-        report_artifacts(),
+        INSTRUCTIONS,
+        SPLITS,
+        SPLIT_MANIFEST,
+        QUESTIONS,
+        TASK_SUMMARIES,
+        MODEL_FOLDERS,
+        METRICS,
+        CURVES,
+        grid_scores(),
+        crossed_scores(),
+        SAMPLES,
+        SAMPLE_RECORDS,
+        TABLE_FILES,
+        CELLS,
+        ALL_CELLS,
+        RATING_PAGE,
+        RATING_SUMMARY,
+        CHECKS,
+        FIGURE_FILES,
+        REPORT,
 
 
 rule downloads:
     """Everything that needs a network; after it the rest runs offline."""
     input:
-        download_artifacts(),
+        downloads(),
 
 
 rule tables:
     input:
-        table_artifacts(),
+        TABLE_FILES,
+        CELLS,
+        ALL_CELLS,
+
+
+know_scores(workflow)

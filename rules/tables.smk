@@ -1,227 +1,108 @@
 """Tables rendered from scores, models and samples, and the cells of all of them."""
 
 
-localrules:
-    render_table1,
-    render_table2,
-    render_table3,
-    render_table4,
-    render_sensitivity,
-    render_paired,
-    render_markers,
-    collect_cells,
-
-
-rule render_table1:
+use rule plain_job as render_table1 with:
     input:
-        models=expand(
-            "<results>/models/{model}/{method}", model=MODELS(), method=METHODS()
-        ),
-        words=translations(),
+        GRID_MODELS,
+        words=WORDS,
     output:
         table_outputs("table1"),
-        cells="<results>/tables/table1_cells.csv",
-    log:
-        "<results>/logs/render_table1/all.log",
-    benchmark:
-        "<results>/benchmarks/render_table1/all.tsv"
-    conda:
-        "../envs/report.yaml"
-    threads: 1
-    resources:
-        mem_mb=2000,
+    pathvars:
+        job="render_table1/all",
+    localrule: True
     params:
-        settings=table_settings(settings.table3_settings(config)),
-        code=script_digest("render_table1.py"),
-        results=subpath(output.cells, ancestor=2),
-        folder=subpath(output.cells, parent=True),
-    shell:
-        "exec python scripts/render_table1.py --settings {params.settings:q} --models {params.results:q}/models"
-        " --output {params.folder:q} --words {input.words:q} --log {log:q}"
+        **renders_table("render_table1", settings.table3_settings, models="<results>/models"),
 
 
-rule render_table2:
+use rule plain_job as render_table2 with:
     input:
-        models=[f"<results>/models/{model}/{method}" for model, method in rl_models()],
-        words=translations(),
+        RL_MODELS,
+        words=WORDS,
     output:
         table_outputs("table2"),
-        cells="<results>/tables/table2_cells.csv",
-    log:
-        "<results>/logs/render_table2/all.log",
-    benchmark:
-        "<results>/benchmarks/render_table2/all.tsv"
-    conda:
-        "../envs/report.yaml"
-    threads: 1
-    resources:
-        mem_mb=2000,
+    pathvars:
+        job="render_table2/all",
+    localrule: True
     params:
-        settings=table_settings(settings.table4_settings(config)),
-        code=script_digest("render_table2.py"),
-        results=subpath(output.cells, ancestor=2),
-        folder=subpath(output.cells, parent=True),
-    shell:
-        "exec python scripts/render_table2.py --settings {params.settings:q} --models {params.results:q}/models"
-        " --output {params.folder:q} --words {input.words:q} --log {log:q}"
+        **renders_table("render_table2", settings.table4_settings, models="<results>/models"),
 
 
-rule render_table3:
+use rule plain_job as render_table3 with:
     input:
-        scores=score_hashes(),
-        tasks=expand("<results>/data/tasks/{task}/summary.json", task=TASKS()),
-        models=expand(
-            "<results>/models/{model}/{method}", model=MODELS(), method=METHODS()
-        ),
-        words=translations(),
+        grid_scores(),
+        TASK_SUMMARIES,
+        GRID_MODELS,
+        words=WORDS,
     output:
         table_outputs("table3"),
-        cells="<results>/tables/table3_cells.csv",
-    log:
-        "<results>/logs/render_table3/all.log",
-    benchmark:
-        "<results>/benchmarks/render_table3/all.tsv"
-    conda:
-        "../envs/report.yaml"
-    threads: 1
-    resources:
-        mem_mb=2000,
+    pathvars:
+        job="render_table3/all",
+    localrule: True
     params:
-        settings=table_settings(settings.table3_settings(config)),
-        code=script_digest("render_table3.py"),
-        results=subpath(output.cells, ancestor=2),
-        folder=subpath(output.cells, parent=True),
-    shell:
-        "exec python scripts/render_table3.py --settings {params.settings:q} --eval {params.results:q}/eval --models {params.results:q}/models"
-        " --output {params.folder:q} --words {input.words:q} --log {log:q}"
+        **renders_table("render_table3", settings.table3_settings, eval="<results>/eval", models="<results>/models"),
 
 
-rule render_table4:
+use rule plain_job as render_table4 with:
     input:
-        samples=sample_artifacts(),
-        reward=f"<results>/models/{REWARD()}/reward",
+        "resources/paper/schema.yaml",
+        samples=SAMPLES,
+        reward=f"<results>/models/{REWARD}/reward",
         published="resources/paper/table4.yaml",
-        schema="resources/paper/schema.yaml",
-        words=translations(),
+        words=WORDS,
     output:
         table_outputs("table4"),
-        cells="<results>/tables/table4_cells.csv",
-    log:
-        "<results>/logs/render_table4/all.log",
-    benchmark:
-        "<results>/benchmarks/render_table4/all.tsv"
-    conda:
-        "../envs/report.yaml"
-    threads: 1
-    resources:
-        mem_mb=2000,
+    pathvars:
+        job="render_table4/all",
+    localrule: True
     params:
-        settings=table_settings(settings.table4_settings(config)),
-        code=script_digest("render_table4.py"),
-        folder=subpath(output.cells, parent=True),
-    shell:
-        "exec python scripts/render_table4.py --settings {params.settings:q} --samples {input.samples:q}"
-        " --reward {input.reward:q} --published {input.published:q} --output {params.folder:q} --words {input.words:q} --log {log:q}"
+        **renders_table("render_table4", settings.table4_settings),
 
 
-rule render_sensitivity:
+use rule plain_job as render_sensitivity with:
     input:
-        scores=score_hashes(),
-        tasks=expand("<results>/data/tasks/{task}/summary.json", task=TASKS()),
-        words=translations(),
+        grid_scores(),
+        TASK_SUMMARIES,
+        words=WORDS,
     output:
         table_outputs("sensitivity"),
-        cells="<results>/tables/sensitivity_cells.csv",
-    log:
-        "<results>/logs/render_sensitivity/all.log",
-    benchmark:
-        "<results>/benchmarks/render_sensitivity/all.tsv"
-    conda:
-        "../envs/report.yaml"
-    threads: 1
-    resources:
-        mem_mb=2000,
+    pathvars:
+        job="render_sensitivity/all",
+    localrule: True
     params:
-        settings=table_settings(settings.sensitivity_settings(config)),
-        code=script_digest("render_sensitivity.py"),
-        results=subpath(output.cells, ancestor=2),
-        folder=subpath(output.cells, parent=True),
-    shell:
-        "exec python scripts/render_sensitivity.py --settings {params.settings:q} --eval {params.results:q}/eval"
-        " --output {params.folder:q} --words {input.words:q} --log {log:q}"
+        **renders_table("render_sensitivity", settings.sensitivity_settings, eval="<results>/eval"),
 
 
-rule render_paired:
-    input:
-        scores=score_hashes(),
-        tasks=expand("<results>/data/tasks/{task}/summary.json", task=TASKS()),
-        words=translations(),
+use rule render_sensitivity as render_paired with:
     output:
         table_outputs("paired"),
-        cells="<results>/tables/paired_cells.csv",
-    log:
-        "<results>/logs/render_paired/all.log",
-    benchmark:
-        "<results>/benchmarks/render_paired/all.tsv"
-    conda:
-        "../envs/report.yaml"
-    threads: 1
-    resources:
-        mem_mb=2000,
+    pathvars:
+        job="render_paired/all",
+    localrule: True
     params:
-        settings=table_settings(settings.sensitivity_settings(config)),
-        code=script_digest("render_paired.py"),
-        results=subpath(output.cells, ancestor=2),
-        folder=subpath(output.cells, parent=True),
-    shell:
-        "exec python scripts/render_paired.py --settings {params.settings:q} --eval {params.results:q}/eval"
-        " --output {params.folder:q} --words {input.words:q} --log {log:q}"
+        **renders_table("render_paired", settings.sensitivity_settings, eval="<results>/eval"),
 
 
-rule render_markers:
+use rule plain_job as render_markers with:
     input:
-        scores=score_hashes(),
-        crossed=marker_score_hashes(),
-        tasks=expand("<results>/data/tasks/{task}/summary.json", task=TASKS()),
-        words=translations(),
+        marker_table_scores(),
+        TASK_SUMMARIES,
+        words=WORDS,
     output:
         table_outputs("markers"),
-        cells="<results>/tables/markers_cells.csv",
-    log:
-        "<results>/logs/render_markers/all.log",
-    benchmark:
-        "<results>/benchmarks/render_markers/all.tsv"
-    conda:
-        "../envs/report.yaml"
-    threads: 1
-    resources:
-        mem_mb=2000,
+    pathvars:
+        job="render_markers/all",
+    localrule: True
     params:
-        settings=table_settings(settings.marker_settings(config)),
-        code=script_digest("render_markers.py"),
-        results=subpath(output.cells, ancestor=2),
-        folder=subpath(output.cells, parent=True),
-    shell:
-        "exec python scripts/render_markers.py --settings {params.settings:q} --results {params.results:q}"
-        " --output {params.folder:q} --words {input.words:q} --log {log:q}"
+        **renders_table("render_markers", settings.marker_settings, results="<results>"),
 
 
-rule collect_cells:
+use rule plain_job as collect_cells with:
     input:
-        cell_artifacts(),
+        cells=CELLS,
     output:
-        "<results>/tables/cells.csv",
-    log:
-        "<results>/logs/collect_cells/all.log",
-    benchmark:
-        "<results>/benchmarks/collect_cells/all.tsv"
-    conda:
-        "../envs/report.yaml"
-    threads: 1
-    resources:
-        mem_mb=1000,
+        output=ALL_CELLS,
+    pathvars:
+        job="collect_cells/all",
+    localrule: True
     params:
-        settings=canonical_json({}),
-        code=script_digest("collect_cells.py"),
-    shell:
-        "exec python scripts/collect_cells.py --settings {params.settings:q} --cells {input:q} --output {output:q} --log {log:q}"
+        **calls("collect_cells", no_settings),

@@ -17,6 +17,10 @@ def prepare_model_settings(config: Mapping[str, Any], model: str) -> dict[str, A
     return settings
 
 
+def instruction_settings(config: Mapping[str, Any]) -> dict[str, Any]:
+    return {"max_rejected_share": config["instructions"]["max_rejected_share"]}
+
+
 def split_settings(config: Mapping[str, Any]) -> dict[str, Any]:
     return {"seed": config["seed"], "splits": config["splits"]}
 
@@ -65,12 +69,16 @@ def _engine(config: Mapping[str, Any]) -> dict[str, Any]:
     return {key: config["compute"][key] for key in ("device", "engine", "gradient_checkpointing")}
 
 
-def ppo_settings(config: Mapping[str, Any], actor: str) -> dict[str, Any]:
+def curve_settings(config: Mapping[str, Any], model: str, method: str) -> dict[str, Any]:
+    return {"title": f"{config['models'][model]['label']}, {method}"}
+
+
+def ppo_settings(config: Mapping[str, Any], model: str, method: str = "ppo") -> dict[str, Any]:
     """Everything the policy depends on besides its inputs."""
     markers = {"response": config["prompt"]["markers"]["response"]}
     return {
-        "model": actor,
-        "method": "ppo",
+        "model": model,
+        "method": method,
         "seed": config["seed"],
         "prompt": {**config["prompt"], "markers": markers},
         "ppo": config["methods"]["ppo"],
@@ -186,6 +194,12 @@ def checkpoints(config: Mapping[str, Any]) -> list[tuple[str, str]]:
     return list(dict.fromkeys([*found, (actor, "rl_sft"), (reward, "reward"), (actor, "ppo")]))
 
 
+def machine_is_checked(config: Mapping[str, Any]) -> bool:
+    """Whether training waits for the machine's report."""
+    compute = config["compute"]
+    return compute["device"] != "cpu" and bool(compute["gpus"]) and bool(compute["preflight"])
+
+
 def run_settings(config: Mapping[str, Any]) -> dict[str, Any]:
     """Which results are of the run as it is configured; others may lie beside them from before."""
     models = dict.fromkeys([*config["table3"]["models"], *config["rl"].values()])
@@ -198,6 +212,13 @@ def run_settings(config: Mapping[str, Any]) -> dict[str, Any]:
         "tables": table_names(config),
         "checkpoints": ["/".join(pair) for pair in checkpoints(config)],
         "crossed": ["/".join(pair) for pair in crossed_pairs(config)],
+        "grid": {
+            "models": config["table3"]["models"],
+            "methods": config["table3"]["methods"],
+            "draws": draws(config),
+            "marker_draws": draws(config, config["marker_table"]["shots"]),
+        },
+        "checks": ["audit", "claims", *(["machine"] if machine_is_checked(config) else [])],
         "draws": draws(config, shots),
     }
 

@@ -1,9 +1,10 @@
 """How a run was made, gathered from the records its jobs left beside their results."""
 
 import datetime
+import itertools
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path, PurePath
 from typing import Any
 
 from common.files.whole_files import canonical_json, read_json
@@ -17,32 +18,28 @@ def provenance_records(results: Path, settings: Mapping[str, Any]) -> dict[str, 
         results: results folder of the preset.
         settings: which of them are of the run (`run_settings`).
     """
-    patterns = ("data/**/*.json", "models/*/*/run.json", "eval/**/*.json", "markers/**/*.json", "human_eval/*.json",
-                "tables/*.json", "report/*.json")  # fmt: skip
     records = {}
-    for path in sorted(path for pattern in patterns for path in results.glob(pattern)):
-        place = path.relative_to(results)
-        content = read_json(path) if _is_of(place, settings) else None
+    for place in sorted(_places(settings)):
+        path = results / place
+        content = read_json(path) if path.exists() else None
         if isinstance(content, dict) and content.get("provenance"):
             records[place.as_posix()] = content["provenance"]
     return records
 
 
-def _is_of(place: Path, settings: Mapping[str, Any]) -> bool:
-    """Whether a result is of the run, and not left from an earlier configuration."""
-    stage, *names = place.with_suffix("").parts
-    if stage == "models":
-        return "/".join(names[:2]) in settings["checkpoints"]
-    if stage == "eval" and "/".join(names[:2]) not in settings["checkpoints"]:
-        return False
-    if stage == "markers" and "/".join(names[1:3]) not in settings["crossed"]:
-        return False
-    if stage in ("eval", "markers"):
-        draws = [f"k{k}_seed{seed}" for k, seed in settings["draws"]]
-        return names[0] in settings["models"] and names[-2] in settings["tasks"] and names[-1] in draws
-    if stage == "data" and names[0] == "tasks":
-        return names[1] in settings["tasks"]
-    return stage != "tables" or names[0] in settings["tables"]
+def _places(settings: Mapping[str, Any]) -> Iterator[PurePath]:
+    """Where the JSON results of the run lie; others may be left from an earlier configuration."""
+    grid, tasks = settings["grid"], settings["tasks"]
+    yield from map(PurePath, ("data/instructions.json", "data/splits/manifest.json"))
+    yield from (PurePath("data/tasks", task, "summary.json") for task in tasks)
+    yield from (PurePath("models", checkpoint, "run.json") for checkpoint in settings["checkpoints"])
+    for model, task in itertools.product(grid["models"], tasks):
+        asked = [(PurePath("eval", model, method), grid["draws"]) for method in grid["methods"]]
+        asked += [(PurePath("markers", model, pair), grid["marker_draws"]) for pair in settings["crossed"]]
+        yield from (folder / task / f"k{k}_seed{seed}.json" for folder, draws in asked for k, seed in draws)
+    yield from (PurePath("human_eval", f"{name}.json") for name in ("items", "key", "summary"))
+    yield from (PurePath("tables", f"{name}.json") for name in settings["tables"])
+    yield from (PurePath("report", f"{name}.json") for name in settings["checks"])
 
 
 def run_facts(settings: Mapping[str, Any], records: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:

@@ -1,0 +1,110 @@
+"""How jobs call their scripts: parameters and options, and what Snakemake is told of the score files they read."""
+
+import shlex
+from functools import partial
+
+TRAINING = {name: COMPUTE[name] for name in ("device", "processes", "checkpoint_seconds", "offload")}
+TRAINING |= {"gpu": COMPUTE["gpus"], "stop_lead": COMPUTE["stop_lead_seconds"]}
+
+
+def located(folder, paths):
+    """Where a folder of declared files lies; the files may be kept elsewhere, below the same path."""
+    for path in paths:
+        if found := re.match(rf"(.*/)?{re.escape(folder)}(?=/)", path):
+            return found[0]
+    raise WorkflowError(f"a job is given the folder {folder} and declares no file in it")
+
+
+def options(*asked, **folders):
+    """A job's options, quoted: its named inputs and outputs, `folders` it reads or writes declared files in, and resources.
+
+    An underscore at the end keeps a name apart from those that Snakemake has taken (`items_`); an empty input is no option.
+
+    Args:
+        asked: resources that are options of the same name.
+        folders: by option; wildcards are filled in.
+    """
+
+    def of_job(wildcards, input, output, resources):
+        values = {**dict(input.items()), **dict(output.items())}
+        for name, folder in folders.items():
+            folder = folder.replace("<results>", RESULTS).format(**wildcards)
+            values[name] = located(folder, [*output, *input])
+        values |= {name: str(resources[name]) for name in asked}
+        words = []
+        for name, value in values.items():
+            paths = [value] if isinstance(value, str) else list(value)
+            option = f"--{name.rstrip('_').replace('_', '-')}"
+            words += [option, *map(shlex.quote, paths)] if paths else []
+        return " ".join(words)
+
+    return of_job
+
+
+def calls(name, part, *asked, **folders):
+    """Parameters of a job: its script with the digest of its code, its part of the configuration, its options.
+
+    Snakemake compares them with those of the last run, options aside, which follow from inputs and outputs. All are functions,
+    evaluated where a job is planned: on a cluster each job starts a Snakemake of its own.
+
+    Args:
+        part: (config, **wildcards) -> settings.
+        asked, folders: see `options`.
+    """
+    return {
+        "script": f"{name}.py",
+        "settings": lambda wildcards: canonical_json(part(config, **wildcards)),
+        "code": lambda wildcards: digest.script_digest(f"{name}.py"),
+        "options": options(*asked, **folders),
+    }
+
+
+def renders(name, part, **folders):
+    """`calls` for what is written in a language."""
+    return calls(name, lambda config: {**part(config), "language": LANGUAGE}, **folders)
+
+
+def renders_table(name, part, **folders):
+    return renders(name, part, output="<results>/tables", **folders)
+
+
+def learns(method):
+    """The names in the paths of a training job."""
+    known = TRAINING_METHODS[method]
+    names = {"method": method, "start": known.starts_from[0], "split": known.split, "heldout": known.heldout}
+    return {"job": f"train_{method}/{{model}}", **{name: value for name, value in names.items() if value}}
+
+
+def trains(method, part=settings.training_settings):
+    """Parameters of a training job."""
+    called = calls(f"train_{method}", partial(part, method=method), "offload", "checkpoint_seconds")
+    return {**called, "scratch": f"{RESULTS}/scratch/train_{method}/{{model}}"}
+
+
+def no_settings(config):
+    return {}
+
+
+def know_scores(workflow):
+    """Tell Snakemake of every score file that a rule reads which rule makes it, and let the rule notice when it is gone.
+
+    Without the first, Snakemake would compare each of these files with every output of `evaluate_task`, two a draw, and
+    planning would grow with the square of the draws; `rule.dependencies` is where it looks before that.
+    Without the second, it would pass over a lost file as long as what was made of it is there: `lost` is among the
+    parameters that it compares, and empty whenever the rule has run.
+    """
+    makers = {f"{RESULTS}/eval/": "evaluate_task", f"{RESULTS}/markers/": "evaluate_marker"}
+
+    def missing(paths):
+        return lambda wildcards: [str(path) for path in paths if not exists(path)]
+
+    for reader in workflow.rules:
+        read = {
+            path: maker
+            for path in reader.input
+            for folder, maker in makers.items()
+            if isinstance(path, str) and folder in path
+        }
+        reader.dependencies.update(read)
+        if read and reader.output:
+            reader.set_params(lost=missing(list(read)))

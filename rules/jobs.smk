@@ -1,0 +1,49 @@
+"""What the jobs of all rules have in common: a rule says `use rule plain_job as NAME with`, or `launched_job` where a model is
+trained or asked, and then names
+
+  pathvars  job="NAME/all": folder and name of its log and benchmark; with wildcards "{model}" in the place of `all`
+  input     named files become options, `words=path` is `--words path`; unnamed ones are read through a folder
+  output    the same
+  params    **calls(...): script, settings, options; a launched job also `scratch`, where it keeps what it resumes from
+"""
+
+
+rule plain_job:
+    log:
+        "<results>/logs/<job>.log",
+    benchmark:
+        "<results>/benchmarks/<job>.tsv"
+    pathvars:
+        job="plain_job/all",
+    conda:
+        "../envs/report.yaml"
+    threads: 1
+    resources:
+        mem_mb=2000,
+    shell:
+        "exec python scripts/{params.script} --settings {params.settings:q} {params.options} --log {log:q}"
+
+
+rule launched_job:
+    log:
+        "<results>/logs/<job>.log",
+    benchmark:
+        "<results>/benchmarks/<job>.tsv"
+    pathvars:
+        job="launched_job/all",
+    conda:
+        "../envs/evaluate.yaml"
+    threads: COMPUTE["evaluation_threads"]
+    resources:
+        gpu=COMPUTE["evaluation_gpus"],
+        device=COMPUTE["device"],
+        mem_mb=8000,
+        processes=1,
+        stop_lead=0,
+    params:
+        further="",
+    shell:
+        "exec python scripts/launch.py --gpus {resources.gpu} --device {resources.device} --threads {threads}"
+        " --processes {resources.processes} --stop-lead {resources.stop_lead}"
+        " scripts/{params.script} --settings {params.settings:q} {params.options} {params.further}"
+        " --scratch {params.scratch:q} --log {log:q}"
