@@ -1,4 +1,4 @@
-"""Python runs this at its start where this folder is on PYTHONPATH: what a job reads below the working directory is kept.
+"""Python runs this at its start where this folder is on PYTHONPATH: a job's reads below the working directory are kept.
 
 Each line of the file that RECORD_READS names is `log of the job<TAB>file`. What a library opens without Python is not
 seen.
