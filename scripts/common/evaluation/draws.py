@@ -12,7 +12,7 @@ from common.base.errors import UserError
 from common.base.keyed_random import keyed_random
 from common.data.prompts import few_shot_prompt, respond
 from common.data.questions import Question, draw_examples
-from common.evaluation.scoring import SCORINGS, Verdict, generation_verdict, likelihood_verdict, strict_verdict
+from common.evaluation.scoring import SCORINGS, NamedAnswer, generation_verdict, likelihood_verdict, strict_verdict
 from common.files.whole_files import sha256_of_text
 from common.models.decoding import decode
 from common.models.generation import Outcome, Request
@@ -73,7 +73,7 @@ class Evaluation:
         verdicts = {
             "generation": generation_verdict(text, question.accepted),
             "strict": strict_verdict(text, question.accepted),
-            "likelihood": Verdict(likelihood_verdict(outcome.answer_logprobs, lengths), "one"),
+            "likelihood": NamedAnswer(likelihood_verdict(outcome.answer_logprobs, lengths), "one"),
         }
         generation = verdicts["generation"]
         return {
