@@ -110,12 +110,12 @@ def build_draw(
     limit = max(len(tokens) for each in answers for tokens in each) + evaluation.extra_tokens
     requests, by_key, prompts = [], {}, {}
     for question, answer_tokens in zip(questions, answers, strict=True):
-        examples = shared if shared is not None else draw_examples(pool, k, seed, evaluation.task, question)
+        examples = shared if shared is not None else draw_examples(pool, k, seed, evaluation.task, item=question)
         prompt = few_shot_prompt(examples, question.question, evaluation.marker)
         key = f"k{k}/{seed}/{question.id}/{limit}/{sha256_of_text(prompt)[:16]}"
         requests.append(Request(key, evaluation.prompt_tokens(prompt), answer_tokens))
         by_key[key], prompts[key] = question, prompt
-    return Draw(k, seed, requests, by_key, prompts, limit)
+    return Draw(k=k, seed=seed, requests=requests, questions=by_key, prompts=prompts, max_new_tokens=limit)
 
 
 def sample_draw(draw: Draw, count: int, seed: int, task: str) -> Draw:

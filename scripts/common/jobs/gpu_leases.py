@@ -6,7 +6,6 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 from common.base.errors import EXIT_MACHINE, UserError
@@ -84,7 +83,7 @@ def take_free(devices: list[str], count: int, directory: Path) -> list[str]:
     return list(taken)
 
 
-def lease(devices: list[str], count: int, directory: Path, tell: Callable[[str], None] = say) -> list[str]:
+def lease(devices: list[str], count: int, directory: Path) -> list[str]:
     """`count` of `devices`, for this process alone as long as it lives; says so while it waits for busy ones."""
     if not directory.exists():
         directory.mkdir(parents=True, exist_ok=True)
@@ -92,7 +91,7 @@ def lease(devices: list[str], count: int, directory: Path, tell: Callable[[str],
     told = -60.0
     while not (taken := take_free(devices, count, directory)):
         if time.monotonic() - told >= 60:
-            tell(f"waiting: other jobs use the GPUs ({count} of {','.join(devices)} needed; locks in {directory})")
+            say(f"waiting: other jobs use the GPUs ({count} of {','.join(devices)} needed; locks in {directory})")
             told = time.monotonic()
         time.sleep(0.5)
     return taken

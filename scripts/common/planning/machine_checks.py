@@ -14,6 +14,8 @@ from pathlib import Path
 import yaml
 
 GB = 1e9
+# Where Linux tells of memory: the machine's, and the limit of this process's control group.
+MEMINFO, CGROUP = Path("/proc/meminfo"), Path("/sys/fs/cgroup")
 # bf16 needs compute capability 8.0 (Ampere) or newer.
 BF16_CAPABILITY = 8.0
 
@@ -61,8 +63,13 @@ def gpu_states() -> list[GpuState]:
         return []
     lines = done.stdout.strip().splitlines() if done.returncode == 0 else []
     rows = [[cell.strip() for cell in line.split(",")] for line in lines]
-    return [GpuState(i, uuid, name, float(total) * 2**20, float(free) * 2**20, float(capability))
-            for i, uuid, name, total, free, capability in rows]  # fmt: skip
+    return [
+        GpuState(
+            index=index, uuid=uuid, name=name, total=float(total) * 2**20, free=float(free) * 2**20,
+            capability=float(capability),
+        )
+        for index, uuid, name, total, free, capability in rows
+    ]  # fmt: skip
 
 
 def assigned(states: Sequence[GpuState], devices: Sequence[str] | None) -> list[GpuState]:
@@ -108,12 +115,12 @@ def check_gpus(states: Sequence[GpuState], requested: int, needed: float, cuda: 
     return found
 
 
-def available_memory(meminfo: Path = Path("/proc/meminfo"), cgroup: Path = Path("/sys/fs/cgroup")) -> float:
+def available_memory() -> float:
     """Bytes this process may still take: what the machine has, less where its control group has a limit."""
-    lines = meminfo.read_text(encoding="ascii").splitlines()
+    lines = MEMINFO.read_text(encoding="ascii").splitlines()
     machine = next(float(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable"))
-    limits = [cgroup / "memory.max", cgroup / "memory" / "memory.limit_in_bytes"]
-    used = [cgroup / "memory.current", cgroup / "memory" / "memory.usage_in_bytes"]
+    limits = [CGROUP / "memory.max", CGROUP / "memory" / "memory.limit_in_bytes"]
+    used = [CGROUP / "memory.current", CGROUP / "memory" / "memory.usage_in_bytes"]
     for limit, usage in zip(limits, used, strict=True):
         try:
             return min(machine, float(limit.read_text()) - float(usage.read_text()))

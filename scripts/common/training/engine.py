@@ -65,7 +65,10 @@ def start_engine(compute: Mapping[str, Any]) -> Engine:
         _join(gpu)
     # Half precision needs fp32 master weights, which only DeepSpeed keeps here.
     dtype = default_dtype(gpu and deepspeed)
-    return Engine("cuda" if gpu else "cpu", dtype, deepspeed, processes, int(os.environ.get("RANK", "0")))
+    return Engine(
+        device="cuda" if gpu else "cpu", dtype=dtype, deepspeed=deepspeed, processes=processes,
+        rank=int(os.environ.get("RANK", "0")),
+    )  # fmt: skip
 
 
 def _join(gpu: bool) -> None:
