@@ -15,7 +15,7 @@ from common.base.errors import EXIT_MACHINE, UserError
 from common.base.paths import ROOT
 from common.files.whole_files import write_json
 from common.jobs.console import Console, argument_parser, run_entry_point
-from common.jobs.gpu_leases import assigned_devices
+from common.jobs.gpu_leases import visible_devices
 from common.jobs.provenance import Provenance
 from common.planning.advice import memory_problems
 from common.planning.basis import Basis
@@ -39,12 +39,6 @@ from common.planning.machine_checks import (
     read_pins,
 )
 from common.planning.planner import plan_jobs
-
-
-def visible_devices() -> list[str] | None:
-    """Names of the GPUs a scheduler assigned; None where none did."""
-    value = os.environ.get("CUDA_VISIBLE_DEVICES")
-    return None if value is None else assigned_devices(value)
 
 
 def planned_jobs(config: Mapping[str, Any], gpus: int, results: Path) -> tuple[Basis, list[JobPlan]]:
