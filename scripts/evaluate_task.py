@@ -19,7 +19,7 @@ from common.jobs.console import Console, Progress, argument_parser, run_entry_po
 from common.jobs.digest import script_digest
 from common.jobs.provenance import Provenance
 from common.jobs.scratch import fingerprint, writer_lock
-from common.models.devices import default_dtype, limit_threads, uses_gpu
+from common.models.devices import default_dtype, limit_threads, name_of, uses_gpu
 from common.models.generation import Generator
 from common.models.loading import load_model, load_tokenizer
 from common.models.shared_prefix import IMPLEMENTATION
@@ -85,10 +85,6 @@ def fits_gpu(model: PreTrainedModel) -> bool:
     """Whether the weights leave a fifth of the GPU's memory free."""
     needed = sum(weights.numel() * weights.element_size() for weights in model.parameters())
     return needed < 0.8 * torch.cuda.get_device_properties(0).total_memory
-
-
-def name_of(dtype: torch.dtype) -> str:
-    return str(dtype).removeprefix("torch.")
 
 
 def check_precision(

@@ -12,7 +12,7 @@ from common.base.errors import UserError
 from common.base.keyed_random import keyed_random
 from common.data.prompts import few_shot_prompt, respond
 from common.data.questions import Question, draw_examples
-from common.evaluation.scoring import SCORINGS, NamedAnswer, generation_verdict, likelihood_verdict, strict_verdict
+from common.evaluation.scoring import SCORINGS, generation_verdict, likelihood_verdict, strict_verdict
 from common.files.whole_files import sha256_of_text
 from common.models.decoding import decode
 from common.models.generation import Outcome, Request
@@ -70,12 +70,9 @@ class Evaluation:
         question = draw.questions[key]
         text = decode(self.tokenizer, outcome.tokens)
         lengths = [len(self.answer_tokens(answer)) for answer in question.answers]
-        verdicts = {
-            "generation": generation_verdict(text, question.accepted),
-            "strict": strict_verdict(text, question.accepted),
-            "likelihood": NamedAnswer(likelihood_verdict(outcome.answer_logprobs, lengths), "one"),
-        }
-        generation = verdicts["generation"]
+        generation = generation_verdict(text, question.accepted)
+        strict = strict_verdict(text, question.accepted)
+        likeliest = likelihood_verdict(outcome.answer_logprobs, lengths)
         return {
             "id": question.id,
             "prompt_hash": sha256_of_text(draw.prompts[key]),
@@ -90,8 +87,8 @@ class Evaluation:
             "answer_logprobs": outcome.answer_logprobs,
             "answer_tokens": lengths,
             "correct": generation.answer == question.gold,
-            "correct_strict": verdicts["strict"].answer == question.gold,
-            "correct_likelihood": verdicts["likelihood"].answer == question.gold,
+            "correct_strict": strict.answer == question.gold,
+            "correct_likelihood": likeliest == question.gold,
         }
 
 

@@ -43,6 +43,12 @@ def _mentions(line: str, accepted: Sequence[Sequence[str]]) -> list[tuple[int, i
     ]
 
 
+def _only_one(named: set[int]) -> NamedAnswer:
+    if len(named) == 1:
+        return NamedAnswer(next(iter(named)), "one")
+    return NamedAnswer(None, "several" if named else "none")
+
+
 def generation_verdict(text: str, accepted: Sequence[Sequence[str]]) -> NamedAnswer:
     """The one answer the first line names.
 
@@ -61,18 +67,14 @@ def generation_verdict(text: str, accepted: Sequence[Sequence[str]]) -> NamedAns
         inside_longer = any(a < end and start < b and b - a > end - start for a, b, _ in mentions)
         if not inside_longer and not _NEGATION.search(line[:start]):
             named.add(answer)
-    if len(named) == 1:
-        return NamedAnswer(named.pop(), "one")
-    return NamedAnswer(None, "several" if named else "none")
+    return _only_one(named)
 
 
 def strict_verdict(text: str, accepted: Sequence[Sequence[str]]) -> NamedAnswer:
     """The answer that is the whole first line, a final full stop apart."""
     line = _normal(first_line(text)).rstrip(".")
     named = {answer for answer, wording in _wordings(accepted) if wording == line}
-    if len(named) == 1:
-        return NamedAnswer(named.pop(), "one")
-    return NamedAnswer(None, "several" if named else "none")
+    return _only_one(named)
 
 
 def likelihood_verdict(logprobs: Sequence[float], tokens: Sequence[int]) -> int:

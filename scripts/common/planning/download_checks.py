@@ -20,7 +20,7 @@ class Download:
 
     Attributes:
         name: in the configuration.
-        source: hub or url source; None of a kind that is fetched otherwise.
+        source: of kind hub or url.
         kind: model, dataset or file.
         paths: where it lies once fetched.
     """

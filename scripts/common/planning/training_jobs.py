@@ -21,7 +21,7 @@ from common.planning.job_time import (
     training_flops,
     with_checkpoints,
 )
-from common.planning.memory import Learnt, Memory, torch_memory, zero3_memory
+from common.planning.memory import JobModel, Memory, torch_memory, zero3_memory
 from common.planning.model_shapes import ModelShape
 from common.planning.sequence_sizes import sequences
 from common.planning.step_memory import step_memory
@@ -49,7 +49,7 @@ class Training:
     rule: str
     model: str
     device: Device
-    models: Sequence[Learnt]
+    models: Sequence[JobModel]
     memory: Memory
     tokens: float
     flops: float
@@ -76,7 +76,7 @@ def reward_job(basis: Basis) -> JobPlan:
 def _trainer_job(basis: Basis, method: str, name: str, training: Mapping[str, Any], shape: ModelShape) -> JobPlan:
     """A job of TRL's trainers."""
     rule, together = f"train_{method}", METHODS[method].together
-    models = [Learnt(shape)] + [Learnt(shape, False)] * METHODS[method].has_reference
+    models = [JobModel(shape)] + [JobModel(shape, False)] * METHODS[method].has_reference
     device = basis.device(rule)
     data = sequences(basis.config, method, limit=training["max_length"], results=basis.results, assumed=basis.assumed)
     accumulation = _accumulation(training, device)
@@ -101,7 +101,7 @@ def ppo_job(basis: Basis) -> JobPlan:
     block, rl = basis.config["methods"]["ppo"], basis.config["rl"]
     actor = basis.shape(rl["actor"])
     scorer = basis.shape(rl["reward"], "reward")
-    models = [Learnt(actor, whole=True), Learnt(scorer), Learnt(actor, False), Learnt(scorer, False)]
+    models = [JobModel(actor, whole=True), JobModel(scorer), JobModel(actor, False), JobModel(scorer, False)]
     device = basis.device("train_ppo")
     prompts, answers = (
         sequences(basis.config, method, limit=block[limit], results=basis.results, assumed=basis.assumed)
@@ -140,7 +140,7 @@ def _accumulation(training: Mapping[str, Any], device: Device) -> int:
 
 
 def _memory(
-    basis: Basis, device: Device, models: Sequence[Learnt], batch: int, length: int, accumulation: int, cache: float
+    basis: Basis, device: Device, models: Sequence[JobModel], batch: int, length: int, accumulation: int, cache: float
 ) -> Memory:
     """Memory of a training job; several trained models keep their activations at the same time."""
     compute, assumed = basis.config["compute"], basis.assumed

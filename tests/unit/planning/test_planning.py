@@ -37,7 +37,7 @@ from common.planning.job_time import (
     training_flops,
     with_checkpoints,
 )
-from common.planning.memory import Learnt, torch_memory, zero3_memory
+from common.planning.memory import JobModel, torch_memory, zero3_memory
 from common.planning.model_shapes import ModelShape, find_shape, shape_of
 from common.planning.planner import plan_again, plan_jobs
 from common.planning.site_profiles import Site, read_site
@@ -143,7 +143,7 @@ def test_deepspeed_has_the_buffer_sizes_the_plan_counts() -> None:
 
 
 def test_llama_13b_on_eight_gpus_holds_16_bytes_a_parameter() -> None:
-    found = zero3_memory([Learnt(sized(LLAMA_13B))], 8, 0.0, 0.0, "none", ASSUMED)
+    found = zero3_memory([JobModel(sized(LLAMA_13B))], 8, 0.0, 0.0, "none", ASSUMED)
     assert found.parts["states"] / 1e9 == pytest.approx(26.0, abs=0.05)
 
 
@@ -154,7 +154,7 @@ def test_llama_13b_on_eight_gpus_holds_16_bytes_a_parameter() -> None:
 def test_states_are_16_bytes_of_what_is_trained_and_2_of_what_is_not(
     models: list[tuple[int, bool]], gpus: int, offload: str
 ) -> None:
-    learnt = [Learnt(sized(count), trained) for count, trained in models]
+    learnt = [JobModel(sized(count), trained) for count, trained in models]
     found = zero3_memory(learnt, gpus, 0.0, 0.0, offload, ASSUMED)
     reference = sum(count * (16 if trained else 2) for count, trained in models)
     # In host memory gradients are summed in fp32, which takes 4 bytes more.
@@ -166,7 +166,7 @@ def test_states_are_16_bytes_of_what_is_trained_and_2_of_what_is_not(
 
 @given(st.floats(0, 1e11), st.floats(0, 1e11), st.integers(1, 10**10), st.integers(1, 8))
 def test_the_peak_is_the_largest_of_its_moments(activations: float, cache: float, count: int, gpus: int) -> None:
-    found = zero3_memory([Learnt(sized(count), whole=True)], gpus, activations, cache, "none", ASSUMED)
+    found = zero3_memory([JobModel(sized(count), whole=True)], gpus, activations, cache, "none", ASSUMED)
     moments = {
         "forward and backward pass": 2 * min(count, 1_050_000_000) + activations,
         "optimizer step": 6 * min(count / gpus, 10**9),
@@ -182,7 +182,7 @@ def test_the_peak_is_the_largest_of_its_moments(activations: float, cache: float
 def test_plain_torch_holds_weights_gradients_and_two_moments(
     count: int, activations: float, accumulating: bool
 ) -> None:
-    found = torch_memory([Learnt(sized(count))], activations, accumulating, 0.0, 5.0)
+    found = torch_memory([JobModel(sized(count))], activations, accumulating, 0.0, 5.0)
     moments = [4 * count, activations + (4 * count if accumulating else 0)]
     assert found.total == pytest.approx(12 * count + max(moments) + 5.0)
 
@@ -248,7 +248,7 @@ def test_activations_grow_with_the_batch_and_gradients_count_where_they_stay() -
 
 
 def test_llama_13b_moves_78_gb_a_micro_step_and_stores_182_gb() -> None:
-    model = [Learnt(sized(LLAMA_13B))]
+    model = [JobModel(sized(LLAMA_13B))]
     assert exchanged_bytes(model, 8) / 1e9 == pytest.approx(78 * 7 / 8, abs=0.2)
     assert exchanged_bytes(model, 1) == 0
     assert checkpoint_bytes(model, deepspeed=True) / 1e9 == pytest.approx(182, abs=0.5)
@@ -257,7 +257,7 @@ def test_llama_13b_moves_78_gb_a_micro_step_and_stores_182_gb() -> None:
 def test_pcie_moves_a_13b_micro_step_in_four_to_eight_seconds() -> None:
     rate = bandwidth(load_gpu("a100-40gb"), "pcie", ASSUMED)
     assert rate is not None
-    assert 4 < exchanged_bytes([Learnt(sized(LLAMA_13B))], 8) / rate < 8
+    assert 4 < exchanged_bytes([JobModel(sized(LLAMA_13B))], 8) / rate < 8
 
 
 def test_operations_of_a_token_beside_a_count_by_torch() -> None:
@@ -275,7 +275,7 @@ def test_operations_of_a_token_beside_a_count_by_torch() -> None:
 
 def test_offloading_costs_transfers_and_a_pass_in_host_memory() -> None:
     device = Device(load_gpu("rtx-3090"), 1, {**ASSUMED, "pcie_efficiency": 0.5, "host_memory_gb_s": 28})
-    model = [Learnt(sized(10**9))]
+    model = [JobModel(sized(10**9))]
     assert offload_seconds(model, device, 1, "none") == 0
     # 2 GB of gradients down and 2 GB of weights up at 16 GB/s; 28 bytes a parameter at 28 GB/s.
     assert offload_seconds(model, device, 1, "optimizer") == pytest.approx(4 / 16 + 1)
