@@ -31,8 +31,10 @@ from common.data.prompts import PromptFormat
 from common.files.parquet import read_parquet, write_parquet
 from common.files.whole_files import canonical_json
 from common.models.loading import load_tokenizer
+from common.planning.basis import Basis
 from common.planning.hardware import load_assumptions, load_gpu
-from common.planning.planner import JobPlan, Planner
+from common.planning.job_plan import JobPlan
+from common.planning.training_jobs import ppo_job, reward_job, supervised_job
 from common.training.reward import encode_pairs
 from common.training.sequences import encode_all, sft_responses
 from launch import KEEP_MEMORY
@@ -104,9 +106,10 @@ def measure(
 def planned(config: Mapping[str, Any], method: str, model: str, results: Path, longest: int) -> JobPlan:
     """The job as `make plan` sees it, with the sequences' true length."""
     assumed = {name: entry.value for name, entry in load_assumptions().items()}
-    planner = Planner(config, load_gpu(config["compute"]["gpu_type"]), assumed, results, longest={method: longest})
-    single = {"reward": planner.reward, "ppo": planner.ppo}
-    return single[method]() if method in single else planner.supervised(method, model)
+    gpu = load_gpu(config["compute"]["gpu_type"])
+    basis = Basis(config=config, gpu=gpu, assumed=assumed, results=results, longest={method: longest})
+    single = {"reward": reward_job, "ppo": ppo_job}
+    return single[method](basis) if method in single else supervised_job(basis, method, model)
 
 
 def jobs_of(config: Mapping[str, Any]) -> list[tuple[str, str]]:

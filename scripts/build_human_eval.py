@@ -17,7 +17,10 @@ from common.jobs.provenance import Provenance
 def as_pair(stages: Mapping[str, Mapping[str, Any]]) -> Pair:
     """Both stages' responses to a prompt."""
     first, third = stages["rl_sft"], stages["ppo"]
-    return Pair(first["id"], first["instruction"], first["input"], first["response"], third["response"])
+    return Pair(
+        id=first["id"], instruction=first["instruction"], input=first["input"], stage1=first["response"],
+        stage3=third["response"],
+    )  # fmt: skip
 
 
 def heldout_pairs(rows: Sequence[Mapping[str, Mapping[str, Any]]], examples: int, where: str) -> list[Pair]:

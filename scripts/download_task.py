@@ -15,7 +15,8 @@ def work(arguments: argparse.Namespace, console: Console) -> None:
     source = arguments.settings
     console.say(f"downloading {source['file']} of {source['repository']}")
     with tempfile.TemporaryDirectory() as folder:
-        hub_snapshot(source["repository"], source["revision"], Path(folder), "dataset", [source["file"]])
+        patterns = [source["file"]]
+        hub_snapshot(source["repository"], source["revision"], Path(folder), kind="dataset", patterns=patterns)
         found = Path(folder) / source["file"]
         if not found.is_file():
             where = f"{source['repository']} at {source['revision']}"

@@ -19,7 +19,7 @@ from common.jobs.console import Console, Progress, argument_parser, run_entry_po
 from common.jobs.digest import script_digest
 from common.jobs.provenance import Provenance
 from common.jobs.scratch import fingerprint, writer_lock
-from common.models.devices import default_dtype, limit_threads, uses_gpu
+from common.models.devices import default_dtype, limit_threads, name_of, uses_gpu
 from common.models.generation import Generator
 from common.models.loading import load_model, load_tokenizer
 from common.models.shared_prefix import IMPLEMENTATION
@@ -75,7 +75,7 @@ def answer_draws(
     progress = Progress(console, sum(len(draw.requests) for draw in draws), "items", len(cache))
     for draw in draws:
         provenance = Provenance("evaluate_task.py", settings)
-        rows = evaluate(job.evaluation, generator, cache, draw, progress)
+        rows = evaluate(job.evaluation, generator, cache, draw, progress=progress)
         facts = {"seed": draw.seed, "n": len(rows), "weights_sha256": job.weights_sha256, "dtype": name_of(dtype)}
         yield rows, provenance.record(job.inputs, **facts)
     cache.close()
@@ -85,10 +85,6 @@ def fits_gpu(model: PreTrainedModel) -> bool:
     """Whether the weights leave a fifth of the GPU's memory free."""
     needed = sum(weights.numel() * weights.element_size() for weights in model.parameters())
     return needed < 0.8 * torch.cuda.get_device_properties(0).total_memory
-
-
-def name_of(dtype: torch.dtype) -> str:
-    return str(dtype).removeprefix("torch.")
 
 
 def check_precision(
@@ -116,14 +112,16 @@ def work(arguments: argparse.Namespace, console: Console) -> None:
     pool, items = ([Question(**row) for row in read_parquet(path)] for path in inputs.values())
     questions = draw_items(items, settings["items"], settings["seed"], settings["task"])
     evaluation = Evaluation(
-        load_tokenizer(arguments.model), settings["marker"], settings["task"], settings["examples"],
-        settings["extra_tokens"],
+        tokenizer=load_tokenizer(arguments.model), marker=settings["marker"], task=settings["task"],
+        examples=settings["examples"], extra_tokens=settings["extra_tokens"],
     )  # fmt: skip
-    draws = [build_draw(evaluation, pool, questions, k, seed) for k, seed in arguments.draws]
+    draws = [build_draw(evaluation, pool, questions, k=k, seed=seed) for k, seed in arguments.draws]
     gpu = uses_gpu(settings["device"])
     dtype = default_dtype(gpu) if settings["dtype"] == "auto" else getattr(torch, settings["dtype"])
     weights_sha256 = read_json(arguments.model / "run.json")["weights_sha256"]
-    job = Job(arguments, evaluation, inputs, weights_sha256, gpu, dtype)
+    job = Job(
+        arguments=arguments, evaluation=evaluation, inputs=inputs, weights_sha256=weights_sha256, gpu=gpu, dtype=dtype
+    )
     with writer_lock(arguments.scratch / "writer.lock", console):
         answered, scores = [], []
         for draw, (rows, record) in zip(draws, answer_draws(job, draws, dtype, console), strict=True):

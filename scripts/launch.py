@@ -4,13 +4,10 @@ Without a GPU the script replaces this process (`exec`). With GPUs, or several p
 a device in standalone mode, which picks a free port. Either way a signal of the scheduler reaches the script, and the
 script's exit code becomes that of the job.
 
-CUDA_VISIBLE_DEVICES is respected when it is set: inside a scheduler's job as many devices as the job asks for were
-assigned to it; otherwise it is a choice of the user, and free ones among them are leased. When it is not set, free
-devices of the machine are leased by lock file, so that two jobs of one machine never share a GPU.
+Which GPUs a job gets is decided in common/jobs/gpu_leases.py.
 """
 
 import argparse
-import ctypes
 import os
 import signal
 import sys
@@ -18,17 +15,15 @@ from pathlib import Path
 from typing import NoReturn
 
 from common.base.errors import EXIT_MACHINE, EXIT_RESUMABLE, UserError
-from common.jobs.console import count
-from common.jobs.gpu_leases import LEASES, assign_gpus, say
+from common.base.processes import end_with_parent
+from common.jobs.console import Console, count
+from common.jobs.gpu_leases import LEASES, assign_gpus
 
 # How long torchrun lets a script save its state after SIGTERM before it kills it; its own default is 30 seconds.
 # A day means: the scheduler decides.
 SECONDS_TO_STOP = 24 * 3600
 WORKER = "--worker"
 STOP_TIME = "JOB_STOP_TIME"  # read by common.training.checkpoints
-PR_SET_PDEATHSIG = 1
-
-
 # glibc returns large freed blocks to the system at once and faults every page in again at the next step: training on a
 # CPU then spends a quarter of its time in the kernel. Keeping the memory is all these settings do.
 KEEP_MEMORY = {
@@ -75,8 +70,8 @@ def become(script: str, arguments: list[str]) -> NoReturn:
 
 
 def become_worker(script: str, arguments: list[str]) -> NoReturn:
-    """Run the script as one of several; the kernel kills it with the launcher, whose end gives the GPUs free."""
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    """Run the script as one of several, which end with the launcher, for its end gives the GPUs free."""
+    end_with_parent()
     become(script, arguments)
 
 
@@ -107,13 +102,13 @@ def main(argv: list[str] | None = None) -> int:
     argv = sys.argv[1:] if argv is None else argv
     if argv[:1] == [WORKER]:
         become_worker(argv[1], argv[2:])
-    options = argument_parser().parse_args(argv)
+    options, console = argument_parser().parse_args(argv), Console("launch")
     gpus = options.gpus if options.device == "auto" else 0
     processes = gpus or max(1, options.processes)
     if options.gpus and not gpus:
-        say(f"device: cpu; the GPUs requested ({options.gpus}) stay unused")
+        console.say(f"device: cpu; the GPUs requested ({options.gpus}) stay unused")
     try:
-        devices = assign_gpus(gpus, options.leases) if gpus else []
+        devices = assign_gpus(gpus, options.leases, console) if gpus else []
     except UserError as error:
         print(error, file=sys.stderr)
         return error.code
@@ -121,7 +116,7 @@ def main(argv: list[str] | None = None) -> int:
     os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(devices)
     os.environ["OMP_NUM_THREADS"] = str(max(1, options.threads // processes))
     if gpus:
-        say(f"GPUs {','.join(devices)}")
+        console.say(f"GPUs {','.join(devices)}")
     else:
         os.environ.update(KEEP_MEMORY)
     if gpus == 0 and processes == 1:

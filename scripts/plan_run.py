@@ -17,8 +17,10 @@ from common.config.loading import load_configuration
 from common.files.whole_files import write_json
 from common.jobs.console import reader_may_leave
 from common.planning.advice import Problem, host_problems, lead_problems, memory_problems
+from common.planning.basis import Basis
 from common.planning.hardware import INTERCONNECTS, Assumption, Gpu, load_assumptions, load_gpu
-from common.planning.planner import JobPlan, Planner, disk_bytes
+from common.planning.job_plan import JobPlan, disk_bytes
+from common.planning.planner import plan_jobs
 from common.planning.site_profiles import Site, read_site
 
 GB = 1e9
@@ -66,7 +68,7 @@ def memory_rows(jobs: Sequence[JobPlan]) -> list[list[str]]:
     ]  # fmt: skip
 
 
-def total_lines(planner: Planner, jobs: Sequence[JobPlan], scheduled: bool) -> list[str]:
+def total_lines(basis: Basis, jobs: Sequence[JobPlan], scheduled: bool) -> list[str]:
     """GPU-hours over each interconnect, hours one after the other, and disk."""
     lines = []
     several = any(job.gpus > 1 for job in jobs)
@@ -80,7 +82,7 @@ def total_lines(planner: Planner, jobs: Sequence[JobPlan], scheduled: bool) -> l
     if not several:
         alone = sum(job.count * (job.seconds["pcie"] or 0.0) for job in jobs)
         lines.append(f"no job uses several GPUs: {alone / 3600:,.1f} hours one job at a time over any interconnect")
-    disk = disk_bytes(planner, jobs, scheduled)
+    disk = disk_bytes(basis, jobs, scheduled)
     state = "all trainings that a scheduler runs at once" if scheduled else "one job at a time"
     lines.append(
         f"disk: {number(disk.total, GB)} GB = downloads and base models {number(disk.base_models, GB)}, trained models "
@@ -98,14 +100,14 @@ def problem_lines(problems: Sequence[Problem]) -> list[str]:
 
 
 def report(
-    planner: Planner, jobs: Sequence[JobPlan], problems: Sequence[Problem], assumptions: Mapping[str, Assumption],
+    basis: Basis, jobs: Sequence[JobPlan], problems: Sequence[Problem], assumptions: Mapping[str, Assumption],
     scheduled: bool,
 ) -> str:  # fmt: skip
     """The plan as text."""
-    config, gpu = planner.config, planner.gpu
+    config, gpu = basis.config, basis.gpu
     estimated = any(job.estimated for job in jobs if job.rule.startswith("train_"))
     lengths = "stated means (these splits are not made yet)" if estimated else "words of the splits"
-    shapes = {job.model: planner.shape(job.model) for job in jobs}
+    shapes = {job.model: basis.shape(job.model) for job in jobs}
     where = "CPUs"
     if any(job.gpus for job in jobs):
         speed = f"{gpu.bf16_tflops} TFLOP/s in {'bf16' if gpu.bf16 else 'fp16'}"
@@ -120,7 +122,7 @@ def report(
         tabulate(job_rows(jobs), headers=JOB_COLUMNS, tablefmt="simple", disable_numparse=True),
         tabulate(memory_rows(jobs), headers=["job", "memory of a device by part, GB", "GB of CPU memory"],
                  tablefmt="simple", disable_numparse=True),
-        "\n".join(total_lines(planner, jobs, scheduled)),
+        "\n".join(total_lines(basis, jobs, scheduled)),
         "\n".join(problem_lines(problems)) or "Everything fits.",
         "Assumed:\n" + "\n".join(
             f"  {name} = {entry.value:g}  {entry.unit} [{entry.source}]" for name, entry in assumptions.items()
@@ -152,12 +154,12 @@ def plan(arguments: argparse.Namespace) -> int:
     assumptions = load_assumptions(arguments.assumptions)
     site: Site = read_site(arguments.profile)
     assumed = {name: entry.value for name, entry in assumptions.items()}
-    planner = Planner(config, gpu, assumed, ROOT / "results" / config["preset"], site.gpus)
-    jobs = list(planner.jobs())
-    problems = memory_problems(planner, jobs, lambda job: room_of(gpu, job))
+    basis = Basis(config=config, gpu=gpu, assumed=assumed, results=ROOT / "results" / config["preset"], gpus=site.gpus)
+    jobs = list(plan_jobs(basis))
+    problems = memory_problems(basis, jobs, lambda job: room_of(gpu, job))
     problems += host_problems(jobs, site) + lead_problems(jobs, site, assumed)
     with reader_may_leave():
-        print(report(planner, jobs, problems, assumptions, site.scheduled))
+        print(report(basis, jobs, problems, assumptions, scheduled=site.scheduled))
     if arguments.json:
         write_json(arguments.json, as_json(jobs, problems))
     return EXIT_MACHINE if problems else 0

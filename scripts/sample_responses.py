@@ -85,11 +85,14 @@ def work(arguments: argparse.Namespace, console: Console) -> None:
     )
     with writer_lock(arguments.scratch / "writer.lock", console):
         cache = ItemCache(arguments.scratch / f"{key}.jsonl")
-        generate(arguments, requests, cache, dtype, gpu, Progress(console, len(requests), "responses", len(cache)))
+        progress = Progress(console, len(requests), "responses", len(cache))
+        generate(arguments, requests, cache, dtype=dtype, gpu=gpu, progress=progress)
         sequences = [[*prompts[row["id"]], *cache[row["id"]]["tokens"]] for row in rows]
         reward_model = on_device(load_reward_model(arguments.reward, dtype), gpu)
         device = "cuda" if gpu else "cpu"
-        rewards = sequence_rewards(reward_model, sequences, tokenizer.pad_token_id, REWARD_BATCH, device)
+        rewards = sequence_rewards(
+            reward_model, sequences, pad=tokenizer.pad_token_id, batch=REWARD_BATCH, device=device
+        )
         for row, reward in zip(rows, rewards, strict=True):
             item = cache[row["id"]]
             text = decode(tokenizer, item["tokens"]).strip()

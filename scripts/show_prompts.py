@@ -35,7 +35,7 @@ def prompts(arguments: argparse.Namespace) -> list[tuple[str, str, str]]:
         (
             item.id,
             few_shot_prompt(
-                draw_examples(pool, arguments.k, arguments.seed, arguments.task, item if per_item else None),
+                draw_examples(pool, arguments.k, arguments.seed, arguments.task, item=item if per_item else None),
                 item.question,
                 marker,
             ),

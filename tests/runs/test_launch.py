@@ -243,9 +243,10 @@ def test_a_wrong_number_is_refused(machine: Machine, number: str) -> None:
 LEASER = """
 import sys, time
 from pathlib import Path
+from common.jobs.console import Console
 from common.jobs.gpu_leases import lease
 devices, count, directory, seconds = sys.argv[1].split(","), int(sys.argv[2]), Path(sys.argv[3]), float(sys.argv[4])
-leased = lease(devices, count, directory)
+leased = lease(devices, count, directory, Console("test"))
 print(time.monotonic(), *leased, flush=True)
 time.sleep(seconds)
 print(time.monotonic(), flush=True)

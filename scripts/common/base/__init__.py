@@ -1,1 +1,1 @@
-"""What everything may use: errors, paths, templates, keyed random numbers, batch arithmetic, safe HTML."""
+"""What everything may use: errors, paths, templates, keyed random numbers, batch arithmetic, processes, safe HTML."""

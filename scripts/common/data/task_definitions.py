@@ -44,7 +44,7 @@ class Task:
         texts, accepted, gold = self._answers(values)
         options = "\n".join(fill(self.option, {"text": text}) for text in texts)
         question = fill(self.prompt, {**values, "options": options})
-        return Question(str(values[self.id]), question, texts, accepted, gold)
+        return Question(id=str(values[self.id]), question=question, answers=texts, accepted=accepted, gold=gold)
 
     def _answers(self, values: Mapping[str, Any]) -> tuple[list[str], list[list[str]], int]:
         if self.answers["kind"] == "labels":

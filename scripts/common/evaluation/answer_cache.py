@@ -1,4 +1,4 @@
-"""Finished items of an interrupted evaluation, kept one by one."""
+"""Answers of an interrupted job, kept one by one."""
 
 import json
 import os

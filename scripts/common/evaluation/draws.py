@@ -12,7 +12,7 @@ from common.base.errors import UserError
 from common.base.keyed_random import keyed_random
 from common.data.prompts import few_shot_prompt, respond
 from common.data.questions import Question, draw_examples
-from common.evaluation.scoring import SCORINGS, Verdict, generation_verdict, likelihood_verdict, strict_verdict
+from common.evaluation.scoring import SCORINGS, generation_verdict, likelihood_verdict, strict_verdict
 from common.files.whole_files import sha256_of_text
 from common.models.decoding import decode
 from common.models.generation import Outcome, Request
@@ -70,12 +70,9 @@ class Evaluation:
         question = draw.questions[key]
         text = decode(self.tokenizer, outcome.tokens)
         lengths = [len(self.answer_tokens(answer)) for answer in question.answers]
-        verdicts = {
-            "generation": generation_verdict(text, question.accepted),
-            "strict": strict_verdict(text, question.accepted),
-            "likelihood": Verdict(likelihood_verdict(outcome.answer_logprobs, lengths), "one"),
-        }
-        generation = verdicts["generation"]
+        generation = generation_verdict(text, question.accepted)
+        strict = strict_verdict(text, question.accepted)
+        likeliest = likelihood_verdict(outcome.answer_logprobs, lengths)
         return {
             "id": question.id,
             "prompt_hash": sha256_of_text(draw.prompts[key]),
@@ -90,8 +87,8 @@ class Evaluation:
             "answer_logprobs": outcome.answer_logprobs,
             "answer_tokens": lengths,
             "correct": generation.answer == question.gold,
-            "correct_strict": verdicts["strict"].answer == question.gold,
-            "correct_likelihood": verdicts["likelihood"].answer == question.gold,
+            "correct_strict": strict.answer == question.gold,
+            "correct_likelihood": likeliest == question.gold,
         }
 
 
@@ -110,12 +107,12 @@ def build_draw(
     limit = max(len(tokens) for each in answers for tokens in each) + evaluation.extra_tokens
     requests, by_key, prompts = [], {}, {}
     for question, answer_tokens in zip(questions, answers, strict=True):
-        examples = shared if shared is not None else draw_examples(pool, k, seed, evaluation.task, question)
+        examples = shared if shared is not None else draw_examples(pool, k, seed, evaluation.task, item=question)
         prompt = few_shot_prompt(examples, question.question, evaluation.marker)
         key = f"k{k}/{seed}/{question.id}/{limit}/{sha256_of_text(prompt)[:16]}"
         requests.append(Request(key, evaluation.prompt_tokens(prompt), answer_tokens))
         by_key[key], prompts[key] = question, prompt
-    return Draw(k, seed, requests, by_key, prompts, limit)
+    return Draw(k=k, seed=seed, requests=requests, questions=by_key, prompts=prompts, max_new_tokens=limit)
 
 
 def sample_draw(draw: Draw, count: int, seed: int, task: str) -> Draw:

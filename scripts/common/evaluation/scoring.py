@@ -1,17 +1,17 @@
-"""From generated text to a verdict (paper section 5.1: the generated text is what is scored)."""
+"""From generated text to the answer it names (paper section 5.1: the generated text is what is scored)."""
 
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-# The scorings, and where their verdicts stand in the rows of answers.
+# The scorings, and where the rows of answers say whether each was right of answers.
 SCORINGS = {"generation": "correct", "strict": "correct_strict", "likelihood": "correct_likelihood"}
 # A negating word, at most three words before a mention; "not only" and "not sad but happy" deny nothing that follows.
 _NEGATION = re.compile(r"(?:\b(?:not|never|neither|nor|cannot)|n't)\s+(?:(?!(?:but|and|only|just)\b)[\w']+\s+){0,3}$")
 
 
 @dataclass(frozen=True)
-class Verdict:
+class NamedAnswer:
     """Which answer a text names: its index, or None with the reason."""
 
     answer: int | None
@@ -43,7 +43,13 @@ def _mentions(line: str, accepted: Sequence[Sequence[str]]) -> list[tuple[int, i
     ]
 
 
-def generation_verdict(text: str, accepted: Sequence[Sequence[str]]) -> Verdict:
+def _only_one(named: set[int]) -> NamedAnswer:
+    if len(named) == 1:
+        return NamedAnswer(next(iter(named)), "one")
+    return NamedAnswer(None, "several" if named else "none")
+
+
+def generation_verdict(text: str, accepted: Sequence[Sequence[str]]) -> NamedAnswer:
     """The one answer the first line names.
 
     Wordings count at word boundaries and case-insensitively; where mentions overlap the longest counts (of equally
@@ -61,18 +67,14 @@ def generation_verdict(text: str, accepted: Sequence[Sequence[str]]) -> Verdict:
         inside_longer = any(a < end and start < b and b - a > end - start for a, b, _ in mentions)
         if not inside_longer and not _NEGATION.search(line[:start]):
             named.add(answer)
-    if len(named) == 1:
-        return Verdict(named.pop(), "one")
-    return Verdict(None, "several" if named else "none")
+    return _only_one(named)
 
 
-def strict_verdict(text: str, accepted: Sequence[Sequence[str]]) -> Verdict:
+def strict_verdict(text: str, accepted: Sequence[Sequence[str]]) -> NamedAnswer:
     """The answer that is the whole first line, a final full stop apart."""
     line = _normal(first_line(text)).rstrip(".")
     named = {answer for answer, wording in _wordings(accepted) if wording == line}
-    if len(named) == 1:
-        return Verdict(named.pop(), "one")
-    return Verdict(None, "several" if named else "none")
+    return _only_one(named)
 
 
 def likelihood_verdict(logprobs: Sequence[float], tokens: Sequence[int]) -> int:

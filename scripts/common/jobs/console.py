@@ -34,23 +34,34 @@ class Console:
                 self._terminal = None  # the terminal is gone; the log stays
 
 
-class Progress:
-    """A progress line with rate and remaining time, at most one every `every` seconds."""
+# Between two lines of progress.
+SECONDS = 10.0
 
-    def __init__(self, console: Console, total: int, unit: str, done: int = 0, every: float = 10.0):
-        self.console, self.total, self.unit, self.every = console, total, unit, every
+
+class Progress:
+    """A progress line with the remaining time, now and then.
+
+    Args:
+        console: where it goes.
+        total: units of work.
+        unit: what they are, in words.
+        done: units that were done before.
+    """
+
+    def __init__(self, console: Console, total: int, unit: str, done: int = 0):
+        self.console, self.total, self.unit = console, total, unit
         self._first, self._start = done, time.monotonic()
         self._last = self._start
 
     def update(self, done: int, note: str = "") -> None:
         """Report that `done` of `total` units are finished."""
         now = time.monotonic()
-        if now - self._last < self.every and done < self.total:
+        if now - self._last < SECONDS and done < self.total:
             return
         self._last = now
         fresh = done - self._first
-        remaining = (now - self._start) / fresh * (self.total - done) if fresh > 0 else float("nan")
-        eta = "" if fresh <= 0 else f", {format_seconds(remaining)} left" if done < self.total else ""
+        remaining = (now - self._start) / fresh * (self.total - done) if fresh > 0 else 0.0
+        eta = f", {format_seconds(remaining)} left" if fresh > 0 and done < self.total else ""
         share = done / self.total if self.total else 1.0
         bar = ("#" * round(20 * share)).ljust(20, ".")
         self.console.say(f"[{bar}] {done}/{self.total} {self.unit}{eta}{'  ' + note if note else ''}")
@@ -104,7 +115,8 @@ def run_entry_point(
 ) -> int:
     """Parse, redirect output to the log, do the work, and turn any failure into words and an exit code."""
     arguments = parser.parse_args(argv)
-    name = Path(sys.argv[0]).stem if argv is None else parser.prog
+    name = Path(parser.prog).stem
+    console = Console(name)
     try:
         console = _redirect_to_log(name, arguments.log)
         if "settings" in arguments:
@@ -116,8 +128,7 @@ def run_entry_point(
         return 130
     except Exception as error:
         hint = f"the log {arguments.log}" if arguments.log else "the lines above"
-        write = console.write if "console" in locals() else sys.stderr.write
-        return report_and_exit(error, hint, write)
+        return report_and_exit(error, hint, console.write)
     return 0
 
 

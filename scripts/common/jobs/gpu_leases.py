@@ -1,15 +1,19 @@
-"""GPUs a job may use: those a scheduler or the user gave it, otherwise free ones held by lock files."""
+"""GPUs a job may use: those a scheduler assigned to it, otherwise free ones, held by lock files.
+
+CUDA_VISIBLE_DEVICES is respected when it is set: inside a scheduler's job as many devices as the job asks for were
+assigned to it; otherwise it is a choice of the user, and free ones among them are leased. When it is not set, free
+devices of the machine are leased, so that two jobs of one machine never share a GPU.
+"""
 
 import fcntl
 import os
 import re
 import subprocess
-import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 from common.base.errors import EXIT_MACHINE, UserError
+from common.jobs.console import Console
 
 # One place for all users and all jobs: TMPDIR differs between the jobs of one machine.
 LEASES = Path("/tmp/gpu-leases")  # noqa: S108
@@ -18,13 +22,11 @@ LEASES = Path("/tmp/gpu-leases")  # noqa: S108
 SCHEDULERS = {"SLURM_JOB_ID", "PBS_JOBID", "LSB_JOBID", "JOB_ID"}
 
 DEVICE = re.compile(r"\d+|(GPU|MIG)-.+")
+# Between two lines of a job that waits.
+SECONDS = 60.0
 
 
-def say(line: str) -> None:
-    print(f"[launch] {line}", file=sys.stderr, flush=True)
-
-
-def visible_devices() -> list[str]:
+def devices_of_machine() -> list[str]:
     """GPUs of this machine, by index; empty without a driver."""
     try:
         done = subprocess.run(
@@ -36,8 +38,11 @@ def visible_devices() -> list[str]:
     return done.stdout.split() if done.returncode == 0 else []
 
 
-def assigned_devices(value: str) -> list[str]:
-    """The devices a value of CUDA_VISIBLE_DEVICES names; like CUDA, nothing after the first that is none."""
+def visible_devices() -> list[str] | None:
+    """The devices CUDA_VISIBLE_DEVICES names, like CUDA none after the first that is none; None where it is not set."""
+    value = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if value is None:
+        return None
     devices = []
     for name in value.split(","):
         if not DEVICE.fullmatch(name.strip()):
@@ -84,35 +89,41 @@ def take_free(devices: list[str], count: int, directory: Path) -> list[str]:
     return list(taken)
 
 
-def lease(devices: list[str], count: int, directory: Path, tell: Callable[[str], None] = say) -> list[str]:
+def lease(devices: list[str], count: int, directory: Path, console: Console) -> list[str]:
     """`count` of `devices`, for this process alone as long as it lives; says so while it waits for busy ones."""
     if not directory.exists():
         directory.mkdir(parents=True, exist_ok=True)
         directory.chmod(0o1777)
-    told = -60.0
+    told = -SECONDS
     while not (taken := take_free(devices, count, directory)):
-        if time.monotonic() - told >= 60:
-            tell(f"waiting: other jobs use the GPUs ({count} of {','.join(devices)} needed; locks in {directory})")
+        if time.monotonic() - told >= SECONDS:
+            needed = f"{count} of {','.join(devices)} needed"
+            console.say(f"waiting: other jobs use the GPUs ({needed}; locks in {directory})")
             told = time.monotonic()
         time.sleep(0.5)
     return taken
 
 
-def assign_gpus(count: int, leases: Path) -> list[str]:
+def assign_gpus(count: int, leases: Path, console: Console) -> list[str]:
     """The devices this job may use.
+
+    Args:
+        count: how many it asks for.
+        leases: directory of the lock files.
+        console: where it says that it waits.
 
     Raises:
         UserError: when there are fewer than `count`, free or not.
     """
-    assigned = os.environ.get("CUDA_VISIBLE_DEVICES")
-    devices = visible_devices() if assigned is None else assigned_devices(assigned)
+    visible = visible_devices()
+    devices = devices_of_machine() if visible is None else visible
     if len(devices) < count:
-        where = "nvidia-smi" if assigned is None else f"CUDA_VISIBLE_DEVICES={assigned}"
+        where = "nvidia-smi" if visible is None else f"CUDA_VISIBLE_DEVICES={os.environ['CUDA_VISIBLE_DEVICES']}"
         remedy = "request as many GPUs as there are (`compute.gpus`, `compute.evaluation_gpus`, or set-resources of the"
         remedy += " profile), run on a machine with more, or set `compute: {device: cpu}`"
         raise UserError(f"{count} GPUs were requested, {len(devices)} are visible", where, remedy, EXIT_MACHINE)
-    if assigned is not None and len(devices) == count and SCHEDULERS & os.environ.keys():
+    if visible is not None and len(devices) == count and SCHEDULERS & os.environ.keys():
         return devices
     # nvidia-smi counts devices by bus; CUDA by speed, unless it is told.
     os.environ["CUDA_DEVICE_ORDER"] = "PCI_BUS_ID"
-    return lease(devices, count, leases)
+    return lease(devices, count, leases, console)

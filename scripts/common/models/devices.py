@@ -30,6 +30,11 @@ def uses_gpu(device: str) -> bool:
     return available
 
 
+def name_of(dtype: torch.dtype) -> str:
+    """`torch.float32` -> `float32`."""
+    return str(dtype).removeprefix("torch.")
+
+
 def default_dtype(gpu: bool) -> torch.dtype:
     """fp32 on a CPU (bf16 is slow there), bf16 on a GPU that has it, else fp16."""
     if not gpu:

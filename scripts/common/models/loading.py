@@ -1,4 +1,4 @@
-"""Models and tokenizers: where they come from, how they are loaded and stored (safetensors, never pickled code)."""
+"""How models and tokenizers are loaded and stored: as safetensors, never as pickled code."""
 
 from pathlib import Path
 from typing import Any, cast

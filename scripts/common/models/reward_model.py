@@ -81,7 +81,7 @@ def sequence_rewards(model: Any, sequences: Sequence[Sequence[int]], pad: int, b
         inputs = {key: value.to(device) for key, value in pad_right([sequences[i] for i in chosen], pad).items()}
         return [token_scores(model, **inputs)[torch.arange(len(chosen)), last_token(inputs["attention_mask"])]]
 
-    [rewards] = score_in_batches(model, [len(ids) for ids in sequences], batch, score, device)
+    [rewards] = score_in_batches(model, [len(ids) for ids in sequences], batch, score, device=device)
     return rewards
 
 

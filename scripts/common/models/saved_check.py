@@ -1,9 +1,7 @@
 """A saved model is loaded again in a fresh process and compared with the one in memory before it counts as made."""
 
-import ctypes
 import math
 import multiprocessing
-import signal
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -13,10 +11,10 @@ from typing import Any
 import torch
 
 from common.base.errors import EXIT_MACHINE, UserError
+from common.base.processes import end_with_parent
 from common.models.loading import load_model
 
 PROBE_TOKENS = 16
-PR_SET_PDEATHSIG = 1
 
 
 @dataclass(frozen=True)
@@ -50,11 +48,6 @@ def _saved_language_model(directory: Path, ids: Sequence[int], dtype: torch.dtyp
 LANGUAGE_MODEL = Probe(_mean_log_likelihood, _saved_language_model)
 
 
-def _end_with_parent() -> None:
-    """Have the kernel end this process with the one that started it, so that a killed job leaves none behind."""
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-
-
 def check_saved(directory: Path, probe: Probe, ids: Sequence[int], expected: float, dtype: torch.dtype) -> None:
     """Load a model directory in a new process and compare its probe with the trained model's.
 
@@ -70,7 +63,7 @@ def check_saved(directory: Path, probe: Probe, ids: Sequence[int], expected: flo
     """
     tolerance = 1e-4 if dtype == torch.float32 else 5e-2
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(1, mp_context=context, initializer=_end_with_parent) as pool:
+    with ProcessPoolExecutor(1, mp_context=context, initializer=end_with_parent) as pool:
         found = pool.submit(probe.saved, directory, ids, dtype).result()
     if not math.isclose(found, expected, rel_tol=tolerance, abs_tol=tolerance):
         raise UserError(

@@ -152,7 +152,7 @@ class ContinuationPass:
         stored = torch.arange(width, device=own.device)[None] < lengths[:, None]
         seen = torch.ones(own.shape[0], queries, prefix.length, dtype=torch.bool, device=own.device)
         mask = torch.cat([seen, stored[:, None].expand(-1, queries, -1), own], dim=2)[:, None]
-        return cls(prefix, suffixes, rows, width, mask)
+        return cls(prefix=prefix, suffixes=suffixes, rows=rows, width=width, mask=mask)
 
     def attend(
         self, layer: int, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scale: float

@@ -116,7 +116,8 @@ def _llama_tokenizer(corpus: Sequence[str], size: int) -> PreTrainedTokenizerFas
     tokenizer = Tokenizer(BPE(unk_token="<unk>", byte_fallback=True, fuse_unk=True))
     tokenizer.normalizer = normalizers.Sequence([normalizers.Prepend("\u2581"), normalizers.Replace(" ", "\u2581")])
     tokenizer.pre_tokenizer = pre_tokenizers.Split("\u2581", "merged_with_next")
-    _train(tokenizer, corpus, size, ["<unk>", "<s>", "</s>", *(f"<0x{byte:02X}>" for byte in range(256))], [])
+    special = ["<unk>", "<s>", "</s>", *(f"<0x{byte:02X}>" for byte in range(256))]
+    _train(tokenizer, corpus, size, special=special, alphabet=[])
     tokenizer.decoder = decoders.Sequence(
         [decoders.Replace("\u2581", " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)]
     )
@@ -128,7 +129,8 @@ def _opt_tokenizer(corpus: Sequence[str], size: int) -> PreTrainedTokenizerFast:
     """GPT-2's byte-level BPE with OPT's ids: `</s>` (2) is BOS and EOS and is prepended, `<pad>` is 1."""
     tokenizer = Tokenizer(BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    _train(tokenizer, corpus, size, ["<s>", "<pad>", "</s>", "<unk>"], sorted(pre_tokenizers.ByteLevel.alphabet()))
+    special, alphabet = ["<s>", "<pad>", "</s>", "<unk>"], sorted(pre_tokenizers.ByteLevel.alphabet())
+    _train(tokenizer, corpus, size, special=special, alphabet=alphabet)
     tokenizer.decoder = decoders.ByteLevel()
     tokenizer.post_processor = processors.TemplateProcessing(single="</s> $A", special_tokens=[("</s>", 2)])
     return PreTrainedTokenizerFast(

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from common.base.errors import UserError
-from common.planning.planner import JobPlan, Planner, needed_lead
+from common.planning.basis import Basis
+from common.planning.job_plan import JobPlan, needed_lead
+from common.planning.planner import plan_again
 from common.planning.site_profiles import Site
 
 Keys = tuple[str, ...]
@@ -29,8 +31,8 @@ class Problem:
 
 
 @dataclass(frozen=True)
-class Change:
-    """Configuration keys with other values."""
+class ConfigChange:
+    """Keys of a configuration with other values."""
 
     values: Mapping[Keys, Any]
 
@@ -48,29 +50,29 @@ class Change:
         return changed
 
 
-def _kinds_of_change(config: Mapping[str, Any], rule: str) -> Iterator[Sequence[Change]]:
+def _kinds_of_change(config: Mapping[str, Any], rule: str) -> Iterator[Sequence[ConfigChange]]:
     """Settings that lower a job's memory, by kind; within a kind the mildest first."""
     if not rule.startswith("train_"):
         tokens = config["evaluation"]["batch_tokens"]
-        yield [Change({("evaluation", "batch_tokens"): tokens // share}) for share in (2, 4, 8, 16)]
+        yield [ConfigChange({("evaluation", "batch_tokens"): tokens // share}) for share in (2, 4, 8, 16)]
         return
     method = rule.removeprefix("train_")
     keys: Keys = ("methods", "ppo") if method == "ppo" else ("methods", method, "training")
     block = config["methods"][method] if method == "ppo" else config["methods"][method]["training"]
     compute, batch = config["compute"], block["per_device_batch_size"]
     if not compute["gradient_checkpointing"]:
-        yield [Change({("compute", "gradient_checkpointing"): True})]
+        yield [ConfigChange({("compute", "gradient_checkpointing"): True})]
     smaller = [batch // share for share in (2, 4, 8, 16, 32, 64) if batch % share == 0]
-    yield [Change({(*keys, "per_device_batch_size"): size}) for size in smaller]
+    yield [ConfigChange({(*keys, "per_device_batch_size"): size}) for size in smaller]
     further = {"none": ("optimizer", "parameters"), "optimizer": ("parameters",), "parameters": ()}[compute["offload"]]
-    yield [Change({("compute", "offload"): offload}) for offload in further]
+    yield [ConfigChange({("compute", "offload"): offload}) for offload in further]
 
 
-def _fitting(planner: Planner, job: JobPlan, changes: Sequence[Change], room: float) -> str | None:
+def _fitting(basis: Basis, job: JobPlan, changes: Sequence[ConfigChange], room: float) -> str | None:
     """The first of these changes under which a job fits, with its cost in words."""
     for change in changes:
         try:
-            changed = planner.changed(change.apply(planner.config)).again(job)
+            changed = plan_again(basis.changed(change.apply(basis.config)), job)
         except UserError:  # a batch that does not divide
             continue
         if changed.memory.total <= room:
@@ -87,26 +89,24 @@ def hours(job: JobPlan) -> str:
     return ", ".join(f"{seconds / 3600:.2g} h over {link}" for link, seconds in known.items())
 
 
-def remedies(planner: Planner, job: JobPlan, room: float) -> list[str]:
+def remedies(basis: Basis, job: JobPlan, room: float) -> list[str]:
     """Settings that make a job fit, each alone; when none does, all of them together."""
-    kinds = list(_kinds_of_change(planner.config, job.rule))
-    single = [_fitting(planner, job, changes, room) for changes in kinds]
+    kinds = list(_kinds_of_change(basis.config, job.rule))
+    single = [_fitting(basis, job, changes, room) for changes in kinds]
     found = [words for words in single if words]
     if found:
         return found
     everything = {keys: value for changes in kinds if changes for keys, value in changes[-1].values.items()}
-    together = _fitting(planner, job, [Change(everything)], room) if everything else None
+    together = _fitting(basis, job, [ConfigChange(everything)], room) if everything else None
     return [together] if together else []
 
 
-def memory_problems(
-    planner: Planner, jobs: Sequence[JobPlan], room_of: Callable[[JobPlan], float | None]
-) -> list[Problem]:
+def memory_problems(basis: Basis, jobs: Sequence[JobPlan], room_of: Callable[[JobPlan], float | None]) -> list[Problem]:
     """Jobs that need more memory than their device has.
 
     Args:
-        planner: of the configuration.
-        jobs: its plan.
+        basis: of the plan.
+        jobs: its jobs.
         room_of: bytes of a job's device; None where it is unknown.
     """
     problems = []
@@ -115,7 +115,7 @@ def memory_problems(
         if room is not None and job.memory.total > room:
             needed, there = job.memory.total / 1e9, room / 1e9
             what = f"{needed:.1f} GB are needed ({job.memory.moment}), {there:.1f} GB are there"
-            settings = remedies(planner, job, room)
+            settings = remedies(basis, job, room)
             problems.append(Problem(job.name, what, settings or ["more GPUs, or GPUs with more memory"]))
     return problems
 

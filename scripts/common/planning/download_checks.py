@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from common.config import settings
-from common.planning.machine_checks import Finding
+from common.planning.machine_checks import MachineFinding
 
 SECONDS = 20
 
@@ -20,7 +20,7 @@ class Download:
 
     Attributes:
         name: in the configuration.
-        source: hub or url source; None of a kind that is fetched otherwise.
+        source: of kind hub or url.
         kind: model, dataset or file.
         paths: where it lies once fetched.
     """
@@ -56,7 +56,7 @@ def offline() -> bool:
     return os.environ.get("HF_HUB_OFFLINE", "").upper() in {"1", "ON", "YES", "TRUE"}
 
 
-def check_downloads(config: Mapping[str, Any], results: Path) -> list[Finding]:
+def check_downloads(config: Mapping[str, Any], results: Path) -> list[MachineFinding]:
     """Downloads that are missing and cannot be had, or not be asked for from here."""
     found = []
     for download in downloads(config, results):
@@ -64,19 +64,19 @@ def check_downloads(config: Mapping[str, Any], results: Path) -> list[Finding]:
             continue
         if offline():
             remedy = "run `make setup` with this preset where there is a network, or unset HF_HUB_OFFLINE"
-            found.append(Finding("not downloaded, and HF_HUB_OFFLINE is set", download.name, remedy))
+            found.append(MachineFinding("not downloaded, and HF_HUB_OFFLINE is set", download.name, remedy))
         else:
             found += _ask_address(download) if download.kind == "file" else _ask_hub(download)
     return found
 
 
-def _unreachable(download: Download, error: Exception) -> list[Finding]:
+def _unreachable(download: Download, error: Exception) -> list[MachineFinding]:
     what = f"not downloaded yet, and not to be reached from here ({type(error).__name__})"
     remedy = "run `make setup` with this preset where there is a network; compute nodes need none after it"
-    return [Finding(what, download.name, remedy, blocks=False)]
+    return [MachineFinding(what, download.name, remedy, blocks=False)]
 
 
-def _ask_hub(download: Download) -> list[Finding]:
+def _ask_hub(download: Download) -> list[MachineFinding]:
     """Whether the hub has the repository and this revision, and whether this user may read it."""
     from huggingface_hub import HfApi
     from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError, RevisionNotFoundError
@@ -89,22 +89,22 @@ def _ask_hub(download: Download) -> list[Finding]:
         api.auth_check(repository, repo_type=download.kind)
     except GatedRepoError:
         remedy = "accept its licence on the hub's page, then log in with `hf auth login` or set HF_TOKEN"
-        return [Finding("this repository is gated", where, remedy)]
+        return [MachineFinding("this repository is gated", where, remedy)]
     except (RepositoryNotFoundError, RevisionNotFoundError):
         remedy = "check the name and the revision in the configuration; private ones need HF_TOKEN"
-        return [Finding("no such repository or revision on the hub", where, remedy)]
+        return [MachineFinding("no such repository or revision on the hub", where, remedy)]
     except Exception as error:  # whatever a network without the hub makes of it
         return _unreachable(download, error)
     return []
 
 
-def _ask_address(download: Download) -> list[Finding]:
+def _ask_address(download: Download) -> list[MachineFinding]:
     request = urllib.request.Request(download.source["url"], method="HEAD")  # noqa: S310 - https by the schema
     try:
         with urllib.request.urlopen(request, timeout=SECONDS):  # noqa: S310
             return []
     except urllib.error.HTTPError as error:
         where = f"{download.name}: {download.source['url']}"
-        return [Finding(f"the server answers {error.code}", where, "check the address in the configuration")]
+        return [MachineFinding(f"the server answers {error.code}", where, "check the address in the configuration")]
     except OSError as error:
         return _unreachable(download, error)

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from common.planning.hardware import INTERCONNECTS, Gpu, bandwidth
-from common.planning.memory import OPTIMIZER, WEIGHT, Learnt
+from common.planning.memory import OPTIMIZER, WEIGHT, JobModel
 from common.planning.model_shapes import ModelShape
 
 # A forward pass takes two operations a weight and token, a backward pass twice that.
@@ -68,7 +68,7 @@ def training_flops(shape: ModelShape, length: float, checkpointing: bool) -> flo
     return (TRAINING / FORWARD + checkpointing) * forward_flops(shape, length)
 
 
-def exchanged_bytes(models: Sequence[Learnt], gpus: int) -> float:
+def exchanged_bytes(models: Sequence[JobModel], gpus: int) -> float:
     """Bytes each GPU receives a micro-step under ZeRO stage 3.
 
     Weights are gathered for the forward and again for the backward pass and gradients are summed: 6 bytes a parameter;
@@ -78,7 +78,7 @@ def exchanged_bytes(models: Sequence[Learnt], gpus: int) -> float:
     return sent * (gpus - 1) / gpus
 
 
-def offload_seconds(models: Sequence[Learnt], device: Device, micro_steps: int, offload: str) -> float:
+def offload_seconds(models: Sequence[JobModel], device: Device, micro_steps: int, offload: str) -> float:
     """Seconds a step takes longer because optimizer states, or weights too, lie in host memory.
 
     Gradients go down at each micro-step and weights come up once; with `parameters`, weights come up twice more a
@@ -120,7 +120,7 @@ def with_checkpoints(seconds: float, size: float, every: float, assumed: Mapping
     return seconds + (seconds // every) * checkpoint_seconds(size, assumed)
 
 
-def checkpoint_bytes(models: Sequence[Learnt], deepspeed: bool) -> float:
+def checkpoint_bytes(models: Sequence[JobModel], deepspeed: bool) -> float:
     """Bytes of a resumable checkpoint: optimizer states and weights of what is trained."""
     return sum(model.shape.parameters for model in models if model.trained) * float(
         OPTIMIZER + WEIGHT if deepspeed else OPTIMIZER

@@ -14,12 +14,14 @@ from pathlib import Path
 import yaml
 
 GB = 1e9
+# Where Linux tells of memory: the machine's, and the limit of this process's control group.
+MEMINFO, CGROUP = Path("/proc/meminfo"), Path("/sys/fs/cgroup")
 # bf16 needs compute capability 8.0 (Ampere) or newer.
 BF16_CAPABILITY = 8.0
 
 
 @dataclass(frozen=True)
-class Finding:
+class MachineFinding:
     """Something found amiss.
 
     Attributes:
@@ -61,8 +63,13 @@ def gpu_states() -> list[GpuState]:
         return []
     lines = done.stdout.strip().splitlines() if done.returncode == 0 else []
     rows = [[cell.strip() for cell in line.split(",")] for line in lines]
-    return [GpuState(i, uuid, name, float(total) * 2**20, float(free) * 2**20, float(capability))
-            for i, uuid, name, total, free, capability in rows]  # fmt: skip
+    return [
+        GpuState(
+            index=index, uuid=uuid, name=name, total=float(total) * 2**20, free=float(free) * 2**20,
+            capability=float(capability),
+        )
+        for index, uuid, name, total, free, capability in rows
+    ]  # fmt: skip
 
 
 def assigned(states: Sequence[GpuState], devices: Sequence[str] | None) -> list[GpuState]:
@@ -77,7 +84,7 @@ def has_slices(devices: Sequence[str] | None) -> bool:
     return any(device.startswith("MIG-") for device in devices or ())
 
 
-def check_gpus(states: Sequence[GpuState], requested: int, needed: float, cuda: str | None) -> list[Finding]:
+def check_gpus(states: Sequence[GpuState], requested: int, needed: float, cuda: str | None) -> list[MachineFinding]:
     """Number, free memory and numeric type of the GPUs a training job would get.
 
     Args:
@@ -93,27 +100,27 @@ def check_gpus(states: Sequence[GpuState], requested: int, needed: float, cuda: 
         remedy = (
             "request as many as there are (`compute.gpus`, or set-resources of the profile), or use another machine"
         )
-        found.append(Finding(f"{requested} GPUs are requested, {len(states)} are visible", "nvidia-smi", remedy))
+        found.append(MachineFinding(f"{requested} GPUs are requested, {len(states)} are visible", "nvidia-smi", remedy))
     if cuda is None:
         remedy = "install the torch of requirements.lock from an index with CUDA builds"
-        found.append(Finding("the installed torch was built for CPUs", "torch.version.cuda", remedy))
+        found.append(MachineFinding("the installed torch was built for CPUs", "torch.version.cuda", remedy))
     for state in states:
         where = f"GPU {state.index}, {state.name}"
         if state.free < needed <= state.total:
             what = f"{state.free / GB:.1f} GB are free, {needed / GB:.1f} GB are needed: another process uses this GPU"
-            found.append(Finding(what, where, "end that process (`nvidia-smi` names it), or choose other GPUs"))
+            found.append(MachineFinding(what, where, "end that process (`nvidia-smi` names it), or choose other GPUs"))
         if state.capability < BF16_CAPABILITY:
             what = f"no bf16 (compute capability {state.capability}): training will be in fp16"
-            found.append(Finding(what, where, "watch the loss for overflow, or use a newer GPU", blocks=False))
+            found.append(MachineFinding(what, where, "watch the loss for overflow, or use a newer GPU", blocks=False))
     return found
 
 
-def available_memory(meminfo: Path = Path("/proc/meminfo"), cgroup: Path = Path("/sys/fs/cgroup")) -> float:
+def available_memory() -> float:
     """Bytes this process may still take: what the machine has, less where its control group has a limit."""
-    lines = meminfo.read_text(encoding="ascii").splitlines()
+    lines = MEMINFO.read_text(encoding="ascii").splitlines()
     machine = next(float(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable"))
-    limits = [cgroup / "memory.max", cgroup / "memory" / "memory.limit_in_bytes"]
-    used = [cgroup / "memory.current", cgroup / "memory" / "memory.usage_in_bytes"]
+    limits = [CGROUP / "memory.max", CGROUP / "memory" / "memory.limit_in_bytes"]
+    used = [CGROUP / "memory.current", CGROUP / "memory" / "memory.usage_in_bytes"]
     for limit, usage in zip(limits, used, strict=True):
         try:
             return min(machine, float(limit.read_text()) - float(usage.read_text()))
@@ -122,13 +129,13 @@ def available_memory(meminfo: Path = Path("/proc/meminfo"), cgroup: Path = Path(
     return machine
 
 
-def check_memory(available: float, needed: float, job: str) -> list[Finding]:
+def check_memory(available: float, needed: float, job: str) -> list[MachineFinding]:
     """CPU memory for the job that takes the most of it."""
     if available >= needed:
         return []
     what = f"{available / GB:.1f} GB of CPU memory are available, {needed / GB:.1f} GB are needed"
     remedy = "ask for more memory (mem_mb in the profile), or see `make plan` for settings that need less"
-    return [Finding(what, job, remedy)]
+    return [MachineFinding(what, job, remedy)]
 
 
 def existing_parent(path: Path) -> Path:
@@ -149,16 +156,16 @@ def used_bytes(folder: Path) -> float:
     return float(total)
 
 
-def check_disk(results: Path, needed: float) -> list[Finding]:
+def check_disk(results: Path, needed: float) -> list[MachineFinding]:
     """Free space for what is not there yet."""
     free, missing = shutil.disk_usage(existing_parent(results)).free, needed - used_bytes(results)
     if free >= missing:
         return []
     what = f"{free / GB:.1f} GB are free, {missing / GB:.1f} GB more are needed"
-    return [Finding(what, str(results), "free some space, or link this directory to a larger file system")]
+    return [MachineFinding(what, str(results), "free some space, or link this directory to a larger file system")]
 
 
-def check_writing(folders: Iterable[Path]) -> list[Finding]:
+def check_writing(folders: Iterable[Path]) -> list[MachineFinding]:
     """Whether files can be written, and locked: locks keep a second writer away from resumable state."""
     found = []
     for folder in folders:
@@ -169,9 +176,9 @@ def check_writing(folders: Iterable[Path]) -> list[Finding]:
                     fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
                 except OSError as error:
                     remedy = "mount the file system with locking, or link this directory to one that has it"
-                    found.append(Finding(f"files cannot be locked: {error.strerror}", str(folder), remedy))
+                    found.append(MachineFinding(f"files cannot be locked: {error.strerror}", str(folder), remedy))
         except OSError as error:
-            found.append(Finding(f"no file can be written: {error.strerror}", str(folder),
+            found.append(MachineFinding(f"no file can be written: {error.strerror}", str(folder),
                                  "give yourself write access there"))  # fmt: skip
     return found
 
@@ -186,16 +193,16 @@ def read_pins(lock: Path, environment: Path) -> dict[str, str]:
     return {name: locked[name] for name in names if name in locked}
 
 
-def check_versions(pins: Mapping[str, str]) -> list[Finding]:
+def check_versions(pins: Mapping[str, str]) -> list[MachineFinding]:
     """Installed packages beside the pinned ones; a local part such as `+cu128` does not matter."""
     found = []
     for name, pinned in pins.items():
         try:
             installed = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
-            found.append(Finding(f"{name} is not installed", "requirements.lock", "run `make setup`"))
+            found.append(MachineFinding(f"{name} is not installed", "requirements.lock", "run `make setup`"))
             continue
         if installed.split("+")[0] != pinned.split("+")[0]:
             what = f"{name} is {installed}, {pinned} was tested"
-            found.append(Finding(what, "requirements.lock", "run `make setup`, or install the pinned version"))
+            found.append(MachineFinding(what, "requirements.lock", "run `make setup`, or install the pinned version"))
     return found

@@ -18,7 +18,7 @@ WEIGHT, OPTIMIZER = 2, 12
 
 
 @dataclass(frozen=True)
-class Learnt:
+class JobModel:
     """A model of a job.
 
     Attributes:
@@ -64,7 +64,7 @@ class Phase:
 
 
 def zero3_memory(
-    models: Sequence[Learnt],
+    models: Sequence[JobModel],
     gpus: int,
     activations: float,
     cache: float,
@@ -109,7 +109,7 @@ def zero3_memory(
 
 
 def torch_memory(
-    models: Sequence[Learnt], activations: float, accumulating: bool, cache: float, overhead: float
+    models: Sequence[JobModel], activations: float, accumulating: bool, cache: float, overhead: float
 ) -> Memory:
     """Bytes of one process of plain torch in fp32.
 

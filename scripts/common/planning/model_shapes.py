@@ -89,7 +89,10 @@ def shape_of(name: str, config: PretrainedConfig, kind: str = "language", origin
     head = model.get_output_embeddings()
     if head is not None:
         lookups.pop(id(head.weight), None)
-    return ModelShape(name, config, kind, parameters, parameters - sum(w.numel() for w in lookups.values()), origin)
+    looked_up = sum(weight.numel() for weight in lookups.values())
+    return ModelShape(
+        name=name, config=config, kind=kind, parameters=parameters, multiplied=parameters - looked_up, origin=origin
+    )
 
 
 def find_shape(config: Mapping[str, Any], model: str, results: Path, kind: str = "language") -> ModelShape:

@@ -52,13 +52,14 @@ def read_manifest(config: Mapping[str, Any], results: Path) -> dict[str, Any] | 
         made_of = found["provenance"]["settings"]
         if made_of == {"seed": config["seed"], "splits": config["splits"]}:
             return found
-    sources = [config["instructions"][part] for part in ("references", "comparisons")]
-    if any(source["kind"] != "file" for source in sources):
+    instructions = config["instructions"]
+    references, comparisons = instructions["references"], instructions["comparisons"]
+    if references["kind"] != "file" or comparisons["kind"] != "file":
         return None
-    share = config["instructions"]["max_rejected_share"]
     return _local_manifest(
-        *(source["path"] for source in sources), share, canonical_json(config["splits"]), config["seed"]
-    )
+        references=references["path"], comparisons=comparisons["path"], share=instructions["max_rejected_share"],
+        splits_json=canonical_json(config["splits"]), seed=config["seed"],
+    )  # fmt: skip
 
 
 @functools.cache

@@ -70,4 +70,4 @@ def read_site(profile: Path | None) -> Site:
                     lead[rule] = seconds
                 if (size := _memory(resources)) is not None:
                     memory[rule] = size
-    return Site(gpus, lead, default, memory, scheduled)
+    return Site(gpus=gpus, lead=lead, default_lead=default, memory=memory, scheduled=scheduled)

@@ -166,8 +166,8 @@ def _measure(
 
 
 @functools.cache
-def _measure_cached(config_json: str, *arguments: Any) -> StepMemory:
-    return _measure(AutoConfig.for_model(**json.loads(config_json)), *arguments)
+def _measure_cached(config_json: str, **step: Any) -> StepMemory:
+    return _measure(AutoConfig.for_model(**json.loads(config_json)), **step)
 
 
 def step_memory(
@@ -187,14 +187,13 @@ def step_memory(
         keep_gradients: whether every gradient stays until the optimizer's step (plain torch), or is handed over as soon
             as it is known (ZeRO-3).
     """
-    rest = (kind, batch, length, dtype, checkpointing, gpu, keep_gradients)
+    step = {"kind": kind, "batch": batch, "length": length, "dtype": dtype, "checkpointing": checkpointing,
+            "gpu": gpu, "keep_gradients": keep_gradients}  # fmt: skip
     if keep_gradients or config.num_hidden_layers <= max(MEASURED_LAYERS):
-        return _measure_cached(config.to_json_string(use_diff=False), *rest)
-    few, more = (_measure_cached(_with_layers(config, n), *rest) for n in MEASURED_LAYERS)
+        return _measure_cached(config.to_json_string(use_diff=False), **step)
+    few, more = (_measure_cached(_with_layers(config, n), **step) for n in MEASURED_LAYERS)
     further = config.num_hidden_layers - MEASURED_LAYERS[0]
-    return StepMemory(
-        few.kept + further * (more.kept - few.kept), few.peak + further * (more.peak - few.peak)
-    )  # fmt: skip
+    return StepMemory(few.kept + further * (more.kept - few.kept), few.peak + further * (more.peak - few.peak))
 
 
 def _with_layers(config: PretrainedConfig, layers: int) -> str:

@@ -1,4 +1,4 @@
-"""Batch arithmetic and the order of the data: the same prompts in the same step on any number of devices."""
+"""The order of the data: the same prompts in the same step on any number of devices."""
 
 from collections.abc import Iterator, Sequence
 

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import torch
 
 from common.base.errors import EXIT_MACHINE, UserError
-from common.models.devices import default_dtype, uses_gpu
+from common.models.devices import default_dtype, name_of, uses_gpu
 
 # Processes wait for each other while one writes and hashes a large state, or waits for another run's lock.
 LONGEST_WAIT = datetime.timedelta(hours=12)
@@ -42,7 +42,7 @@ class Engine:
         return {
             "processes": self.processes,
             "engine": "deepspeed-zero3" if self.deepspeed else "torch",
-            "dtype": str(self.dtype).removeprefix("torch."),
+            "dtype": name_of(self.dtype),
         }
 
 
@@ -65,7 +65,10 @@ def start_engine(compute: Mapping[str, Any]) -> Engine:
         _join(gpu)
     # Half precision needs fp32 master weights, which only DeepSpeed keeps here.
     dtype = default_dtype(gpu and deepspeed)
-    return Engine("cuda" if gpu else "cpu", dtype, deepspeed, processes, int(os.environ.get("RANK", "0")))
+    return Engine(
+        device="cuda" if gpu else "cpu", dtype=dtype, deepspeed=deepspeed, processes=processes,
+        rank=int(os.environ.get("RANK", "0")),
+    )  # fmt: skip
 
 
 def _join(gpu: bool) -> None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from common.evaluation.scoring import Verdict, first_line, generation_verdict, likelihood_verdict, strict_verdict
+from common.evaluation.scoring import NamedAnswer, first_line, generation_verdict, likelihood_verdict, strict_verdict
 from common.files.parquet import write_parquet
 from support import independent_scorer
 from support.amounts import examples
@@ -51,14 +51,14 @@ def test_first_line_is_the_first_one_with_visible_text(text: str, line: str) -> 
     ],
 )
 def test_answer_is_found_whatever_its_case_and_neighbours(text: str, answer: int) -> None:
-    assert generation_verdict(text, SST2) == Verdict(answer, ONE)
+    assert generation_verdict(text, SST2) == NamedAnswer(answer, ONE)
 
 
 @pytest.mark.parametrize(
     "text", ["Yesterday", "nothing", "I know", "positively", "eyes", "yes_", "no1", "nonpositive", "noé"]
 )
 def test_answer_inside_a_longer_word_does_not_count(text: str) -> None:
-    assert generation_verdict(text, SST2) == Verdict(None, NONE)
+    assert generation_verdict(text, SST2) == NamedAnswer(None, NONE)
 
 
 @pytest.mark.parametrize(
@@ -73,7 +73,7 @@ def test_answer_inside_a_longer_word_does_not_count(text: str) -> None:
     ],
 )
 def test_longest_of_overlapping_answers_counts(text: str, answer: int) -> None:
-    assert generation_verdict(text, CSQA) == Verdict(answer, ONE)
+    assert generation_verdict(text, CSQA) == NamedAnswer(answer, ONE)
 
 
 def test_answer_that_begins_another_is_told_from_it() -> None:
@@ -84,17 +84,17 @@ def test_answer_that_begins_another_is_told_from_it() -> None:
 
 @pytest.mark.parametrize("text", ["Yes and no", "yes, negative", "No. Yes.", "positive or negative", "bank? no, yes"])
 def test_several_answers_are_unparseable(text: str) -> None:
-    assert generation_verdict(text, SST2) == Verdict(None, SEVERAL)
+    assert generation_verdict(text, SST2) == NamedAnswer(None, SEVERAL)
 
 
 def test_shorter_answer_beside_a_longer_one_is_a_second_answer() -> None:
-    assert generation_verdict("a bank, the river bank", CSQA) == Verdict(None, SEVERAL)
+    assert generation_verdict("a bank, the river bank", CSQA) == NamedAnswer(None, SEVERAL)
 
 
 @pytest.mark.parametrize("text", ["", "\n\n", "Maybe", "...", "-"])
 def test_no_answer_is_unparseable(text: str) -> None:
-    assert generation_verdict(text, SST2) == Verdict(None, NONE)
-    assert strict_verdict(text, SST2) == Verdict(None, NONE)
+    assert generation_verdict(text, SST2) == NamedAnswer(None, NONE)
+    assert strict_verdict(text, SST2) == NamedAnswer(None, NONE)
 
 
 @pytest.mark.parametrize(
@@ -117,7 +117,7 @@ def test_no_answer_is_unparseable(text: str) -> None:
     ],
 )
 def test_negated_mention_names_nothing(text: str) -> None:
-    assert generation_verdict(text, SST2) == Verdict(None, NONE)
+    assert generation_verdict(text, SST2) == NamedAnswer(None, NONE)
 
 
 @pytest.mark.parametrize(
@@ -135,19 +135,19 @@ def test_negated_mention_names_nothing(text: str) -> None:
     ],
 )
 def test_negation_reaches_only_the_mention_it_precedes(text: str, answer: int) -> None:
-    assert generation_verdict(text, SST2) == Verdict(answer, ONE)
+    assert generation_verdict(text, SST2) == NamedAnswer(answer, ONE)
 
 
 def test_longest_match_is_negated_as_a_whole() -> None:
-    assert generation_verdict("This is not an entailment.", MNLI) == Verdict(None, NONE)
-    assert generation_verdict("not the bank of a river", CSQA) == Verdict(None, NONE)
+    assert generation_verdict("This is not an entailment.", MNLI) == NamedAnswer(None, NONE)
+    assert generation_verdict("not the bank of a river", CSQA) == NamedAnswer(None, NONE)
 
 
 @pytest.mark.parametrize(
     "text", ["It's impossible to say", "It\u2019s impossible to say.", "IT'S IMPOSSIBLE\tTO  SAY!"]
 )
 def test_typographic_apostrophe_and_spacing_do_not_matter(text: str) -> None:
-    assert generation_verdict(text, MNLI) == Verdict(1, ONE)
+    assert generation_verdict(text, MNLI) == NamedAnswer(1, ONE)
     assert named(text, [["Yes"], ["It\u2019s impossible to say"]]) == 1
 
 
@@ -159,39 +159,39 @@ def test_full_stop_of_an_answer_is_optional_in_the_text() -> None:
 
 def test_leading_blank_lines_are_skipped_and_later_lines_ignored() -> None:
     assert named("\n\n  \nYes\nNo\nnegative", SST2) == 1
-    assert generation_verdict("Well\nYes", SST2) == Verdict(None, NONE)
+    assert generation_verdict("Well\nYes", SST2) == NamedAnswer(None, NONE)
 
 
 @pytest.mark.parametrize("text", ["Yes, positive", "positive: yes, yes", "Yes. The review is positive."])
 def test_two_wordings_of_one_answer_name_one_answer(text: str) -> None:
-    assert generation_verdict(text, SST2) == Verdict(1, ONE)
+    assert generation_verdict(text, SST2) == NamedAnswer(1, ONE)
 
 
 def test_wording_shared_by_two_answers_names_both() -> None:
     shared = [["The bank"], ["the bank."], ["the shop"]]
-    assert strict_verdict("the bank", shared) == Verdict(None, SEVERAL)
-    assert generation_verdict("the bank", shared) == Verdict(None, SEVERAL)
+    assert strict_verdict("the bank", shared) == NamedAnswer(None, SEVERAL)
+    assert generation_verdict("the bank", shared) == NamedAnswer(None, SEVERAL)
 
 
 def test_equally_long_wordings_that_overlap_both_count() -> None:
-    assert generation_verdict("old car key", [["old car"], ["car key"], ["old"]]) == Verdict(None, SEVERAL)
+    assert generation_verdict("old car key", [["old car"], ["car key"], ["old"]]) == NamedAnswer(None, SEVERAL)
     assert named("old car keys", [["old car"], ["car keys"]]) == 1
 
 
 def test_wording_of_nothing_but_full_stops_names_nothing() -> None:
     for text in ("", ".", "...", "Yes."):
-        assert generation_verdict(text, [["..."], ["No"]]) == Verdict(None, NONE)
-        assert strict_verdict(text, [["..."], ["No"]]) == Verdict(None, NONE)
+        assert generation_verdict(text, [["..."], ["No"]]) == NamedAnswer(None, NONE)
+        assert strict_verdict(text, [["..."], ["No"]]) == NamedAnswer(None, NONE)
 
 
 @pytest.mark.parametrize("text", ["Yes", "yes.", " YES \nNo", "\nyes...", "positive", "\u2028Positive."])
 def test_strict_verdict_takes_a_whole_line(text: str) -> None:
-    assert strict_verdict(text, SST2) == Verdict(1, ONE)
+    assert strict_verdict(text, SST2) == NamedAnswer(1, ONE)
 
 
 @pytest.mark.parametrize("text", ["Yes, positive", "Yes!", "It is positive", "Yes No", "not positive", "Yes: yes"])
 def test_strict_verdict_takes_nothing_more_than_the_answer(text: str) -> None:
-    assert strict_verdict(text, SST2) == Verdict(None, NONE)
+    assert strict_verdict(text, SST2) == NamedAnswer(None, NONE)
 
 
 def test_strict_verdict_reads_apostrophes_and_full_stops_alike() -> None:

@@ -8,7 +8,7 @@ CONSOLE = Console("test")
 
 
 def test_progress_shows_rate_and_end(capsys: pytest.CaptureFixture[str]) -> None:
-    progress = Progress(CONSOLE, 40, "items", done=10, every=3600)
+    progress = Progress(CONSOLE, 40, "items", done=10)
     progress.update(20)
     progress.update(40, "loss 1.5")
     assert capsys.readouterr().err == "[test] [####################] 40/40 items  loss 1.5\n"

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from common.base.paths import ROOT
+from common.planning import machine_checks
 from common.planning.machine_checks import (
     GpuState,
     assigned,
@@ -57,15 +58,17 @@ def test_assigned_gpus_are_those_named_by_index_or_uuid(there: set[int], named: 
     assert assigned(states, None) == states
 
 
-def test_available_memory_is_limited_by_the_control_group(tmp_path: Path) -> None:
+def test_available_memory_is_limited_by_the_control_group(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     meminfo = tmp_path / "meminfo"
+    monkeypatch.setattr(machine_checks, "MEMINFO", meminfo)
+    monkeypatch.setattr(machine_checks, "CGROUP", tmp_path)
     meminfo.write_text("MemTotal:  9000 kB\nMemAvailable:  8000 kB\n")
-    assert available_memory(meminfo, tmp_path) == 8000 * 1024
+    assert available_memory() == 8000 * 1024
     (tmp_path / "memory.max").write_text("max\n")
     (tmp_path / "memory.current").write_text("1000000\n")
-    assert available_memory(meminfo, tmp_path) == 8000 * 1024
+    assert available_memory() == 8000 * 1024
     (tmp_path / "memory.max").write_text("3000000\n")
-    assert available_memory(meminfo, tmp_path) == 2_000_000
+    assert available_memory() == 2_000_000
 
 
 def test_memory_that_suffices_is_not_told() -> None:

@@ -22,8 +22,10 @@ from common.data.splits import manifest, split
 from common.files.yaml_files import read_mapping
 from common.planning import memory as memory_model
 from common.planning import sequence_sizes as data_sizes
-from common.planning.advice import Change, host_problems, lead_problems, memory_problems, remedies
+from common.planning.advice import ConfigChange, host_problems, lead_problems, memory_problems, remedies
+from common.planning.basis import Basis
 from common.planning.hardware import bandwidth, load_assumptions, load_gpu
+from common.planning.job_plan import JobPlan, disk_bytes, needed_lead
 from common.planning.job_time import (
     Device,
     checkpoint_bytes,
@@ -35,11 +37,12 @@ from common.planning.job_time import (
     training_flops,
     with_checkpoints,
 )
-from common.planning.memory import Learnt, torch_memory, zero3_memory
+from common.planning.memory import JobModel, torch_memory, zero3_memory
 from common.planning.model_shapes import ModelShape, find_shape, shape_of
-from common.planning.planner import JobPlan, Planner, disk_bytes, needed_lead
+from common.planning.planner import plan_again, plan_jobs
 from common.planning.site_profiles import Site, read_site
 from common.planning.step_memory import MEASURED_LAYERS, _measure, step_memory
+from common.planning.training_jobs import reward_job, supervised_job
 from support.tiny_models import FAMILIES
 
 sys.path.insert(0, str(ROOT / "comparisons"))
@@ -58,8 +61,8 @@ def sized(parameters: int, multiplied: int | None = None) -> ModelShape:
     return ModelShape("m", LlamaConfig(), "language", parameters, multiplied or parameters, "")
 
 
-def planner(config: dict[str, Any], gpu: str | None = None, **options: Any) -> Planner:
-    return Planner(config, load_gpu(gpu or config["compute"]["gpu_type"]), ASSUMED, NOWHERE, **options)
+def basis_of(config: dict[str, Any], gpu: str | None = None, **options: Any) -> Basis:
+    return Basis(config, load_gpu(gpu or config["compute"]["gpu_type"]), ASSUMED, NOWHERE, **options)
 
 
 def tiny(family: str, **values: Any) -> Any:
@@ -67,9 +70,9 @@ def tiny(family: str, **values: Any) -> Any:
 
 
 @pytest.fixture(scope="module")
-def paper() -> tuple[Planner, list[JobPlan]]:
-    planned = planner(preset("paper"))
-    return planned, list(planned.jobs())
+def paper() -> tuple[Basis, list[JobPlan]]:
+    basis = basis_of(preset("paper"))
+    return basis, list(plan_jobs(basis))
 
 
 def job_of(jobs: list[JobPlan], rule: str, model: str) -> JobPlan:
@@ -140,7 +143,7 @@ def test_deepspeed_has_the_buffer_sizes_the_plan_counts() -> None:
 
 
 def test_llama_13b_on_eight_gpus_holds_16_bytes_a_parameter() -> None:
-    found = zero3_memory([Learnt(sized(LLAMA_13B))], 8, 0.0, 0.0, "none", ASSUMED)
+    found = zero3_memory([JobModel(sized(LLAMA_13B))], 8, 0.0, 0.0, "none", ASSUMED)
     assert found.parts["states"] / 1e9 == pytest.approx(26.0, abs=0.05)
 
 
@@ -151,7 +154,7 @@ def test_llama_13b_on_eight_gpus_holds_16_bytes_a_parameter() -> None:
 def test_states_are_16_bytes_of_what_is_trained_and_2_of_what_is_not(
     models: list[tuple[int, bool]], gpus: int, offload: str
 ) -> None:
-    learnt = [Learnt(sized(count), trained) for count, trained in models]
+    learnt = [JobModel(sized(count), trained) for count, trained in models]
     found = zero3_memory(learnt, gpus, 0.0, 0.0, offload, ASSUMED)
     reference = sum(count * (16 if trained else 2) for count, trained in models)
     # In host memory gradients are summed in fp32, which takes 4 bytes more.
@@ -163,7 +166,7 @@ def test_states_are_16_bytes_of_what_is_trained_and_2_of_what_is_not(
 
 @given(st.floats(0, 1e11), st.floats(0, 1e11), st.integers(1, 10**10), st.integers(1, 8))
 def test_the_peak_is_the_largest_of_its_moments(activations: float, cache: float, count: int, gpus: int) -> None:
-    found = zero3_memory([Learnt(sized(count), whole=True)], gpus, activations, cache, "none", ASSUMED)
+    found = zero3_memory([JobModel(sized(count), whole=True)], gpus, activations, cache, "none", ASSUMED)
     moments = {
         "forward and backward pass": 2 * min(count, 1_050_000_000) + activations,
         "optimizer step": 6 * min(count / gpus, 10**9),
@@ -179,7 +182,7 @@ def test_the_peak_is_the_largest_of_its_moments(activations: float, cache: float
 def test_plain_torch_holds_weights_gradients_and_two_moments(
     count: int, activations: float, accumulating: bool
 ) -> None:
-    found = torch_memory([Learnt(sized(count))], activations, accumulating, 0.0, 5.0)
+    found = torch_memory([JobModel(sized(count))], activations, accumulating, 0.0, 5.0)
     moments = [4 * count, activations + (4 * count if accumulating else 0)]
     assert found.total == pytest.approx(12 * count + max(moments) + 5.0)
 
@@ -245,7 +248,7 @@ def test_activations_grow_with_the_batch_and_gradients_count_where_they_stay() -
 
 
 def test_llama_13b_moves_78_gb_a_micro_step_and_stores_182_gb() -> None:
-    model = [Learnt(sized(LLAMA_13B))]
+    model = [JobModel(sized(LLAMA_13B))]
     assert exchanged_bytes(model, 8) / 1e9 == pytest.approx(78 * 7 / 8, abs=0.2)
     assert exchanged_bytes(model, 1) == 0
     assert checkpoint_bytes(model, deepspeed=True) / 1e9 == pytest.approx(182, abs=0.5)
@@ -254,7 +257,7 @@ def test_llama_13b_moves_78_gb_a_micro_step_and_stores_182_gb() -> None:
 def test_pcie_moves_a_13b_micro_step_in_four_to_eight_seconds() -> None:
     rate = bandwidth(load_gpu("a100-40gb"), "pcie", ASSUMED)
     assert rate is not None
-    assert 4 < exchanged_bytes([Learnt(sized(LLAMA_13B))], 8) / rate < 8
+    assert 4 < exchanged_bytes([JobModel(sized(LLAMA_13B))], 8) / rate < 8
 
 
 def test_operations_of_a_token_beside_a_count_by_torch() -> None:
@@ -272,7 +275,7 @@ def test_operations_of_a_token_beside_a_count_by_torch() -> None:
 
 def test_offloading_costs_transfers_and_a_pass_in_host_memory() -> None:
     device = Device(load_gpu("rtx-3090"), 1, {**ASSUMED, "pcie_efficiency": 0.5, "host_memory_gb_s": 28})
-    model = [Learnt(sized(10**9))]
+    model = [JobModel(sized(10**9))]
     assert offload_seconds(model, device, 1, "none") == 0
     # 2 GB of gradients down and 2 GB of weights up at 16 GB/s; 28 bytes a parameter at 28 GB/s.
     assert offload_seconds(model, device, 1, "optimizer") == pytest.approx(4 / 16 + 1)
@@ -335,7 +338,7 @@ def test_without_data_counts_follow_from_the_configuration() -> None:
 # --- whole plans -----------------------------------------------------------------------------------------------------
 
 
-def test_the_papers_grid_fits_eight_a100_of_40_gb(paper: tuple[Planner, list[JobPlan]]) -> None:
+def test_the_papers_grid_fits_eight_a100_of_40_gb(paper: tuple[Basis, list[JobPlan]]) -> None:
     planned, jobs = paper
     assert {job.rule for job in jobs} == {"train_sft", "train_coh", "train_rl_sft", "train_reward", "train_ppo",
                                           "sample_responses", "evaluate_task"}  # fmt: skip
@@ -343,7 +346,7 @@ def test_the_papers_grid_fits_eight_a100_of_40_gb(paper: tuple[Planner, list[Job
     assert memory_problems(planned, jobs, lambda job: 42.4e9) == []
 
 
-def test_hours_of_llama_13b(paper: tuple[Planner, list[JobPlan]]) -> None:
+def test_hours_of_llama_13b(paper: tuple[Basis, list[JobPlan]]) -> None:
     sft = job_of(paper[1], "train_sft", "llama-13b")
     assert sft.parameters == LLAMA_13B
     pcie, nvlink = sft.seconds["pcie"], sft.seconds["nvlink"]
@@ -357,12 +360,12 @@ def test_hours_of_llama_13b(paper: tuple[Planner, list[JobPlan]]) -> None:
 def test_accumulating_instead_of_a_large_micro_batch_costs_most_of_a_day_over_pcie() -> None:
     config = preset("paper")
     config["methods"]["sft"]["training"]["per_device_batch_size"] = 2
-    seconds = planner(config).supervised("sft", "llama-13b").seconds["pcie"]
+    seconds = supervised_job(basis_of(config), "sft", "llama-13b").seconds["pcie"]
     assert seconds is not None
     assert 18 < seconds / 3600 < 36
 
 
-def test_ppo_holds_four_models_and_gathers_the_actor(paper: tuple[Planner, list[JobPlan]]) -> None:
+def test_ppo_holds_four_models_and_gathers_the_actor(paper: tuple[Basis, list[JobPlan]]) -> None:
     ppo = job_of(paper[1], "train_ppo", "opt-6.7b")
     assert ppo.memory.moment == "generation"
     assert ppo.memory.parts["whole weights"] == 2 * 6_658_473_984
@@ -370,7 +373,7 @@ def test_ppo_holds_four_models_and_gathers_the_actor(paper: tuple[Planner, list[
     assert ppo.memory.parts["states"] * 8 == pytest.approx(18 * (6_658_473_984 + 331_197_440))
 
 
-def test_disk_is_the_sum_of_its_parts(paper: tuple[Planner, list[JobPlan]]) -> None:
+def test_disk_is_the_sum_of_its_parts(paper: tuple[Basis, list[JobPlan]]) -> None:
     disk = disk_bytes(*paper, together=False)
     assert disk.resumable_state / 1e9 == pytest.approx(3 * 182.2, abs=1)
     # Two 2-byte copies (download and prepared) of each base model.
@@ -384,15 +387,15 @@ def test_disk_is_the_sum_of_its_parts(paper: tuple[Planner, list[JobPlan]]) -> N
 def test_what_does_not_fit_is_named_with_settings_that_make_it_fit() -> None:
     config = preset("paper")
     config["methods"]["coh"]["training"]["per_device_batch_size"] = 16
-    planned = planner(config)
-    job = planned.supervised("coh", "llama-13b")
-    problems = memory_problems(planned, [job], lambda job: 42.4e9)
+    basis = basis_of(config)
+    job = supervised_job(basis, "coh", "llama-13b")
+    problems = memory_problems(basis, [job], lambda job: 42.4e9)
     assert len(problems) == 1
     told = "\n".join(problems[0].remedies)
     assert "`methods.coh.training.per_device_batch_size: 8`" in told
     assert "`compute.offload: optimizer`" in told
-    cured = Change({("methods", "coh", "training", "per_device_batch_size"): 8}).apply(config)
-    assert planned.changed(cured).again(job).memory.total <= 42.4e9
+    cured = ConfigChange({("methods", "coh", "training", "per_device_batch_size"): 8}).apply(config)
+    assert plan_again(basis.changed(cured), job).memory.total <= 42.4e9
     assert config["methods"]["coh"]["training"]["per_device_batch_size"] == 16
 
 
@@ -400,19 +403,18 @@ def test_what_does_not_fit_is_named_with_settings_that_make_it_fit() -> None:
 def test_when_no_single_setting_suffices_all_are_combined_or_more_gpus_asked_for() -> None:
     config = preset("paper")
     config["compute"]["gradient_checkpointing"] = False
-    planned = planner(config, gpus={"train_coh": 1})
-    job = planned.supervised("coh", "llama-13b")
-    together = remedies(planned, job, 12e9)
+    basis = basis_of(config, gpus={"train_coh": 1})
+    job = supervised_job(basis, "coh", "llama-13b")
+    together = remedies(basis, job, 12e9)
     assert len(together) == 1
     for setting in ("gradient_checkpointing: true", "per_device_batch_size: 1", "offload: parameters"):
         assert setting in together[0]
-    assert memory_problems(planned, [job], lambda job: 1e9)[0].remedies == ["more GPUs, or GPUs with more memory"]
+    assert memory_problems(basis, [job], lambda job: 1e9)[0].remedies == ["more GPUs, or GPUs with more memory"]
 
 
 @pytest.mark.slow
 def test_single_gpu_preset_is_an_evening_on_a_card_of_24_gb() -> None:
-    planned = planner(preset("single-gpu"))
-    jobs = list(planned.jobs())
+    jobs = list(plan_jobs(basis_of(preset("single-gpu"))))
     assert {job.gpus for job in jobs} == {1}
     assert all(job.memory.total < 24e9 for job in jobs)
     assert max(job.memory.host for job in jobs) < 60e9
@@ -461,7 +463,7 @@ def test_a_profile_states_gpus_and_leads_by_rule(tmp_path: Path) -> None:
         read_site(tmp_path)
 
 
-def test_a_lead_shorter_than_a_checkpoint_needs_is_refused(paper: tuple[Planner, list[JobPlan]]) -> None:
+def test_a_lead_shorter_than_a_checkpoint_needs_is_refused(paper: tuple[Basis, list[JobPlan]]) -> None:
     job = job_of(paper[1], "train_sft", "llama-13b")
     needed = needed_lead(job, ASSUMED)
     assert needed == pytest.approx(job.step_seconds + 182.2 + 182.2 / 0.6, abs=2)
@@ -472,7 +474,7 @@ def test_a_lead_shorter_than_a_checkpoint_needs_is_refused(paper: tuple[Planner,
     assert "--signal=TERM@540" in problems[0].remedies[0]
 
 
-def test_less_memory_than_a_job_needs_is_refused(paper: tuple[Planner, list[JobPlan]]) -> None:
+def test_less_memory_than_a_job_needs_is_refused(paper: tuple[Basis, list[JobPlan]]) -> None:
     job = job_of(paper[1], "evaluate_task", "llama-13b")
     assert host_problems([job], Site(memory={"evaluate_task": 64e9})) == []
     (problem,) = host_problems([job], Site(memory={"evaluate_task": 32e9}))
@@ -482,14 +484,14 @@ def test_less_memory_than_a_job_needs_is_refused(paper: tuple[Planner, list[JobP
         assert host_problems(paper[1], read_site(ROOT / "profiles" / profile)) == []
 
 
-def test_the_slurm_profile_leaves_time_for_the_papers_checkpoints(paper: tuple[Planner, list[JobPlan]]) -> None:
+def test_the_slurm_profile_leaves_time_for_the_papers_checkpoints(paper: tuple[Basis, list[JobPlan]]) -> None:
     assert lead_problems(paper[1], read_site(ROOT / "profiles/slurm"), ASSUMED) == []
 
 
-def test_the_paper_preset_stops_early_enough_before_a_time_limit(paper: tuple[Planner, list[JobPlan]]) -> None:
-    planner, jobs = paper
+def test_the_paper_preset_stops_early_enough_before_a_time_limit(paper: tuple[Basis, list[JobPlan]]) -> None:
+    basis, jobs = paper
     needed = max(needed_lead(job, ASSUMED) for job in jobs if job.checkpoint)
-    assert 0 < needed <= planner.config["compute"]["stop_lead_seconds"]
+    assert 0 < needed <= basis.config["compute"]["stop_lead_seconds"]
 
 
 # --- the command -----------------------------------------------------------------------------------------------------
@@ -539,7 +541,7 @@ def test_assumptions_can_be_replaced_but_not_mistyped(tmp_path: Path) -> None:
 
 def test_devices_without_a_link_are_said_to_have_none() -> None:
     config = preset("paper")
-    job = planner(config, "a10-24gb").supervised("sft", "llama-7b")
+    job = supervised_job(basis_of(config, "a10-24gb"), "sft", "llama-7b")
     assert job.seconds["nvlink"] is None
     assert job.gpu_hours("nvlink") is None
     assert job.seconds["pcie"] is not None
@@ -556,9 +558,9 @@ def test_every_gpu_type_is_complete_and_names_its_source() -> None:
         assert 0 < rate < gpu.pcie_gb_s * 1e9
 
 
-def test_rows_of_the_table_name_every_job(paper: tuple[Planner, list[JobPlan]]) -> None:
+def test_rows_of_the_table_name_every_job(paper: tuple[Basis, list[JobPlan]]) -> None:
     rows = plan_run.job_rows(paper[1])
     assert [row[:2] for row in rows] == [[job.rule, job.model] for job in paper[1]]
     assert all(len(row) == len(plan_run.JOB_COLUMNS) for row in rows)
-    on_cpu = planner(preset("smoke")).reward()
+    on_cpu = reward_job(basis_of(preset("smoke")))
     assert [plan_run.room_of(paper[0].gpu, job) for job in (on_cpu, paper[1][0])] == [None, 42.4e9]

@@ -208,8 +208,9 @@ def build_learner(
     """
     kept = optimization.offload if trained or optimization.offload == "parameters" else "none"
     config = deepspeed_config(
-        engine, optimization.per_device, optimization.accumulation, optimization.max_grad_norm, kept
-    )
+        engine, per_device=optimization.per_device, accumulation=optimization.accumulation,
+        max_grad_norm=optimization.max_grad_norm, offload=kept,
+    )  # fmt: skip
     if not trained:
         config["zero_optimization"].pop("offload_optimizer", None)
     # transformers parts the weights over the processes while loading as long as this object lives.

@@ -1,0 +1,62 @@
+"""What a plan rests on: a configuration, a GPU type and the stated assumptions."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from common.planning.hardware import Gpu
+from common.planning.job_time import Device
+from common.planning.model_shapes import ModelShape, find_shape
+
+FP32, BF16 = 4, 2
+
+
+@dataclass(frozen=True)
+class Basis:
+    """What a plan rests on.
+
+    Attributes:
+        config: the whole configuration, checked.
+        gpu: type that is planned for.
+        assumed: values of assumptions.yaml.
+        results: directory of the preset's results, read for what is known already; it need not exist.
+        gpus: GPUs of a rule where a profile says otherwise than the configuration.
+        longest: tokens of the longest sequence by method, where it is known better than from counted words.
+        shapes: those found so far, by model and kind.
+    """
+
+    config: Mapping[str, Any]
+    gpu: Gpu
+    assumed: Mapping[str, float]
+    results: Path
+    gpus: Mapping[str, int] = field(default_factory=dict)
+    longest: Mapping[str, int] = field(default_factory=dict)
+    shapes: dict[tuple[str, str], ModelShape] = field(default_factory=dict)
+
+    def changed(self, config: Mapping[str, Any]) -> "Basis":
+        """The same for other settings of the same models."""
+        return replace(self, config=config)
+
+    def shape(self, model: str, kind: str = "language") -> ModelShape:
+        """A configured model's size."""
+        if (model, kind) not in self.shapes:
+            self.shapes[model, kind] = find_shape(self.config, model, self.results, kind)
+        return self.shapes[model, kind]
+
+    def device(self, rule: str) -> Device:
+        """What a rule's jobs run on."""
+        compute, prefix = self.config["compute"], "" if rule.startswith("train_") else "evaluation_"
+        gpus = self.gpus.get(rule, compute[f"{prefix}gpus"])
+        if compute["device"] == "cpu" or gpus == 0:
+            return Device(None, compute[f"{prefix}threads"], self.assumed)
+        return Device(self.gpu, gpus, self.assumed)
+
+    def deepspeed(self, device: Device) -> bool:
+        """Whether ZeRO-3 is planned for; on a CPU, where it serves tests, plain torch is."""
+        return device.gpu is not None and self.config["compute"]["engine"] != "torch"
+
+
+def weight_bytes(device: Device) -> int:
+    """Bytes of a weight in the type that training and answering use there."""
+    return FP32 if device.gpu is None else BF16
