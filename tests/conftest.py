@@ -9,24 +9,21 @@ from hypothesis import settings
 from xdist.remote import Producer
 from xdist.scheduler import LoadFileScheduling
 
+from common.base.paths import ROOT
 from support.amounts import examples
-from support.workflow_runs import ROOT, SMOKE, copy_project, snakemake
 
 settings.register_profile("share", max_examples=examples(100))
 settings.load_profile("share")
 
-# Test files that read the finished run; one process takes them all, so that the run is made once.
-READERS = {"test_archives.py", "test_cells.py", "test_snakemake_report.py", "test_workflow.py"}
-# Files of more than a few minutes; they are begun first, so that no process is left with one at the end.
-LONG = ("test_slurm.py", *sorted(READERS), "test_chaos.py", "test_training.py", "test_dpo.py", "test_rl_runs.py")
+# What takes longest is begun first, so that no process is left with it at the end.
+FIRST = ("cluster", "finished_run", "test_chaos.py", "runs")
 
 
 class FileScheduling(LoadFileScheduling):
-    """Processes share the tests file by file."""
+    """Processes share the tests file by file; one takes all that read the finished run, which is made once."""
 
     def _split_scope(self, nodeid: str) -> str:
-        file = super()._split_scope(nodeid)
-        return "finished" if Path(file).name in READERS else file
+        return "finished_run" if "/finished_run/" in nodeid else super()._split_scope(nodeid)
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> FileScheduling:
@@ -35,7 +32,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> FileSch
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    items.sort(key=lambda item: LONG.index(item.path.name) if item.path.name in LONG else len(LONG))
+    items.sort(key=lambda item: [name not in item.path.parts for name in FIRST])
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -72,11 +69,3 @@ def wide_folders(corpus: list[str], tmp_path_factory: pytest.TempPathFactory) ->
 def model_folder(request: pytest.FixtureRequest, model_folders: dict[str, Path]) -> Path:
     """Each family's model in turn."""
     return model_folders[request.param]
-
-
-@pytest.fixture(scope="session")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of the project in which the smoke preset has run; once for all tests."""
-    project = copy_project(tmp_path_factory.mktemp("run") / "project")
-    snakemake(project, "--configfile", SMOKE)
-    return project

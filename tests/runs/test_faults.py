@@ -23,7 +23,7 @@ from common.base.errors import EXIT_MACHINE, EXIT_RESUMABLE
 from common.base.paths import ROOT
 from common.files.whole_files import new_directory, write_bytes
 from common.jobs.console import Console
-from support.training_runs import finish, train, wait_for_checkpoint
+from support.training_runs import finish, launch, train, wait_for_checkpoint
 
 CONSOLE = Console("test")
 
@@ -133,7 +133,7 @@ def test_a_disk_that_fills_up_while_a_checkpoint_is_written(
 ) -> None:
     """200 kB are too little for the weights (safetensors), 700 kB for the optimizer (torch)."""
     prefix = small_disk(tmp_path / "scratch", kilobytes)
-    process = train("sft", model_folders["llama"], splits, tmp_path, prefix=prefix, checkpoint_seconds=0)
+    process = launch("sft", model_folders["llama"], splits, tmp_path, prefix=prefix, checkpoint_seconds=0)
     _, told = process.communicate(timeout=600)
     assert process.returncode == EXIT_MACHINE, told
     assert "error: the disk is full" in told
@@ -175,7 +175,7 @@ def test_when_a_rank_dies_the_others_end_within_a_minute(
     model_folders: dict[str, Path], splits: Path, tmp_path: Path
 ) -> None:
     options = {"training": {"epochs": 200}}
-    process = train("sft", model_folders["llama"], splits, tmp_path, "deepspeed", 2, checkpoint_seconds=1, **options)
+    process = launch("sft", model_folders["llama"], splits, tmp_path, "deepspeed", 2, checkpoint_seconds=1, **options)
     try:
         wait_for_checkpoint(process, tmp_path)
         both = ranks(process.pid)
@@ -211,7 +211,7 @@ def test_a_time_limit_ahead_is_met_with_a_checkpoint(
     model_folders: dict[str, Path], splits: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("JOB_END_TIME", str(int(time.time()) + 3600))
-    process = train("sft", model_folders["opt"], splits, tmp_path, stop_lead=3599)
+    process = launch("sft", model_folders["opt"], splits, tmp_path, stop_lead=3599)
     _, told = process.communicate(timeout=300)
     assert process.returncode == EXIT_RESUMABLE, told
     assert re.search(r"error: stopped before the job's time limit at step \d+ of 10", told)

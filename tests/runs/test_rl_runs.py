@@ -1,15 +1,9 @@
 """Whole runs of train_ppo and train_reward: the engines agree, an interrupted run equals an uninterrupted one."""
 
-import importlib
 import json
-import multiprocessing
-import os
 import shutil
 import signal
-import socket
-import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +19,7 @@ from common.files.parquet import write_parquet
 from common.files.whole_files import sha256_of_file
 from common.models.loading import load_tokenizer
 from common.training.reward import initial_reward_model
+from support.forked import Forked
 from support.ppo_settings import PPO, TIMES
 
 PROMPT = {"without_input": "{instruction}\n", "with_input": "{instruction}\nInput: {input}\n"}
@@ -95,71 +90,48 @@ def command(
     ]  # fmt: skip
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[Any]:
-    """Starts processes that have the libraries loaded already, each a copy of one that never did any work."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["train_ppo", "train_reward"])
-    with pytest.MonkeyPatch.context() as environment:
-        environment.setenv("PYTHONPATH", f"{ROOT}/scripts:{ROOT}/tests")
-        environment.setenv("OMP_NUM_THREADS", "1")
-        environment.setenv("CUDA_VISIBLE_DEVICES", "")
-        yield context
-    for process in multiprocessing.active_children():
-        process.kill()
-
-
-def call(script: str, arguments: list[str], environment: dict[str, str]) -> None:
-    """In a process of its own: what `python scripts/<script>.py <arguments>` does."""
-    os.environ |= environment
-    sys.exit(importlib.import_module(script).main(arguments))
-
-
 def start(
-    server: Any,
     script: str,
     inputs: dict[str, Path],
     out: Path,
     engine: str,
+    processes: int = 1,
     checkpoint_seconds: int = 600,
     recompute: bool = False,
     epochs: int | None = None,
-    **environment,
-) -> Any:
+) -> Forked:
     arguments = command(script, inputs, out, engine, checkpoint_seconds, recompute, epochs)
-    process = server.Process(target=call, args=(script, arguments, environment))
-    process.start()
-    return process
+    return Forked(script, arguments, out, processes)
 
 
-def finish(process: Any, out: Path, code: int = 0) -> None:
-    process.join(timeout=500)
-    assert process.exitcode == code, (out / "log.txt").read_text()[-3000:]
+def finish(process: Forked, out: Path, code: int = 0) -> None:
+    process.communicate(timeout=500)
+    assert process.returncode == code, (out / "log.txt").read_text()[-3000:]
 
 
-def wait_for_new_checkpoint(process: Any, out: Path) -> None:
+def wait_for_new_checkpoint(process: Forked, out: Path) -> None:
     """Until one is there that was not when this was called; DeepSpeed's first use may compile for minutes."""
     known, deadline = set(out.glob("scratch/*/checkpoint-*/complete.json")), time.monotonic() + 500
     while not set(out.glob("scratch/*/checkpoint-*/complete.json")) - known:
-        assert process.is_alive(), "the run ended before its next checkpoint"
+        assert process.poll() is None, "the run ended before its next checkpoint"
         assert time.monotonic() < deadline
         time.sleep(0.002)
 
 
-def interrupted(server: Any, script: str, inputs: dict[str, Path], out: Path, engine: str, kill: bool) -> None:
+def interrupted(script: str, inputs: dict[str, Path], out: Path, engine: str, kill: bool) -> None:
     """A run that is killed, if so wished, then one that is asked to stop, then one that ends."""
     if kill:
-        process = start(server, script, inputs, out, engine, checkpoint_seconds=0)
+        process = start(script, inputs, out, engine, checkpoint_seconds=0)
         wait_for_new_checkpoint(process, out)
         process.kill()
         finish(process, out, -signal.SIGKILL)
-    process = start(server, script, inputs, out, engine, checkpoint_seconds=0)
+    process = start(script, inputs, out, engine, checkpoint_seconds=0)
     wait_for_new_checkpoint(process, out)
-    process.terminate()
+    process.send_signal(signal.SIGTERM)
     finish(process, out, 75)
     assert "run the same command again to resume" in (out / "log.txt").read_text()
     assert not (out / "model").exists()
-    finish(start(server, script, inputs, out, engine), out)
+    finish(start(script, inputs, out, engine), out)
     assert json.loads((out / "model/run.json").read_text())["resumed_from_step"] > 0
     assert not list(out.glob("scratch/*/checkpoint-*"))
 
@@ -178,49 +150,37 @@ def script(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture(scope="module")
-def whole(server: Any, script: str, inputs: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+def whole(script: str, inputs: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An uninterrupted run on plain torch."""
     out = tmp_path_factory.mktemp(script)
-    finish(start(server, script, inputs, out, "torch"), out)
+    finish(start(script, inputs, out, "torch"), out)
     assert json.loads((out / "model/run.json").read_text())["resumed_from_step"] == 0
     return out
 
 
-def test_a_killed_and_a_terminated_run_resume_bit_for_bit(server, script, inputs, whole: Path, tmp_path: Path):
-    interrupted(server, script, inputs, tmp_path, "torch", kill=True)
+def test_a_killed_and_a_terminated_run_resume_bit_for_bit(script, inputs, whole: Path, tmp_path: Path):
+    interrupted(script, inputs, tmp_path, "torch", kill=True)
     assert sha256_of_file(tmp_path / "model/model.safetensors") == sha256_of_file(whole / "model/model.safetensors")
     pd.testing.assert_frame_equal(curve(tmp_path), curve(whole), check_exact=True)
 
 
-def test_deepspeed_zero3_on_one_rank_resumes_and_agrees_with_torch(server, script, inputs, whole, tmp_path: Path):
-    interrupted(server, script, inputs, tmp_path, "deepspeed", kill=False)
+def test_deepspeed_zero3_on_one_rank_resumes_and_agrees_with_torch(script, inputs, whole, tmp_path: Path):
+    interrupted(script, inputs, tmp_path, "deepspeed", kill=False)
     compare_engines(tmp_path, whole, processes=1)
 
 
-def on_two_ranks(server, script: str, inputs: dict[str, Path], out: Path, **options) -> None:
-    """The ranks are started one by one with torchrun's variables, as copies of the server, which takes less time."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        place = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(probe.getsockname()[1]), "WORLD_SIZE": "2"}
-    ranks = [
-        start(server, script, inputs, out, "deepspeed", **options, **place, RANK=rank, LOCAL_RANK=rank) for rank in "01"
-    ]
-    for rank in ranks:
-        finish(rank, out)
-
-
-def test_deepspeed_zero3_on_two_ranks_agrees_with_torch(server, script, inputs, whole: Path, tmp_path: Path):
-    on_two_ranks(server, script, inputs, tmp_path)
+def test_deepspeed_zero3_on_two_ranks_agrees_with_torch(script, inputs, whole: Path, tmp_path: Path):
+    finish(start(script, inputs, tmp_path, "deepspeed", processes=2), tmp_path)
     compare_engines(tmp_path, whole, processes=2)
 
 
-def test_parted_weights_and_recomputed_activations_agree_with_torch(server, script, wide_inputs, tmp_path: Path):
+def test_parted_weights_and_recomputed_activations_agree_with_torch(script, wide_inputs, tmp_path: Path):
     """ZeRO-3 leaves the small models' weights whole; these it parts, as it does those of the paper."""
     whole, parted = tmp_path / "whole", tmp_path / "parted"
     for out in (whole, parted):
         out.mkdir()
-    finish(start(server, script, wide_inputs, whole, "torch", epochs=2), whole)
-    on_two_ranks(server, script, wide_inputs, parted, epochs=2, recompute=True)
+    finish(start(script, wide_inputs, whole, "torch", epochs=2), whole)
+    finish(start(script, wide_inputs, parted, "deepspeed", processes=2, epochs=2, recompute=True), parted)
     compare_curves(parted, whole, processes=2)
     reference = weights(whole)
     for name, weight in weights(parted).items():
@@ -230,10 +190,10 @@ def test_parted_weights_and_recomputed_activations_agree_with_torch(server, scri
         assert float((off > 1e-4).float().mean()) < 1e-4, name
 
 
-def test_ppo_without_prompts_is_refused_before_it_begins(server, inputs: dict[str, Path], tmp_path: Path):
+def test_ppo_without_prompts_is_refused_before_it_begins(inputs: dict[str, Path], tmp_path: Path):
     nothing = tmp_path / "rl_prompts.parquet"
     write_parquet(nothing, [], COLUMNS["rl_prompts"])
-    finish(start(server, "train_ppo", {**inputs, "rl_prompts": nothing}, tmp_path, "torch"), tmp_path, 2)
+    finish(start("train_ppo", {**inputs, "rl_prompts": nothing}, tmp_path, "torch"), tmp_path, 2)
     told = (tmp_path / "log.txt").read_text()
     assert f"error: no prompt is left to train on\n  where: {nothing}" in told
     assert "max_prompt_length" in told

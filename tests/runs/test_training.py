@@ -26,10 +26,11 @@ from support.training_runs import (
     TRAINING,
     command,
     finish,
+    launch,
     losses,
-    read_until,
     train,
     wait_for_checkpoint,
+    wait_until_said,
 )
 
 
@@ -87,7 +88,7 @@ def test_a_lock_that_a_killed_compilation_left_stops_nobody(
     left_over = shutil.copytree(compiled, tmp_path / "extensions" / compiled.name)
     (left_over / "lock").touch()
     monkeypatch.setenv("TORCH_EXTENSIONS_DIR", str(left_over.parent))
-    finish(train("sft", model_folders["opt"], splits, tmp_path, "deepspeed", 2, training={"epochs": 1}), tmp_path)
+    finish(launch("sft", model_folders["opt"], splits, tmp_path, "deepspeed", 2, training={"epochs": 1}), tmp_path)
 
 
 def test_a_terminated_run_resumes_bit_for_bit(model_folders: dict[str, Path], splits: Path, tmp_path: Path):
@@ -114,9 +115,9 @@ def test_a_killed_run_resumes_and_a_second_writer_waits(model_folders: dict[str,
     wait_for_checkpoint(first, tmp_path)
     os.kill(first.pid, signal.SIGSTOP)
     second = train("sft", model_folders["llama"], splits, tmp_path, **options)
-    assert "waiting: another process still writes here" in read_until(second, "waiting")
+    wait_until_said(second, "waiting: another process still writes here")
     first.kill()
-    first.communicate()
+    first.communicate(timeout=60)
     record = finish(second, tmp_path)
     assert record["resumed_from_step"] > 0
 

@@ -15,7 +15,8 @@ from common.base.paths import ROOT
 
 TOOL = ROOT / "tools/slurm_one_machine.sh"
 PROGRAMS = ("slurmctld", "slurmd", "sbatch", "scontrol", "munged")
-RUN = ["--workflow-profile", "profiles/slurm", "--configfile", "config/smoke.yaml", "tests/cluster/smoke.yaml"]
+RUN = ["--workflow-profile", "profiles/slurm", "--configfile", "config/smoke.yaml", "tests/support/small.yaml",
+       "tests/cluster/smoke.yaml"]  # fmt: skip
 # What a real cluster leaves as it is: status from squeue, since this one keeps no accounts, asked at once; no waiting
 # for a shared file system; few jobs at a time, since the node has fewer cores than it claims.
 HERE = ["--slurm-status-command", "squeue", "--slurm-init-seconds-before-status-checks", "1", "--latency-wait", "5",

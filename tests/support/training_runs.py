@@ -10,6 +10,7 @@ import pandas as pd
 
 from common.base.paths import ROOT
 from common.config.methods import METHODS
+from support.forked import Forked
 
 TRAINING = {
     "epochs": 2, "learning_rate": 1e-3, "global_batch_size": 8, "per_device_batch_size": 2, "schedule": "cosine",
@@ -42,7 +43,16 @@ def command(method: str, model: Path, splits: Path, out: Path, engine: str = "to
 
 
 def train(method: str, model: Path, splits: Path, out: Path, engine: str = "torch", processes: int = 1, **options):
-    """Start a training script as a rule does; for the options see `command`."""
+    """Start a training script without loading its libraries again; for the options see `command`."""
+    arguments = [*command(method, model, splits, out, engine, **options), "--log", str(out / "log.txt")]
+    return Forked(f"train_{method}", arguments, out, processes)
+
+
+def launch(method: str, model: Path, splits: Path, out: Path, engine: str = "torch", processes: int = 1, **options):
+    """Start a training script as a rule does: with the launcher, from nothing.
+
+    Options beside those of `command` are `prefix`, which runs the launcher, and `stop_lead`, which it is given.
+    """
     line = [
         *options.pop("prefix", []), sys.executable, "scripts/launch.py", "--gpus", "0", "--processes", str(processes),
         "--threads", str(processes), "--stop-lead", str(options.pop("stop_lead", 0)), f"scripts/train_{method}.py",
@@ -52,7 +62,7 @@ def train(method: str, model: Path, splits: Path, out: Path, engine: str = "torc
     return subprocess.Popen(line, cwd=ROOT, stderr=subprocess.PIPE, text=True)
 
 
-def finish(process: subprocess.Popen, out: Path) -> dict:
+def finish(process: Forked | subprocess.Popen, out: Path) -> dict:
     """Wait for a run that must succeed; its run.json."""
     _, errors = process.communicate(timeout=600)
     assert process.returncode == 0, errors + (out / "log.txt").read_text()[-3000:]
@@ -63,7 +73,7 @@ def losses(out: Path) -> list[float]:
     return pd.read_csv(out / "metrics.csv")["loss"].tolist()
 
 
-def wait_for_checkpoint(process: subprocess.Popen, out: Path) -> None:
+def wait_for_checkpoint(process: Forked | subprocess.Popen, out: Path) -> None:
     deadline = time.monotonic() + 120
     while not list((out / "scratch").glob("*/checkpoint-*/complete.json")):
         assert process.poll() is None, "the run ended before its first checkpoint"
@@ -71,9 +81,9 @@ def wait_for_checkpoint(process: subprocess.Popen, out: Path) -> None:
         time.sleep(0.02)
 
 
-def read_until(process: subprocess.Popen, word: str) -> str:
-    assert process.stderr is not None
-    for line in process.stderr:
-        if word in line:
-            return line
-    raise AssertionError(f"{word} was never said")
+def wait_until_said(process: Forked, words: str) -> None:
+    deadline = time.monotonic() + 120
+    while words not in process.errors.read_text(encoding="utf-8"):
+        assert process.poll() is None, f"it ended before it said: {words}"
+        assert time.monotonic() < deadline
+        time.sleep(0.02)

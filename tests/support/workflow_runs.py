@@ -9,6 +9,7 @@ from pathlib import Path
 from common.base.paths import ROOT
 
 SMOKE = "config/smoke.yaml"
+SMALL = "tests/support/small.yaml"  # over SMOKE
 RULE = re.compile(r"^(?:local)?rule (\w+):$", re.MULTILINE)
 
 

@@ -1,7 +1,6 @@
 """The plan: model sizes, memory, exchange, hours and advice, beside obvious references and a measured process."""
 
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -44,8 +43,6 @@ from common.planning.site_profiles import Site, read_site
 from common.planning.step_memory import MEASURED_LAYERS, _measure, step_memory
 from common.planning.training_jobs import reward_job, supervised_job
 from support.tiny_models import FAMILIES
-
-sys.path.insert(0, str(ROOT / "comparisons"))
 
 ASSUMED = {name: entry.value for name, entry in load_assumptions().items()}
 NOWHERE = Path("/nonexistent")

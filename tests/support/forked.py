@@ -1,0 +1,112 @@
+"""Scripts in processes of their own that need not load the libraries first.
+
+A server loads them once and computes nothing. Each script runs in a copy of it, with the environment, the signals and
+the exit code of `python scripts/<script>.py`. Besides the modules, the copies share the seed of Python's hashes.
+"""
+
+import importlib
+import itertools
+import multiprocessing
+import os
+import random
+import socket
+import sys
+import time
+from multiprocessing import forkserver
+from pathlib import Path
+from unittest.mock import patch
+
+import numpy as np
+
+from common.base.paths import ROOT, SCRIPTS
+
+LOADED = ["train_sft", "train_coh", "train_dpo", "train_reward", "train_ppo"]
+# As scripts/launch.py sets it, and where the server finds its modules.
+ENVIRONMENT = {
+    "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", "PYTHONPATH": f"{SCRIPTS}{os.pathsep}{ROOT / 'tests'}",
+}  # fmt: skip
+_numbers = itertools.count()
+
+
+def _run(script: str, arguments: list[str], environment: dict[str, str], errors: Path) -> None:
+    """In the copy: become the script."""
+    os.environ.clear()
+    os.environ.update(environment)
+    os.dup2(os.open(errors, os.O_WRONLY | os.O_CREAT | os.O_APPEND), 2)
+    os.chdir(ROOT)
+    sys.argv = [f"scripts/{script}.py", *arguments]
+    random.seed()
+    np.random.seed()  # noqa: NPY002 - the generator a fresh process has
+    sys.exit(importlib.import_module(script).main(arguments))
+
+
+class Forked:
+    """A script that runs; it is used as a `subprocess.Popen` is.
+
+    Args:
+        script: its name without `.py`.
+        arguments: of its command line.
+        folder: where a file takes what it writes to its terminal.
+        processes: how many share the job; more than one get what torchrun would tell them.
+        environment: over that of the test.
+    """
+
+    def __init__(self, script: str, arguments: list[str], folder: Path, processes: int = 1, **environment: str):
+        folder.mkdir(parents=True, exist_ok=True)
+        self.errors = folder / f"errors_{next(_numbers)}.txt"
+        self.errors.touch()
+        context = multiprocessing.get_context("forkserver")
+        with patch.dict(os.environ, ENVIRONMENT):
+            context.set_forkserver_preload(LOADED)
+            forkserver.ensure_running()
+            given = {**os.environ, **environment}
+        self._processes = [
+            context.Process(target=_run, args=(script, arguments, {**given, **place}, self.errors), daemon=True)
+            for place in places(processes)
+        ]
+        for process in self._processes:
+            process.start()
+
+    @property
+    def pid(self) -> int:
+        """Of the first process."""
+        return int(self._processes[0].pid or 0)
+
+    @property
+    def returncode(self) -> int | None:
+        """The first exit code that is not 0; None while a process runs."""
+        codes = [process.exitcode for process in self._processes]
+        return None if None in codes else next((code for code in codes if code), 0)
+
+    def poll(self) -> int | None:
+        return self.returncode
+
+    def send_signal(self, number: int) -> None:
+        for process in self._processes:
+            if process.is_alive():
+                os.kill(process.pid, number)
+
+    def kill(self) -> None:
+        for process in self._processes:
+            process.kill()
+
+    def communicate(self, timeout: float) -> tuple[str, str]:
+        """Wait; what went to the terminal."""
+        deadline = time.monotonic() + timeout
+        for process in self._processes:
+            process.join(max(0, deadline - time.monotonic()))
+        told = self.errors.read_text(encoding="utf-8", errors="replace")
+        if self.returncode is None:
+            self.kill()
+            raise TimeoutError(f"it did not end within {timeout} s: {told}")
+        return "", told
+
+
+def places(processes: int) -> list[dict[str, str]]:
+    """What torchrun tells each of several processes."""
+    if processes == 1:
+        return [{}]
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        shared = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(probe.getsockname()[1]), "WORLD_SIZE": str(processes)}
+    return [{**shared, "RANK": str(rank), "LOCAL_RANK": str(rank)} for rank in range(processes)]

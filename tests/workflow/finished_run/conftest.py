@@ -1,0 +1,15 @@
+"""The finished run that every test of this folder reads."""
+
+from pathlib import Path
+
+import pytest
+
+from support.workflow_runs import SMOKE, copy_project, snakemake
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the project in which the smoke preset has run; once for all tests."""
+    project = copy_project(tmp_path_factory.mktemp("run") / "project")
+    snakemake(project, "--configfile", SMOKE)
+    return project
