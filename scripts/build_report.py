@@ -23,6 +23,7 @@ from common.report.page_data import (
 )
 from common.report.run_records import provenance_records, run_facts
 from common.report.svg import inline_svg
+from common.stats.significance import p_value_number
 from common.tables.language import Words, add_words_argument, words_of
 
 SCRIPT_WORDS = {
@@ -37,7 +38,7 @@ def environment(folder: Path, words: Words) -> jinja2.Environment:
         loader=jinja2.FileSystemLoader(folder), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True,
         lstrip_blocks=True,
     )  # fmt: skip
-    made.globals["t"] = words
+    made.globals |= {"t": words, "p_value": p_value_number}
     return made
 
 

@@ -14,7 +14,7 @@ from common.paper.claims import NOT_TESTED, STAGES, Verdict, check_published
 from common.paper.claims_on_run import OwnVerdict, Run, check_run, load_run
 from common.paper.evidence import PublishedEvidence
 from common.paper.published import Published, load_published, published_files
-from common.stats.significance import p_value_text
+from common.stats.significance import p_value_number
 from common.tables.table import Table, escape_markdown, to_markdown
 
 Results = Mapping[str, tuple[Verdict, Sequence[OwnVerdict]]]
@@ -43,7 +43,7 @@ How to read the verdicts:
 
 
 def probability(value: float | None) -> str:
-    return NONE if value is None else p_value_text(value).removeprefix("p ").removeprefix("= ")
+    return NONE if value is None else p_value_number(value, below="< ")
 
 
 def overview(claims: Sequence[Mapping[str, Any]], results: Results) -> Table:

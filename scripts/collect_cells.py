@@ -8,7 +8,7 @@ from common.base.errors import UserError
 from common.files.csv_files import read_columns, to_csv
 from common.files.whole_files import write_text
 from common.jobs.console import Console, argument_parser, run_entry_point
-from common.tables.table import CELL_COLUMNS
+from common.tables.cells import CELL_COLUMNS
 
 
 def work(arguments: argparse.Namespace, console: Console) -> None:

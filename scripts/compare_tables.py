@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from common.config.methods import METHOD_LABELS
-from common.files.csv_files import read_columns, to_csv
-from common.files.whole_files import write_text
+from common.files.csv_files import read_columns
 from common.jobs.console import Console, argument_parser, run_entry_point
 from common.jobs.provenance import Provenance
 from common.paper.comparison import (
@@ -19,8 +18,9 @@ from common.paper.comparison import (
     compare_hyper_parameters,
 )
 from common.paper.published import load_published
+from common.tables.cells import CELL_COLUMNS, cell_id, cell_line, write_csv_files
 from common.tables.language import Text, add_words_argument, words_of
-from common.tables.table import CELL_COLUMNS, Table, write_table
+from common.tables.table import Table, write_table
 
 CSV_HEADER = ("table", "row", "column", "published", "ours", "difference", "low", "high", "n", "verdict", "source")
 
@@ -58,7 +58,7 @@ def as_table(settings: Mapping[str, Any], compared: Sequence[Compared]) -> Table
         lines.append([*named, *(cell_text(found[heading]) if heading in found else "" for heading in headings)])
         for place, heading in enumerate(headings, start=len(named)):
             if heading in found:
-                ids[i, place] = f"comparison/table3/{row}/{found[heading].column}/verdict"
+                ids[i, place] = cell_id("comparison", f"table3/{row}", f"{found[heading].column}/verdict")
     caption = "Published accuracies (first line) beside ours (second line, 95 % interval), in %"
     header = ["Model", "Method", *headings]
     return Table(caption, header, lines, notes=notes(settings, compared), cells=ids)
@@ -111,15 +111,13 @@ def cell_rows(compared: Sequence[Compared]) -> list[list[object]]:
     """Lines of cells.csv: the verdict and, where there is one, the difference in points."""
     lines: list[list[object]] = []
     for one in compared:
-        row, source = (
-            f"{one.table}/{one.row}",
-            "; ".join(filter(None, (f"resources/paper/{one.table}.csv", one.source))),
-        )
+        row = f"{one.table}/{one.row}"
+        source = "; ".join(filter(None, (f"resources/paper/{one.table}.csv", one.source)))
         values = [("verdict", one.verdict)]
         values += [] if one.difference is None else [("difference", f"{one.difference:.4f}")]
         for name, value in values:
             column = f"{one.column}/{name}"
-            lines.append([f"comparison/{row}/{column}", "comparison", row, column, value, None, one.n or None, source])
+            lines.append(cell_line("comparison", row, column, value, n=one.n or None, source=source))
     return lines
 
 
@@ -132,8 +130,8 @@ def work(arguments: argparse.Namespace, console: Console) -> None:
     compared += compare_hyper_parameters(settings, published, hyper_parameters)
     table = as_table(settings, compared)
     write_table(table, arguments.output, "comparison", words_of(arguments), provenance.record())
-    write_text(arguments.output / "comparison.csv", to_csv(CSV_HEADER, csv_rows(compared)))
-    write_text(arguments.output / "comparison_cells.csv", to_csv(CELL_COLUMNS, cell_rows(compared)))
+    rows, cells = csv_rows(compared), cell_rows(compared)
+    write_csv_files(arguments.output, "comparison", header=CSV_HEADER, rows=rows, cells=cells)
     console.say(" ".join(table.notes[2:5]))
 
 

@@ -17,7 +17,7 @@ from common.paper.matching import chosen
 from common.paper.published import load_published
 from common.report.plots import draw_accuracy, draw_learning_curves, draw_ppo, draw_reward_accuracy, draw_sensitivity
 from common.report.svg import STYLE, save_svg
-from common.tables.grid import Grid, load_grid, task_titles
+from common.tables.scores import Grid, load_grid, task_titles
 
 STAGE_LABELS = {"rl_sft": "stage 1 (SFT)", "reward": "stage 2 (reward)"}
 

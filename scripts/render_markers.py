@@ -7,15 +7,15 @@ from pathlib import Path
 from common.config.methods import METHOD_LABELS
 from common.jobs.console import Console, argument_parser, run_entry_point
 from common.jobs.provenance import Provenance
-from common.tables.accuracy_table import ScoreTable
-from common.tables.grid import load_cell
+from common.tables.accuracy_table import AccuracyTable
 from common.tables.language import Text, add_words_argument, words_of
+from common.tables.scores import load_cell
 
 
 def work(arguments: argparse.Namespace, console: Console) -> None:
     settings, provenance = arguments.settings, Provenance("render_markers.py", arguments.settings)
     labels = {"model": "Model", "method": "Checkpoint", "marker": "Asked with"}
-    table = ScoreTable("markers", labels, settings["tasks"], settings["shots"])
+    table = AccuracyTable("markers", labels, settings["tasks"], settings["shots"])
     for model in settings["models"]:
         for method in settings["methods"]:
             for marker in settings["markers"]:

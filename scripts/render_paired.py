@@ -6,25 +6,20 @@ from pathlib import Path
 from typing import Any
 
 from common.config.methods import METHOD_LABELS
-from common.files.csv_files import to_csv
-from common.files.whole_files import write_text
 from common.jobs.console import Console, argument_parser, run_entry_point
 from common.jobs.provenance import Provenance
 from common.stats.intervals import BOOTSTRAP_SAMPLES
-from common.tables.grid import Grid, PairedTest, load_grid, paired_tests, several_draws, task_titles
+from common.stats.significance import LEVEL, p_value_number
+from common.tables.cells import cell_id, cell_line, write_csv_files
 from common.tables.language import Text, add_words_argument, words_of
-from common.tables.table import CELL_COLUMNS, Table, write_table
-
-LEVEL = 0.05
+from common.tables.method_pairs import PairedTest, paired_tests
+from common.tables.scores import Grid, load_grid, several_draws, task_titles
+from common.tables.table import Table, write_table
 
 
 def points(value: float) -> str:
     """A share as signed percentage points."""
     return f"{100 * value:+.1f}"
-
-
-def probability(value: float) -> str:
-    return "<0.001" if value < 0.001 else f"{value:.3f}"
 
 
 def table_row(settings: dict[str, Any], titles: dict[str, str], test: PairedTest) -> list[str]:
@@ -39,8 +34,8 @@ def table_row(settings: dict[str, Any], titles: dict[str, str], test: PairedTest
         *named,
         points(test.comparison.difference),
         interval,
-        probability(test.comparison.p_value),
-        probability(test.adjusted),
+        p_value_number(test.comparison.p_value),
+        p_value_number(test.adjusted),
     ]
 
 
@@ -53,15 +48,20 @@ def csv_row(test: PairedTest, items: int | None, runs: int) -> list[object]:
     return [*named, *(f"{100 * value:.4f}" for value in values), *(f"{value:.6f}" for value in tested), items, runs]
 
 
+def row_and_column(test: PairedTest) -> tuple[str, str]:
+    """Where a difference stands in cells.csv; its p-value stands in the column's `/p_holm`."""
+    return f"{test.model}/{test.first}-{test.second}", f"{test.task}/k{test.k}"
+
+
 def cell_rows(test: PairedTest, items: int | None) -> list[list[object]]:
     """Lines of cells.csv: the difference in points and its adjusted p-value."""
-    row, column = f"{test.model}/{test.first}-{test.second}", f"{test.task}/k{test.k}"
+    row, column = row_and_column(test)
     values: list[tuple[str, str]] = [(column, "missing"), (f"{column}/p_holm", "missing")]
     if test.comparison is not None:
         values = [(column, f"{100 * test.comparison.difference:.4f}"), (f"{column}/p_holm", f"{test.adjusted:.6f}")]
     files = [f"eval/{test.model}/{method}/{test.task}/k{test.k}_seed*" for method in (test.first, test.second)]
     source = ";".join(files)
-    return [[f"paired/{row}/{name}", "paired", row, name, value, None, items, source] for name, value in values]
+    return [cell_line("paired", row, name, value, n=items, source=source) for name, value in values]
 
 
 def notes_on_tests(settings: dict[str, Any], comparisons: int) -> list[str]:
@@ -94,7 +94,7 @@ def as_table(settings: dict[str, Any], grid: Grid, tests: list[PairedTest]) -> T
         "p (Holm): corrected for all comparisons of a model. Bold: at most 0.05.",
     ]
     ids = {
-        (i, place): f"paired/{test.model}/{test.first}-{test.second}/{test.task}/k{test.k}{part}"
+        (i, place): cell_id("paired", *row_and_column(test)) + part
         for i, test in enumerate(tests)
         for place, part in ((4, ""), (7, "/p_holm"))
     }
@@ -115,8 +115,7 @@ def work(arguments: argparse.Namespace, console: Console) -> None:
         lines.append(csv_row(test, items, len(settings["seeds"]) if test.k else 1))
         cells += cell_rows(test, items)
     header = ["model", "task", "k", "first", "second", "difference", "low", "high", "p", "p_holm", "n", "draws"]
-    write_text(arguments.output / "paired.csv", to_csv(header, lines))
-    write_text(arguments.output / "paired_cells.csv", to_csv(CELL_COLUMNS, cells))
+    write_csv_files(arguments.output, "paired", header=header, rows=lines, cells=cells)
     table = as_table(settings, grid, tests)
     write_table(table, arguments.output, "paired", words_of(arguments), provenance.record())
     significant = sum(test.comparison is not None and test.adjusted <= LEVEL for test in tests)

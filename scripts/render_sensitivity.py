@@ -8,16 +8,16 @@ from common.config.methods import METHOD_LABELS
 from common.evaluation.scoring import SCORINGS
 from common.jobs.console import Console, argument_parser, run_entry_point
 from common.jobs.provenance import Provenance
-from common.tables.accuracy_table import ScoreTable
-from common.tables.grid import load_grid, several_draws
+from common.tables.accuracy_table import AccuracyTable
 from common.tables.language import Text, add_words_argument, words_of
+from common.tables.scores import load_grid, several_draws
 
 
 def work(arguments: argparse.Namespace, console: Console) -> None:
     settings, provenance = arguments.settings, Provenance("render_sensitivity.py", arguments.settings)
     grids = {name: load_grid(settings, arguments.eval, column) for name, column in SCORINGS.items()}
     labels = {"model": "Model", "method": "Method", "scoring": "Scoring"}
-    table = ScoreTable("sensitivity", labels, settings["tasks"], settings["shots"])
+    table = AccuracyTable("sensitivity", labels, settings["tasks"], settings["shots"])
     for model in settings["models"]:
         for method in settings["methods"]:
             for scoring, grid in grids.items():

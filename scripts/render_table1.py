@@ -5,12 +5,12 @@ import sys
 from pathlib import Path
 
 from common.config.methods import METHOD_LABELS
-from common.files.csv_files import to_csv
-from common.files.whole_files import read_json, write_text
+from common.files.whole_files import read_json
 from common.jobs.console import Console, argument_parser, run_entry_point
 from common.jobs.provenance import Provenance
+from common.tables.cells import cell_id, cell_line, write_csv_files
 from common.tables.language import Text, add_words_argument, words_of
-from common.tables.table import CELL_COLUMNS, Table, text_of, write_table
+from common.tables.table import Table, text_of, write_table
 
 ROWS = {
     "Epochs": "epochs",
@@ -35,11 +35,9 @@ def work(arguments: argparse.Namespace, console: Console) -> None:
     for label, key in ROWS.items():
         values = {run: text_of(record["provenance"]["settings"]["training"][key]) for run, record in records.items()}
         for column, ((model, method), value) in enumerate(values.items(), start=1):
-            ids[len(rows), column] = f"table1/{key}/{model}/{method}"
+            ids[len(rows), column] = cell_id("table1", key, f"{model}/{method}")
             source = f"models/{model}/{method}/run.json"
-            cells.append(
-                [f"table1/{key}/{model}/{method}", "table1", key, f"{model}/{method}", value, None, None, source]
-            )
+            cells.append(cell_line("table1", key, f"{model}/{method}", value, source=source))
         rows.append([Text(label), *values.values()])
     header = ["Hyper-parameter", *(METHOD_LABELS[method] for _, method in runs)]
     trained = [method for method in settings["methods"] if method != "pretrained"]
@@ -49,8 +47,8 @@ def work(arguments: argparse.Namespace, console: Console) -> None:
     notes = [Text("Optimizer AdamW; {facts}.", facts="; ".join(dict.fromkeys(facts)))] if trained else []
     table = Table("Table 1. Hyper-parameters of SFT and CoH", header, rows, groups, notes=notes, cells=ids)
     write_table(table, arguments.output, "table1", words_of(arguments), provenance.record())
-    write_text(arguments.output / "table1.csv", to_csv(["hyper_parameter", *("/".join(run) for run in runs)], rows))
-    write_text(arguments.output / "table1_cells.csv", to_csv(CELL_COLUMNS, cells))
+    columns = ["hyper_parameter", *("/".join(run) for run in runs)]
+    write_csv_files(arguments.output, "table1", header=columns, rows=rows, cells=cells)
 
 
 def main(argv: list[str] | None = None) -> int:

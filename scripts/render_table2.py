@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from common.files.csv_files import to_csv
-from common.files.whole_files import read_json, write_text
+from common.files.whole_files import read_json
 from common.jobs.console import Console, argument_parser, run_entry_point
 from common.jobs.provenance import Provenance
+from common.tables.cells import cell_id, cell_line, write_csv_files
 from common.tables.language import Text, add_words_argument, words_of
-from common.tables.table import CELL_COLUMNS, Table, text_of, write_table
+from common.tables.table import Table, text_of, write_table
 
 STAGES = ("Stage 1 (SFT)", "Stage 2 (RM)", "Stage 3 (RL)")
 # Label, key of stages 1 and 2, keys of stage 3.
@@ -55,9 +55,8 @@ def work(arguments: argparse.Namespace, console: Console) -> None:
         }
         for place, (method, value) in enumerate(values.items(), start=1):
             row, column = key or keys[0], folders[method]
-            source = f"models/{column}/run.json"
-            ids[len(rows), place] = f"table2/{row}/{column}"
-            cells.append([f"table2/{row}/{column}", "table2", row, column, value or "-", None, None, source])
+            ids[len(rows), place] = cell_id("table2", row, column)
+            cells.append(cell_line("table2", row, column, value or "-", source=f"models/{column}/run.json"))
         rows.append([Text(label), *(value or "-" for value in values.values())])
     labels = settings["labels"]
     notes: list[str] = [
@@ -75,8 +74,8 @@ def work(arguments: argparse.Namespace, console: Console) -> None:
     header = ["Hyper-parameter", *STAGES]
     table = Table("Table 2. Hyper-parameters of the RL arm", header, rows, notes=notes, cells=ids)
     write_table(table, arguments.output, "table2", words_of(arguments), provenance.record())
-    write_text(arguments.output / "table2.csv", to_csv(["hyper_parameter", *folders.values()], rows))
-    write_text(arguments.output / "table2_cells.csv", to_csv(CELL_COLUMNS, cells))
+    columns = ["hyper_parameter", *folders.values()]
+    write_csv_files(arguments.output, "table2", header=columns, rows=rows, cells=cells)
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -9,9 +9,10 @@ from common.config.methods import METHOD_LABELS
 from common.files.whole_files import read_json
 from common.jobs.console import Console, argument_parser, run_entry_point
 from common.jobs.provenance import Provenance
-from common.tables.accuracy_table import ScoreTable, percent
-from common.tables.grid import Grid, best_cells, load_grid, precision_note, several_draws
+from common.tables.accuracy_table import AccuracyTable, percent, precision_note
 from common.tables.language import Text, add_words_argument, words_of
+from common.tables.method_pairs import best_cells
+from common.tables.scores import Grid, load_grid, several_draws
 
 # What the CSV says of a cell, shares in percent; one run has no standard deviation.
 PARTS = {
@@ -25,10 +26,10 @@ PARTS = {
 }
 
 
-def fill_table(settings: dict[str, Any], cells: Grid) -> ScoreTable:
+def fill_table(settings: dict[str, Any], cells: Grid) -> AccuracyTable:
     """A row a model and method; bold is what beats every other method of its model."""
     labels = {"model": "Model", "method": "Method"}
-    table = ScoreTable("table3", labels, settings["tasks"], settings["shots"], PARTS)
+    table = AccuracyTable("table3", labels, settings["tasks"], settings["shots"], PARTS)
     for model in settings["models"]:
         best = best_cells({key: cell for key, cell in cells.items() if key[0] == model})
         for method in settings["methods"]:

@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 
 from common.evaluation.samples import HELDOUT, PAPER, load_stages
-from common.files.csv_files import to_csv
-from common.files.whole_files import read_json, write_text
+from common.files.whole_files import read_json
 from common.files.yaml_files import read_checked_yaml
 from common.jobs.console import Console, argument_parser, run_entry_point
 from common.jobs.provenance import Provenance
 from common.stats.intervals import bootstrap_interval
+from common.tables.cells import cell_id, cell_line, write_csv_files
 from common.tables.language import Text, add_words_argument, words_of
-from common.tables.table import CELL_COLUMNS, Table, write_table
+from common.tables.table import Table, write_table
 
 SEED = 0
 HEADER = ["Prompt", "Source", "Stage 1 (SFT)", "Stage 3 (RL)"]
@@ -97,21 +97,21 @@ def work(arguments: argparse.Namespace, console: Console) -> None:
     rows = shown_prompts(samples, published, settings["examples"])
     title = Text("Mean reward of {n} held-out prompts", n=means["n"])
     rows.append([title, OURS, f"{means['rl_sft']:.3f}", f"{means['ppo']:.3f}"])
-    ids = {(len(rows) - 1, place): f"table4/{settings['actor']}/{name}" for place, name in ((2, "rl_sft"), (3, "ppo"))}
+    actor, reward = settings["actor"], settings["reward"]
+    ids = {(len(rows) - 1, place): cell_id("table4", actor, name) for place, name in ((2, "rl_sft"), (3, "ppo"))}
     caption = "Table 4. Responses of stage 1 and stage 3 of the RL arm"
     table = Table(caption, HEADER, rows, notes=notes(settings["labels"], means, accuracy), cells=ids)
     write_table(table, arguments.output, "table4", words_of(arguments), provenance.record())
-    write_text(arguments.output / "table4.csv", to_csv([name.lower() for name in HEADER], rows))
-    source = ";".join(f"samples/{settings['actor']}/{stage}.*" for stage in ("rl_sft", "ppo"))
-    cells: list[list[object]] = [
-        [f"table4/{settings['actor']}/{name}", "table4", settings["actor"], name, f"{means[name]:.4f}",
-         None if means[f"{name}_stderr"] is None else f"{means[f'{name}_stderr']:.4f}", means["n"], source]
-        for name in ("rl_sft", "ppo", "difference")
-    ]  # fmt: skip
-    cells.append([f"table4/{settings['reward']}/pair_accuracy", "table4", settings["reward"], "pair_accuracy",
-                  f"{100 * accuracy['accuracy']:.4f}", None, accuracy["pairs"],
-                  f"models/{settings['reward']}/reward/run.json"])  # fmt: skip
-    write_text(arguments.output / "table4_cells.csv", to_csv(CELL_COLUMNS, cells))
+    samples_read = ";".join(f"samples/{actor}/{stage}.*" for stage in ("rl_sft", "ppo"))
+    cells = []
+    for name in ("rl_sft", "ppo", "difference"):
+        error = means[f"{name}_stderr"]
+        told = {"stderr": None if error is None else f"{error:.4f}", "n": means["n"], "source": samples_read}
+        cells.append(cell_line("table4", actor, name, f"{means[name]:.4f}", **told))
+    told = {"n": accuracy["pairs"], "source": f"models/{reward}/reward/run.json"}
+    cells.append(cell_line("table4", reward, "pair_accuracy", f"{100 * accuracy['accuracy']:.4f}", **told))
+    columns = [name.lower() for name in HEADER]
+    write_csv_files(arguments.output, "table4", header=columns, rows=rows, cells=cells)
     console.say(
         f"mean held-out reward, stage 3 minus stage 1: {means['difference']:+.4f} "
         f"(95 % interval {means['low']:+.4f} to {means['high']:+.4f}, {means['n']} prompts)"

@@ -8,17 +8,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from common.files.csv_files import to_csv
-from common.files.whole_files import write_json, write_text
+from common.files.whole_files import write_json
 from common.files.yaml_files import read_checked_yaml
 from common.human_eval.ratings import Rating, fleiss_agreement, load_ratings, majority, verdicts
 from common.human_eval.sheet import LEFT, RIGHT, SIMILAR, STAGE_1, STAGE_3, VERDICTS, Sheet, load_sheet
 from common.jobs.console import Console, argument_parser, run_entry_point
 from common.jobs.provenance import Provenance
 from common.stats.intervals import wilson_interval
-from common.stats.significance import mcnemar_p_value
+from common.stats.significance import mcnemar_p_value, p_value_number
+from common.tables.cells import cell_id, cell_line, write_csv_files
 from common.tables.language import Text, add_words_argument, words_of
-from common.tables.table import CELL_COLUMNS, Table, write_table
+from common.tables.table import Table, write_table
 
 NOT_RATED = "not rated"
 HEADER = ("Rated by", "n", "Stage 1 better", "Similar", "Stage 3 better", "Stage 3 in % of decided", "p (sign test)")
@@ -141,10 +141,10 @@ def row_texts(row: Row) -> list[str]:
         return [row.label, "0", *[Text(NOT_RATED)] * 3, "\u2013", "\u2013"]
     texts = [row.label, str(found["n"]), *(str(found[verdict]) for verdict in VERDICTS)]
     if found.get("stage3_share") is None:
-        return [*texts, "\u2013", f"{found['p_value']:.3f}" if "p_value" in found else "\u2013"]
+        return [*texts, "\u2013", p_value_number(found["p_value"]) if "p_value" in found else "\u2013"]
     low, high = found["stage3_share_interval"]
     share = f"{100 * found['stage3_share']:.1f}\n{100 * low:.0f}\u2013{100 * high:.0f}"
-    return [*texts, share, "<0.001" if found["p_value"] < 0.001 else f"{found['p_value']:.3f}"]
+    return [*texts, share, p_value_number(found["p_value"])]
 
 
 def csv_line(row: Row) -> list[object]:
@@ -167,7 +167,10 @@ def cell_lines(row: Row) -> list[list[object]]:
         share, decided = found["stage3_share"], found["decided"]
         error = (share * (1 - share) / decided) ** 0.5
         lines.append(("stage3_share", f"{100 * share:.4f}", f"{100 * error:.4f}", decided))
-    return [[f"human_eval/{row.name}/{line[0]}", "human_eval", row.name, *line, row.source] for line in lines]
+    return [
+        cell_line("human_eval", row.name, column, value, stderr=stderr, n=n, source=row.source)
+        for column, value, stderr, n in lines
+    ]
 
 
 def notes(summary: Mapping[str, Any]) -> list[str]:
@@ -212,7 +215,7 @@ def work(arguments: argparse.Namespace, console: Console) -> None:
     caption = "Blind human evaluation: responses of stage 1 (SFT) and stage 3 (RL) to the same prompts"
     shown = rows[:-1] if len(summary["raters"]) == 1 else rows  # the majority of one is that one
     ids = {
-        (i, place): f"human_eval/{row.name}/{verdict}"
+        (i, place): cell_id("human_eval", row.name, verdict)
         for i, row in enumerate(shown)
         for place, verdict in enumerate(VERDICTS, start=2)
     }
@@ -220,9 +223,8 @@ def work(arguments: argparse.Namespace, console: Console) -> None:
     record = provenance.record(inputs, n=len(summary["raters"]))
     write_json(arguments.summary, {**summary, "provenance": record})
     write_table(table, arguments.tables, "human_eval", words_of(arguments), record)
-    write_text(arguments.tables / "human_eval.csv", to_csv(CSV_HEADER, [csv_line(row) for row in rows]))
     cells = [line for row in rows for line in cell_lines(row)]
-    write_text(arguments.tables / "human_eval_cells.csv", to_csv(CELL_COLUMNS, cells))
+    write_csv_files(arguments.tables, "human_eval", header=CSV_HEADER, rows=list(map(csv_line, rows)), cells=cells)
     for entry in summary["incomplete"]:
         console.say(f"not counted, incomplete: {entry['file']} ({entry['rated']} of {summary['prompts']} rated)")
     console.say(f"complete ratings: {len(summary['raters'])}; {arguments.tables}/human_eval.md")

@@ -10,7 +10,8 @@ from common.data.prompts import few_shot_prompt
 from common.files.csv_files import to_csv
 from common.files.parquet import write_parquet
 from common.files.whole_files import canonical_json, sha256_of_text, write_json, write_text
-from common.tables.table import CELL_COLUMNS, Table, write_table
+from common.tables.cells import CELL_COLUMNS
+from common.tables.table import Table, write_table
 from support.browser import HOSTILE
 
 TASK = "sst2"

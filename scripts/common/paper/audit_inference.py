@@ -9,7 +9,7 @@ from common.paper.evidence import PublishedEvidence
 from common.paper.findings import Finding
 from common.paper.published import Published
 from common.stats.intervals import wilson_interval
-from common.stats.significance import mcnemar_p_value
+from common.stats.significance import LEVEL, mcnemar_p_value, p_value_number, p_value_text
 from common.tables.table import Table
 
 POWER = 0.8
@@ -71,8 +71,8 @@ def check_ratings(published: Published) -> Finding:
         return f"{100 * interval[0]:.0f}\u2013{100 * interval[1]:.0f} %"
 
     rows = [
-        ["Exact sign test, two-sided", f"p = {p_value:.3f}"],
-        [f"Smallest p-value that {decided} decided ratings can give", f"{best:.3f}"],
+        ["Exact sign test, two-sided", p_value_text(p_value)],
+        [f"Smallest p-value that {decided} decided ratings can give", p_value_number(best)],
         ["Stage 3 among decided ratings, exact 95 % interval", f"{100 * wins / decided:.0f} %, {span(exact)}"],
         ["The same, Wilson interval", span(wilson)],
         ["Stage 3 among all ratings, exact 95 % interval", f"{100 * wins / total:.0f} %, {span(of_all)}"],
@@ -82,11 +82,12 @@ def check_ratings(published: Published) -> Finding:
             for share, n in needed.items()
         ),
     ]
-    reach = "would reach" if best <= proportions.LEVEL else "would not reach"
+    reach = "would reach" if best <= LEVEL else "would not reach"
     answer = (
-        f"They do not tell the stages apart (p = {p_value:.3f}): stage 3's share of decided ratings may be anything "
-        f"in {span(exact)}. Even {decided} agreeing ratings {reach} the 5 % level. They can show that this rater found "
-        f"{similar} of {total} pairs alike; they cannot show agreement between raters, nor stand for other prompts."
+        f"They do not tell the stages apart ({p_value_text(p_value)}): stage 3's share of decided ratings may be "
+        f"anything in {span(exact)}. Even {decided} agreeing ratings {reach} the 5 % level. They can show that this "
+        f"rater found {similar} of {total} pairs alike; they cannot show agreement between raters, nor stand for other "
+        "prompts."
     )
     question = (
         f"{total} examples, {ratings['raters']} rater: stage 3 preferred in {wins}, stage 1 in {losses}, similar in "

@@ -14,7 +14,7 @@ from matplotlib.ticker import MaxNLocator
 from common.config.methods import METHOD_LABELS
 from common.evaluation.scoring import SCORINGS
 from common.report.svg import FAINT, INK, MUTED, PAPER, smoothed
-from common.tables.grid import Cell, Grid, task_titles
+from common.tables.scores import Cell, Grid, task_titles
 
 matplotlib.use("svg")
 

@@ -5,9 +5,15 @@ from collections.abc import Sequence
 LEVEL = 0.05
 
 
+def p_value_number(value: float, below: str = "<") -> str:
+    """`0.625`, or `<0.001`: a p-value where its column or sentence names it; `below` is written before the smallest."""
+    return f"{below}0.001" if value < 0.001 else f"{value:.3f}"
+
+
 def p_value_text(value: float) -> str:
     """`p = 0.625`, or `p < 0.001`."""
-    return "p < 0.001" if value < 0.001 else f"p = {value:.3f}"
+    number = p_value_number(value, below="< ")
+    return f"p {number}" if number.startswith("<") else f"p = {number}"
 
 
 def mcnemar_p_value(wins: int, losses: int) -> float:

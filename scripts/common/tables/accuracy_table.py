@@ -1,15 +1,14 @@
 """Tables of accuracies with a column for each task and number of examples: as people read them, as CSV, as cells."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from common.files.csv_files import to_csv
-from common.files.whole_files import write_text
-from common.tables.grid import Cell, cell_row, cell_text
-from common.tables.language import Words
-from common.tables.table import CELL_COLUMNS, Table, write_table
+from common.tables.cells import cell_line, write_csv_files
+from common.tables.language import Text, Words
+from common.tables.scores import Cell
+from common.tables.table import Table, write_table
 
 Column = tuple[str, int]
 
@@ -20,7 +19,7 @@ def percent(share: float | None) -> str | None:
 
 
 @dataclass
-class ScoreTable:
+class AccuracyTable:
     """Filled a row at a time, then written.
 
     Attributes:
@@ -68,8 +67,7 @@ class ScoreTable:
         row, line = list(words), list[object](key)
         for task, k in self.columns:
             cell, place = found[task, k], (len(self._rows), len(row))
-            source = f"{folder}/{task}/k{k}_seed*"
-            self._cells.append(cell_row(self.name, "/".join(key), f"{task}/k{k}", cell, source))
+            self._cells.append(self._cell_line("/".join(key), task, k, cell, folder=folder))
             self._ids[place] = str(self._cells[-1][0])
             if (task, k) in bold:
                 self._bold.add(place)
@@ -78,6 +76,14 @@ class ScoreTable:
             line += [part(cell) if cell else None for part in self.parts.values()]
         self._rows.append(row)
         self._lines.append(line)
+
+    def _cell_line(self, row: str, task: str, k: int, cell: Cell | None, *, folder: str) -> list[object]:
+        """A line of cells.csv, value and standard error in percent."""
+        column, source = f"{task}/k{k}", f"{folder}/{task}/k{k}_seed*"
+        if cell is None:
+            return cell_line(self.name, row, column, "missing", source=source)
+        value, stderr = f"{100 * cell.mean:.4f}", f"{100 * cell.stderr:.4f}"
+        return cell_line(self.name, row, column, value, stderr=stderr, n=cell.n, source=source)
 
     def write(
         self, output: Path, caption: str, notes: Sequence[str], words: Words, provenance: Mapping[str, Any]
@@ -96,5 +102,37 @@ class ScoreTable:
         )
         write_table(table, output, self.name, words, provenance)
         named = [f"{task}_k{k}{suffix}" for task, k in self.columns for suffix in self.parts]
-        write_text(output / f"{self.name}.csv", to_csv([*self.labels, *named], self._lines))
-        write_text(output / f"{self.name}_cells.csv", to_csv(CELL_COLUMNS, self._cells))
+        write_csv_files(output, self.name, header=[*self.labels, *named], rows=self._lines, cells=self._cells)
+
+
+def cell_text(cell: Cell | None) -> str:
+    """Mean and interval in percent, and of several draws the lowest and highest; a missing cell says so."""
+    if cell is None:
+        return "missing"
+    lines = [f"{100 * cell.mean:.1f}", _percent_range(*cell.interval)]
+    if len(cell.draws) > 1:
+        lines.append(f"({_percent_range(cell.draws.min(), cell.draws.max())})")
+    return "\n".join(lines)
+
+
+def _percent_range(low: float, high: float) -> str:
+    return f"{100 * low:.0f}\u2013{100 * high:.0f}"
+
+
+def precision_note(cells: Iterable[Cell | None]) -> Text | None:
+    """A sentence on how many answers a lower precision changed; None where all is fp32."""
+    checks = [check for cell in cells if cell for check in cell.precision_checks]
+    items = sum(check["items"] for check in checks)
+    if not items:
+        return None
+    changed = {
+        key: sum(check["items"] * check["changed"][key] for check in checks) / items
+        for key in ("text", "generation", "likelihood")
+    }
+    return Text(
+        "Answered in {dtype}; of {items} answers repeated in float32, changed were {text} % of the texts, {generation} "
+        "% of the generation verdicts, {likelihood} % of the likelihood verdicts.",
+        dtype=checks[0]["dtype"],
+        items=items,
+        **{key: f"{100 * share:.1f}" for key, share in changed.items()},
+    )

@@ -11,8 +11,6 @@ from tabulate import tabulate
 from common.files.whole_files import write_json, write_text
 from common.tables.language import ENGLISH, Text, Words
 
-CELL_COLUMNS = ("cell", "table", "row", "column", "value", "stderr", "n", "source")
-
 
 @dataclass(frozen=True)
 class Table:

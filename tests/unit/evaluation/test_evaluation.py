@@ -13,7 +13,8 @@ from common.evaluation.draws import changed_answers
 from common.files.parquet import read_parquet, write_parquet
 from common.files.whole_files import canonical_json, write_json
 from common.models.loading import weights_hash
-from common.tables.grid import load_cell, precision_note
+from common.tables.accuracy_table import precision_note
+from common.tables.scores import load_cell
 
 WORDS = ["apple", "river", "stone", "music", "quiet", "garden", "winter", "seven", "doctor", "yellow"]
 SETTINGS = {

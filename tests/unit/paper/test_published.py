@@ -22,7 +22,7 @@ from common.files.csv_files import to_csv
 from common.files.whole_files import canonical_json
 from common.paper.comparison import compare_accuracies, compare_hyper_parameters, judge
 from common.paper.published import PublishedCell, load_published, load_table3
-from common.tables.table import CELL_COLUMNS
+from common.tables.cells import CELL_COLUMNS
 from support.amounts import examples
 
 PAPER = ROOT / "resources/paper"

@@ -31,7 +31,7 @@ from common.human_eval.ratings import load_rating
 from common.human_eval.sheet import Pair, draw_sheet
 from common.planning import hardware
 from common.planning.hardware import load_assumptions, load_gpu
-from common.tables.grid import load_cell
+from common.tables.scores import load_cell
 from support.amounts import share
 from support.mutations import as_json, damaged_bytes, damaged_value, fuzz, time_limit
 

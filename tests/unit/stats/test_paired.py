@@ -17,7 +17,8 @@ from common.files.whole_files import canonical_json, sha256_of_file, write_json,
 from common.stats.intervals import wilson_interval
 from common.stats.paired import bootstrap_p_value, compare, paired_bootstrap
 from common.stats.significance import holm, mcnemar_p_value
-from common.tables.grid import Cell, best_cells, paired_tests
+from common.tables.method_pairs import best_cells, paired_tests
+from common.tables.scores import Cell
 from support.amounts import examples
 
 

@@ -19,8 +19,10 @@ from common.files.csv_files import to_csv
 from common.files.parquet import write_parquet
 from common.files.whole_files import canonical_json, sha256_of_file, write_json, write_record
 from common.stats.intervals import mean_interval
-from common.tables.grid import Cell, best_cells
-from common.tables.table import CELL_COLUMNS, Table, escape_latex, to_html, to_latex, to_markdown, write_table
+from common.tables.cells import CELL_COLUMNS
+from common.tables.method_pairs import best_cells
+from common.tables.scores import Cell
+from common.tables.table import Table, escape_latex, to_html, to_latex, to_markdown, write_table
 from support.amounts import examples
 from support.read_tables import Page, markdown_page, read_latex
 
