@@ -22,6 +22,7 @@ from common.training.ppo.learners import Optimization, build_learner
 from common.training.ppo.loop import prompt_batches, run_ppo
 from common.training.ppo.rollouts import Prompt
 from common.training.ppo.trainer import PPOModels, PPOTrainer
+from common.training.saving import save_model
 
 
 def encode_prompts(frame: Frame, rows: list[dict[str, Any]], longest: int) -> tuple[list[Prompt], list[str]]:
@@ -100,7 +101,7 @@ def work(arguments: argparse.Namespace, console: Console) -> None:
         state = trained.actor.state_dict()
         if engine.is_main:
             save = functools.partial(trained.actor.model.save_pretrained, state_dict=state)
-            frame.save(facts, weights=save, probe=LANGUAGE_MODEL, ids=ids, expected=expected)
+            save_model(frame, facts, weights=save, probe=LANGUAGE_MODEL, ids=ids, expected=expected)
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -1,8 +1,7 @@
-"""The frame every training script shares, PPO included: arguments, locks, resumable state, saving and run.json."""
+"""The frame every training script shares, PPO included: arguments, processes, locks and resumable state."""
 
 import argparse
-import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,14 +10,13 @@ from typing import Any
 from transformers import PreTrainedTokenizerFast
 
 from common.data.prompts import PromptFormat
-from common.files.whole_files import new_directory, sha256_of_file, write_record
+from common.files.whole_files import sha256_of_file
 from common.jobs.console import Console, argument_parser
 from common.jobs.digest import script_digest
 from common.jobs.provenance import Provenance
 from common.jobs.scratch import fingerprint, writer_lock
 from common.models.devices import limit_threads
 from common.models.loading import load_tokenizer, weights_hash
-from common.models.saved_check import Probe, check_saved
 from common.training.engine import Engine, start_engine
 
 
@@ -73,34 +71,6 @@ class Frame:
     output: Path
     inputs: dict[str, Path]
     provenance: Provenance
-
-    def save(
-        self,
-        facts: dict[str, Any],
-        *,
-        weights: Callable[[Path], None],
-        probe: Probe,
-        ids: Sequence[int],
-        expected: float,
-    ) -> None:
-        """Write the model directory, check it in a fresh process, and forget the resumable state.
-
-        Args:
-            facts: for run.json.
-            weights: writes the weights into a directory.
-            probe: how the model is checked.
-            ids: tokens of that check.
-            expected: what the trained model answers to them.
-        """
-        with new_directory(self.output) as directory:
-            weights(directory)
-            self.tokenizer.save_pretrained(directory)
-            check_saved(directory, probe, ids, expected=expected, dtype=self.engine.dtype)
-            record = self.provenance.record(self.inputs, seed=self.settings["seed"])
-            write_record(
-                directory / "run.json", {"weights_sha256": weights_hash(directory), **facts, "provenance": record}
-            )
-        shutil.rmtree(self.state, ignore_errors=True)
 
 
 def name_other_states(state: Path, console: Console) -> None:

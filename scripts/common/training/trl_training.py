@@ -31,6 +31,7 @@ from common.training.checkpoints import PARTIAL, CheckpointClock, commit, find_r
 from common.training.data_order import GlobalBatchSampler, filler_count
 from common.training.engine import Engine, deepspeed_config, from_main, wait_for_all
 from common.training.frame import Frame
+from common.training.saving import save_model
 
 Rows = list[dict[str, Any]]
 METRIC_COLUMNS = ("step", "epoch", "loss", "accuracy", "learning_rate", "grad_norm", "num_tokens", "seconds")
@@ -270,6 +271,5 @@ def save_trained(frame: Frame, objective: Objective, trained: Trained) -> None:
     """Write and check the trained model; every process of the run calls this."""
     expected = objective.probe.trained(trained.wrapped, objective.probe_ids, frame.engine.device)
     if frame.engine.is_main:
-        frame.save(
-            trained.facts, weights=trained.save, probe=objective.probe, ids=objective.probe_ids, expected=expected
-        )
+        probe, ids = objective.probe, objective.probe_ids
+        save_model(frame, trained.facts, weights=trained.save, probe=probe, ids=ids, expected=expected)
