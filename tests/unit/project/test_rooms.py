@@ -135,3 +135,34 @@ def rerun(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
 def test_an_edit_of_what_renders_trains_and_evaluates_nothing(script: str, rerun: set[str]) -> None:
     assert script not in rerun
     assert "render_table3.py" in rerun
+
+
+def walk(heading: str) -> list[tuple[str, str]]:
+    """(rule, file) of a walk, in order; rows without a rule are of the one before."""
+    rows = [
+        line.strip("|").split("|") for line in ARCHITECTURE.split(f"## {heading}\n")[1].split("\n## ")[0].splitlines()
+    ]
+    steps, rule = [], ""
+    for row in rows:
+        if len(row) == 3 and "`" in row[1]:
+            rule = (re.findall(r"`(\w+)`", row[0]) or [rule])[0]
+            steps += [(rule, name) for name in re.findall(r"`([^`]+)`", row[1])]
+    return steps
+
+
+def place_of(name: str) -> Path:
+    return ROOT / name if name.startswith("scripts/") else COMMON / name
+
+
+@pytest.mark.parametrize("heading", ["From a prompt to a checkpoint", "From an evaluation item to a cell of Table 3"])
+def test_a_walk_passes_files_that_its_script_reaches(heading: str) -> None:
+    steps = walk(heading)
+    assert len(steps) > 10
+    for rule, name in steps:
+        reached = {*digest.import_closure(f"{rule}.py"), SCRIPTS / "launch.py"}
+        assert place_of(name) in reached, (rule, name)
+
+
+def test_a_prompt_enters_eight_files_of_its_training_and_comes_back_to_none() -> None:
+    files = [name for rule, name in walk("From a prompt to a checkpoint") if rule == "train_coh"]
+    assert len(set(files)) == len(files) <= 8
