@@ -11,7 +11,8 @@ TRAINED = [method for method in METHODS if method != "pretrained"]
 ACTOR = config["rl"]["actor"]
 REWARD = config["rl"]["reward"]
 RL_STAGES = ["rl_sft", "ppo"]
-PAPER_FILES = [str(path) for path in published_files(Path("resources/paper"))]
+PAPER = "resources/paper"
+PAPER_FILES = [str(path) for path in published_files(Path(PAPER))]
 WORKFLOW_FILES = ["Snakefile", *own_files("rules/*.smk")]
 HARDWARE_FILES = ["requirements.lock", "envs/train.yaml"] + own_files("resources/hardware/*.yaml")
 PAGE_FILES = own_files("resources/report/*.jinja") + own_files("resources/report/report.*s")
@@ -78,15 +79,13 @@ def score_files(folder, draws, suffixes):
 
 def grid_scores(models=None, methods=None, tasks=None, shots=None, suffixes=SCORE_KINDS):
     """Score files of the main grid or a part of it."""
+    draws = settings.draws(config, shots)
     return [
         path
-        for folder in expand(
-            "<results>/eval/{model}/{method}/{task}",
-            model=models or MODELS,
-            method=methods or METHODS,
-            task=tasks or TASKS,
-        )
-        for path in score_files(folder, settings.draws(config, shots), suffixes)
+        for model in models or MODELS
+        for method in methods or METHODS
+        for task in tasks or TASKS
+        for path in score_files(f"<results>/eval/{model}/{method}/{task}", draws, suffixes)
     ]
 
 

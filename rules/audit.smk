@@ -10,7 +10,7 @@ use rule plain_job as audit_paper with:
         job="audit_paper/all",
     localrule: True
     params:
-        **calls("audit_paper", no_settings, paper="resources/paper", output="<results>/report"),
+        **calls("audit_paper", no_settings, paper=PAPER, output="<results>/report"),
 
 
 use rule plain_job as compare_tables with:
@@ -25,7 +25,7 @@ use rule plain_job as compare_tables with:
         job="compare_tables/all",
     localrule: True
     params:
-        **renders_table("compare_tables", settings.comparison_settings, paper="resources/paper"),
+        **renders_table("compare_tables", settings.comparison_settings, paper=PAPER),
 
 
 use rule plain_job as check_claims with:
@@ -41,4 +41,4 @@ use rule plain_job as check_claims with:
         job="check_claims/all",
     localrule: True
     params:
-        **calls("check_claims", settings.published_settings, paper="resources/paper", output="<results>/report"),
+        **calls("check_claims", settings.published_settings, paper=PAPER, output="<results>/report"),

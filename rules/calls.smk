@@ -99,12 +99,8 @@ def know_scores(workflow):
         return lambda wildcards: [str(path) for path in paths if not exists(path)]
 
     for reader in workflow.rules:
-        read = {
-            path: maker
-            for path in reader.input
-            for folder, maker in makers.items()
-            if isinstance(path, str) and folder in path
-        }
+        paths = [path for path in reader.input if isinstance(path, str)]
+        read = {path: maker for folder, maker in makers.items() for path in paths if folder in path}
         reader.dependencies.update(read)
         if read and reader.output:
             reader.set_params(lost=missing(list(read)))

@@ -21,8 +21,8 @@ use rule launched_job as evaluate_task with:
         scratch=f"{RESULTS}/scratch/evaluate_task/{{model}}_{{method}}_{{task}}",
 
 
+# One checkpoint asked with another marker than its own.
 use rule evaluate_task as evaluate_marker with:
-    # One checkpoint asked with another marker than its own.
     output:
         crossed_scores([("{method}", "{marker}")], ["{model}"], ["{task}"]),
     pathvars:

@@ -3,8 +3,8 @@
 from common.config.machine_settings import machine_settings
 
 
+# Runs where training jobs run, with the GPUs they ask for.
 use rule plain_job as check_machine with:
-    # Runs where training jobs run, with the GPUs they ask for.
     input:
         HARDWARE_FILES,
     output:

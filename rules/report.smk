@@ -15,14 +15,11 @@ use rule plain_job as render_figures with:
     localrule: True
     params:
         **calls(
-            "render_figures",
-            settings.figure_settings,
-            paper="resources/paper",
-            results="<results>",
-            output="<results>/figures",
+            "render_figures", settings.figure_settings, paper=PAPER, results="<results>", output="<results>/figures"
         ),
 
 
+# The README with this preset's tables; `make readme` puts it in place.
 use rule plain_job as insert_tables with:
     input:
         GRID_MODELS,
@@ -34,12 +31,12 @@ use rule plain_job as insert_tables with:
         output="<results>/report/README.md",
     pathvars:
         job="insert_tables/all",
-    # The README with this preset's tables; `make readme` puts it in place.
     localrule: True
     params:
         **calls("insert_tables", settings.readme_settings, models="<results>/models"),
 
 
+# The page that shows everything; its generations are a sample of the score files'.
 use rule plain_job as build_report with:
     input:
         PAGE_FILES,
@@ -55,12 +52,12 @@ use rule plain_job as build_report with:
         output=reported("<results>/report/report.html", "page", "Report", "The report page"),
     pathvars:
         job="build_report/all",
-    # The page that shows everything; its generations are a sample of the score files'.
     localrule: True
     params:
         **renders("build_report", settings.report_settings, results="<results>", template="resources/report"),
 
 
+# A machine-readable account of the run (Workflow Run RO-Crate).
 use rule plain_job as build_crate with:
     input:
         run_records(),
@@ -76,7 +73,6 @@ use rule plain_job as build_crate with:
         output=directory("<results>/report/crate"),
     pathvars:
         job="build_crate/all",
-    # A machine-readable account of the run (Workflow Run RO-Crate).
     localrule: True
     params:
         **calls("build_crate", settings.crate_facts, results="<results>"),

@@ -94,8 +94,8 @@ use rule train_sft as train_ppo with:
         **trains("ppo", settings.ppo_settings),
 
 
+# Responses to the paper's prompts and to the held-out ones, scored by the reward model.
 use rule launched_job as sample_responses with:
-    # Responses to the paper's prompts and to the held-out ones, scored by the reward model.
     input:
         "resources/paper/schema.yaml",
         model="<results>/models/{model}/{method}",
