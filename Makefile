@@ -95,7 +95,7 @@ restore: known $(VENV)/installed  ## unpack such a file; then all is rendered wi
 	@PATH="$(CURDIR)/$(VENV)/bin:$$PATH" python scripts/restore_results.py --archive "$(ARCHIVE)" --results results/$(PRESET)
 	@$(SNAKEMAKE) --touch --quiet all $(CONFIG)
 	@$(SNAKEMAKE) tables results/$(PRESET)/report/report.html --quiet rules host reason \
-	  --forcerun $$(sed -n 's/^rule \(render_[a-z0-9]*\):/\1/p' rules/tables.smk rules/report.smk) $(CONFIG)
+	  --forcerun $$(sed -n 's/^use rule [a-z_]* as \(render_[a-z0-9]*\) with:/\1/p' rules/tables.smk rules/report.smk) $(CONFIG)
 	@echo "Report: file://$(CURDIR)/results/$(PRESET)/report/report.html"
 
 clean:  ## remove results and scratch state; models and downloads stay (it says which)

@@ -99,7 +99,7 @@ def make_outputs(target: Path) -> int:
     outputs = [Path(path) for line in found for path in line.split(", ")]
     for output in outputs:
         path = target / output
-        if path.suffix in (".csv", ".html", ".json", ".md", ".parquet", ".sha256", ".svg", ".tex"):
+        if path.suffix in (".csv", ".html", ".json", ".md", ".parquet", ".svg", ".tex"):
             path.parent.mkdir(parents=True, exist_ok=True)
             path.touch()
         else:

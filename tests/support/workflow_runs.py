@@ -1,5 +1,6 @@
 """Copies of the project in which the workflow runs."""
 
+import os
 import re
 import shutil
 import subprocess
@@ -26,9 +27,15 @@ def copy_project(target: Path) -> Path:
     return target
 
 
-def snakemake(project: Path, *arguments: str, check: bool = True) -> str:
+def snakemake(project: Path, *arguments: str, check: bool = True, record_reads: Path | None = None) -> str:
+    """Output of one call; with `record_reads` each job's reads are added to that file (`recorded_reads`)."""
     command = [sys.executable, "-m", "snakemake", "--cores", "2", *arguments]
-    done = subprocess.run(command, cwd=project, capture_output=True, text=True, timeout=1700, check=False)
+    environment = dict(os.environ)
+    if record_reads:
+        environment |= {"PYTHONPATH": str(ROOT / "tests/support/recorded_reads"), "RECORD_READS": str(record_reads)}
+    done = subprocess.run(
+        command, cwd=project, env=environment, capture_output=True, text=True, timeout=1700, check=False
+    )
     output = done.stdout + done.stderr
     assert not check or done.returncode == 0, output[-6000:]
     return output

@@ -74,18 +74,27 @@ def distributions(name: str) -> set[str]:
     return {normal(found) for found in DISTRIBUTIONS.get(name, [])}
 
 
-def rules() -> dict[str, tuple[set[str], set[str]]]:
-    """(environments, scripts) of every rule in rules/; `use rule` takes its environment from the rule it uses."""
-    found: dict[str, tuple[set[str], set[str]]] = {}
+HEAD = re.compile(r"^(?:use rule (\w+) as (\w+) with|rule (\w+)):$", re.MULTILINE)
+SCRIPT = re.compile(r'(?:calls|renders|renders_table)\(\s*"(\w+)"|trains\("(\w+)"')
+BASES = ("plain_job", "launched_job")  # what all others take their command from; no job is theirs
+
+
+def rules() -> dict[str, tuple[str, str]]:
+    """(environment, script) of every rule in rules/; what a rule does not name is that of the rule it uses."""
+    found: dict[str, tuple[str | None, list[str], list[str]]] = {}
     for path in sorted((ROOT / "rules").glob("*.smk")):
-        head = re.compile(r"^(?:use rule (\w+) as (\w+) with|rule (\w+)):$", re.MULTILINE)
-        _, *parts = head.split(path.read_text(encoding="utf-8"))
+        _, *parts = HEAD.split(path.read_text(encoding="utf-8"))
         for used, derived, plain, block in zip(*(parts[i::4] for i in range(4)), strict=True):
-            environments = set(re.findall(r'"\.\./(envs/\w+\.yaml)"', block))
-            scripts = set(re.findall(r'(?:scripts/|script_digest\(")(\w+\.py)', block))
-            scripts |= {f"train_{method}.py" for method in re.findall(r'training_params\("(\w+)"\)', block)}
-            found[plain or derived] = (environments or found[used][0], scripts)
-    return found
+            environments = re.findall(r'"\.\./(envs/\w+\.yaml)"', block)
+            scripts = [called or f"train_{method}" for called, method in SCRIPT.findall(block)]
+            found[plain or derived] = (used, environments, scripts)
+
+    def inherited(rule: str, place: int) -> str:
+        named = found[rule][place]
+        assert len(named) <= 1, rule
+        return named[0] if named else inherited(str(found[rule][0]), place)
+
+    return {rule: (inherited(rule, 1), f"{inherited(rule, 2)}.py") for rule in found if rule not in BASES}
 
 
 @pytest.mark.parametrize("path", ENVIRONMENTS, ids=lambda path: path.stem)
@@ -104,21 +113,23 @@ def test_environment_runs_on_the_python_the_project_asks_for(path: Path) -> None
     assert "pip" in dependencies
 
 
-def test_every_rule_names_an_environment_and_every_environment_a_rule() -> None:
+def test_every_rule_has_an_environment_and_every_environment_a_rule() -> None:
     found = rules()
     assert {"prepare_task", "train_sft", "train_coh", "evaluate_task", "render_table3"} <= found.keys()
-    assert [rule for rule, (environments, _) in found.items() if len(environments) != 1] == []
-    without_script = {rule for rule, (_, scripts) in found.items() if not scripts}
-    assert without_script == {"hash_scores", "hash_marker_scores"}
-    used = set().union(*(environments for environments, _ in found.values()))
-    assert used == {f"envs/{path.name}" for path in ENVIRONMENTS}
+    assert {environment for environment, _ in found.values()} == {f"envs/{path.name}" for path in ENVIRONMENTS}
 
 
-def test_environment_of_a_rule_has_what_its_scripts_import() -> None:
+def test_every_rule_starts_the_script_of_its_name() -> None:
+    assert {rule: script for rule, (_, script) in rules().items() if script != f"{rule}.py"} == {
+        "evaluate_marker": "evaluate_task.py"
+    }
+
+
+def test_environment_of_a_rule_has_what_its_script_imports() -> None:
     lacking = []
-    for rule, (environments, scripts) in rules().items():
-        pins = environment_pins(ROOT / next(iter(environments))).keys()
-        for source in {path for script in scripts for path in import_closure(script)}:
+    for rule, (environment, script) in rules().items():
+        pins = environment_pins(ROOT / environment).keys()
+        for source in import_closure(script):
             top_level = iter(ast.parse(source.read_text(encoding="utf-8")).body)
             names = third_party(imported_names(top_level))
             lacking += [(rule, source.name, name) for name in names if not distributions(name) & pins]
