@@ -152,7 +152,11 @@ def work(arguments: argparse.Namespace, console: Console) -> None:
     published = load_published(arguments.paper)
     paired, ratings = (next(iter(paths), None) for paths in (arguments.paired, arguments.ratings))
     samples = dict(zip(STAGES, arguments.samples, strict=True)) if arguments.samples else {}
-    run = load_run(settings, published, arguments.table3, paired, samples, ratings) if settings else None
+    run = (
+        load_run(settings, published, table3=arguments.table3, paired=paired, samples=samples, ratings=ratings)
+        if settings
+        else None
+    )
     results = check_all(published, run)
     given = [path for path in (arguments.table3, paired, *arguments.samples, ratings) if path]
     inputs = {path.name: path for path in published_files(arguments.paper)} | {str(path): path for path in given}

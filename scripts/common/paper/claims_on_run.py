@@ -202,7 +202,16 @@ def _check_rewards(rewards: Sequence[tuple[float, float]]) -> Verdict:
     p_value = bootstrap_p_value(paired_bootstrap(differences[None], SEED))
     first, second = (float(mean) for mean in pairs.mean(axis=0))
     where = f"mean reward on {len(pairs)} held-out prompts"
-    contrast = Contrast(where, first, second, first - second, (low, high), p_value, None, len(pairs))
+    contrast = Contrast(
+        where=where,
+        first=first,
+        second=second,
+        difference=first - second,
+        interval=(low, high),
+        p_value=p_value,
+        worst_p_value=None,
+        n=len(pairs),
+    )
     return judge_one(
         contrast,
         f"{first:.3f} against {second:.3f}: {first - second:+.3f} (95 % interval {low:+.3f} to {high:+.3f}, "

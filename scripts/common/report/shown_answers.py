@@ -89,7 +89,7 @@ class Collector:
         texts = []
         for row in rows:
             question = items[row["id"]]
-            examples = draw_examples(pool, score["k"], score["seed"], task, None if shared else question)
+            examples = draw_examples(pool, score["k"], score["seed"], task=task, item=None if shared else question)
             text = few_shot_prompt(examples, question.question, score["marker"])
             if sha256_of_text(text) != row["prompt_hash"]:
                 remedy = "run the workflow again: the task's data are not those that were evaluated"
