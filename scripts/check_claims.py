@@ -10,9 +10,9 @@ from common.files.whole_files import write_json, write_text
 from common.jobs.console import Console, argument_parser, run_entry_point
 from common.jobs.provenance import Provenance
 from common.paper.audit_digits import doubtful_cells
+from common.paper.claim_evidence import PublishedEvidence
 from common.paper.claims import NOT_TESTED, STAGES, Verdict, check_published
 from common.paper.claims_on_run import OwnVerdict, Run, check_run, load_run
-from common.paper.evidence import PublishedEvidence
 from common.paper.published import Published, load_published, published_files
 from common.stats.significance import p_value_number
 from common.tables.table import Table, escape_markdown, to_markdown

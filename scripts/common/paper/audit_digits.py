@@ -1,4 +1,4 @@
-"""What the digits of Table 3 say: reachable cells, power, evaluation sets that fit, numbers of runs, repeated rows."""
+"""The audit's checks of Table 3's digits: reachable cells, power, evaluation sets that fit, runs, repeated rows."""
 
 import itertools
 import math
@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from common.paper import grim
-from common.paper.findings import Finding
+from common.paper.audit_findings import Finding
 from common.paper.proportions import same_value_chance
 from common.paper.published import Published, PublishedCell
 from common.tables.table import Table

@@ -1,12 +1,12 @@
-"""What the published numbers can show: accuracies below chance, noise, ten ratings, counts, contradicted sentences."""
+"""The audit's checks of what the numbers can show: cells below chance, noise, ratings, counts, contradicted claims."""
 
 import math
 
 from common.paper import proportions
 from common.paper.audit_digits import doubtful_cells
+from common.paper.audit_findings import Finding
+from common.paper.claim_evidence import PublishedEvidence
 from common.paper.claims import FAILS, check_published
-from common.paper.evidence import PublishedEvidence
-from common.paper.findings import Finding
 from common.paper.published import Published
 from common.stats.intervals import wilson_interval
 from common.stats.significance import LEVEL, mcnemar_p_value, p_value_number, p_value_text

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from common.paper.evidence import Change, Contrast, Evidence, Subject
+from common.paper.claim_evidence import Change, Contrast, Evidence, Subject
 from common.paper.proportions import normal_p_value
 from common.paper.published import Published
 from common.stats.intervals import Z95

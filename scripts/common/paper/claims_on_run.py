@@ -11,6 +11,7 @@ from common.base.errors import UserError
 from common.evaluation.samples import HELDOUT, load_stages
 from common.files.csv_files import read_columns
 from common.files.whole_files import read_json
+from common.paper.claim_evidence import Contrast, Evidence, RunEvidence, Subject
 from common.paper.claims import (
     NOT_RUN,
     NOT_TESTED,
@@ -23,7 +24,6 @@ from common.paper.claims import (
     check_table_claim,
     judge_one,
 )
-from common.paper.evidence import Contrast, Evidence, RunEvidence, Subject
 from common.paper.matching import task_names
 from common.paper.published import Key, Published
 from common.stats.intervals import bootstrap_interval

@@ -1,10 +1,10 @@
-"""Published values beside a run's own: which cells are compared, and the verdict on each."""
+"""Published values beside a run's own, for the table `comparison`: which are compared, and the verdict on each."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from common.paper.matching import chosen, task_names
+from common.paper.matching import counterparts, task_names
 from common.paper.published import Published
 
 REPRODUCED, DIFFERS, UNDECIDED = "reproduced", "differs", "undecided"
@@ -80,7 +80,7 @@ def compare_accuracies(
         published: the paper's numbers.
         ours: rows of table3.csv by (model, method).
     """
-    models, tasks = chosen(settings)
+    models, tasks = counterparts(settings)
     headings = {name: task for task, name in task_names(published.tasks, settings["published_tasks"]).items()}
     compared, used = [], set()
     for cell in published.table3:

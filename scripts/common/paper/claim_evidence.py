@@ -1,4 +1,4 @@
-"""Two bodies of evidence a claim is checked on: the published table, and the tables of a run."""
+"""The two bodies of evidence a claim of the paper is checked on: the published table, and the tables of a run."""
 
 import math
 from collections.abc import Mapping, Sequence
