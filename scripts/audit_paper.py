@@ -8,6 +8,7 @@ from common.files.whole_files import write_json, write_text
 from common.jobs.console import Console, argument_parser, run_entry_point
 from common.jobs.provenance import Provenance
 from common.paper.audit_digits import check_power, check_reachable_cells, check_repeated_rows, check_runs, check_sizes
+from common.paper.audit_findings import Finding, finding_markdown
 from common.paper.audit_inference import (
     check_below_chance,
     check_noise,
@@ -15,7 +16,6 @@ from common.paper.audit_inference import (
     check_ratings,
     check_sentences,
 )
-from common.paper.findings import Finding, finding_markdown
 from common.paper.published import load_published, published_files
 from common.tables.table import as_json, escape_markdown
 

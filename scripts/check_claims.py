@@ -10,9 +10,9 @@ from common.files.whole_files import write_json, write_text
 from common.jobs.console import Console, argument_parser, run_entry_point
 from common.jobs.provenance import Provenance
 from common.paper.audit_digits import doubtful_cells
+from common.paper.claim_evidence import PublishedEvidence
 from common.paper.claims import NOT_TESTED, STAGES, Verdict, check_published
 from common.paper.claims_on_run import OwnVerdict, Run, check_run, load_run
-from common.paper.evidence import PublishedEvidence
 from common.paper.published import Published, load_published, published_files
 from common.stats.significance import p_value_number
 from common.tables.table import Table, escape_markdown, to_markdown
@@ -152,7 +152,11 @@ def work(arguments: argparse.Namespace, console: Console) -> None:
     published = load_published(arguments.paper)
     paired, ratings = (next(iter(paths), None) for paths in (arguments.paired, arguments.ratings))
     samples = dict(zip(STAGES, arguments.samples, strict=True)) if arguments.samples else {}
-    run = load_run(settings, published, arguments.table3, paired, samples, ratings) if settings else None
+    run = (
+        load_run(settings, published, table3=arguments.table3, paired=paired, samples=samples, ratings=ratings)
+        if settings
+        else None
+    )
     results = check_all(published, run)
     given = [path for path in (arguments.table3, paired, *arguments.samples, ratings) if path]
     inputs = {path.name: path for path in published_files(arguments.paper)} | {str(path): path for path in given}

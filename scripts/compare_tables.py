@@ -129,7 +129,7 @@ def work(arguments: argparse.Namespace, console: Console) -> None:
     compared = compare_accuracies(settings, published, ours)
     compared += compare_hyper_parameters(settings, published, hyper_parameters)
     table = as_table(settings, compared)
-    write_table(table, arguments.output, "comparison", words_of(arguments), provenance.record())
+    write_table(table, arguments.output, "comparison", words=words_of(arguments), provenance=provenance.record())
     rows, cells = csv_rows(compared), cell_rows(compared)
     write_csv_files(arguments.output, "comparison", header=CSV_HEADER, rows=rows, cells=cells)
     console.say(" ".join(table.notes[2:5]))

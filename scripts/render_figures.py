@@ -13,7 +13,7 @@ from common.config.methods import METHOD_LABELS
 from common.evaluation.scoring import SCORINGS
 from common.files.whole_files import read_json
 from common.jobs.console import Console, argument_parser, run_entry_point
-from common.paper.matching import chosen
+from common.paper.matching import counterparts
 from common.paper.published import load_published
 from common.report.plots import draw_accuracy, draw_learning_curves, draw_ppo, draw_reward_accuracy, draw_sensitivity
 from common.report.svg import STYLE, save_svg
@@ -24,7 +24,7 @@ STAGE_LABELS = {"rl_sft": "stage 1 (SFT)", "reward": "stage 2 (reward)"}
 
 def published_values(settings: Mapping[str, Any], paper: Path) -> dict[tuple[str, str, str, int], float]:
     """The paper's accuracies in percent for the models and tasks that are the paper's own; no others."""
-    models, tasks = chosen(settings)
+    models, tasks = counterparts(settings)
     return {
         (models[cell.model], cell.method, tasks[cell.task], cell.k): cell.percent
         for cell in load_published(paper).table3

@@ -29,9 +29,9 @@ def work(arguments: argparse.Namespace, console: Console) -> None:
                     (task, k): load_cell(arguments.results / place / task, k, settings["seeds"] if k else [0])
                     for task, k in table.columns
                 }
-                table.add([model, method, marker], words, place, found)
+                table.add([model, method, marker], words, folder=place, found=found)
     caption = "Accuracy in % (95 % interval below) of each checkpoint asked with each marker"
-    table.write(arguments.output, caption, [], words_of(arguments), provenance.record())
+    table.write(arguments.output, caption, notes=[], words=words_of(arguments), provenance=provenance.record())
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -117,7 +117,7 @@ def work(arguments: argparse.Namespace, console: Console) -> None:
     header = ["model", "task", "k", "first", "second", "difference", "low", "high", "p", "p_holm", "n", "draws"]
     write_csv_files(arguments.output, "paired", header=header, rows=lines, cells=cells)
     table = as_table(settings, grid, tests)
-    write_table(table, arguments.output, "paired", words_of(arguments), provenance.record())
+    write_table(table, arguments.output, "paired", words=words_of(arguments), provenance=provenance.record())
     significant = sum(test.comparison is not None and test.adjusted <= LEVEL for test in tests)
     console.say(f"{len(tests)} comparisons, {significant} significant at 5 %: {arguments.output}/paired.md")
 

@@ -23,7 +23,7 @@ def work(arguments: argparse.Namespace, console: Console) -> None:
             for scoring, grid in grids.items():
                 words = [settings["model_info"][model]["label"], Text(METHOD_LABELS[method]), Text(scoring)]
                 found = {(task, k): grid[model, method, task, k] for task, k in table.columns}
-                table.add([model, method, scoring], words, f"eval/{model}/{method}", found)
+                table.add([model, method, scoring], words, folder=f"eval/{model}/{method}", found=found)
     notes = [
         "generation: the one answer named in the first line of the generated text (the paper's scoring, Table 3).",
         "strict: the whole first line is an answer. likelihood: the answer with the highest log-likelihood a token.",
@@ -32,7 +32,7 @@ def work(arguments: argparse.Namespace, console: Console) -> None:
         draws = "In parentheses: lowest and highest of the {seeds} draws of in-context examples."
         notes.append(Text(draws, seeds=len(settings["seeds"])))
     caption = "Accuracy in % (95 % interval below) under three scorings of the same answers"
-    table.write(arguments.output, caption, notes, words_of(arguments), provenance.record())
+    table.write(arguments.output, caption, notes=notes, words=words_of(arguments), provenance=provenance.record())
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -46,7 +46,7 @@ def work(arguments: argparse.Namespace, console: Console) -> None:
     facts = [f"{record['engine']}, {record['dtype']}, {record['processes']} process(es)" for record in records.values()]
     notes = [Text("Optimizer AdamW; {facts}.", facts="; ".join(dict.fromkeys(facts)))] if trained else []
     table = Table("Table 1. Hyper-parameters of SFT and CoH", header, rows, groups, notes=notes, cells=ids)
-    write_table(table, arguments.output, "table1", words_of(arguments), provenance.record())
+    write_table(table, arguments.output, "table1", words=words_of(arguments), provenance=provenance.record())
     columns = ["hyper_parameter", *("/".join(run) for run in runs)]
     write_csv_files(arguments.output, "table1", header=columns, rows=rows, cells=cells)
 

@@ -73,7 +73,7 @@ def work(arguments: argparse.Namespace, console: Console) -> None:
         )
     header = ["Hyper-parameter", *STAGES]
     table = Table("Table 2. Hyper-parameters of the RL arm", header, rows, notes=notes, cells=ids)
-    write_table(table, arguments.output, "table2", words_of(arguments), provenance.record())
+    write_table(table, arguments.output, "table2", words=words_of(arguments), provenance=provenance.record())
     columns = ["hyper_parameter", *folders.values()]
     write_csv_files(arguments.output, "table2", header=columns, rows=rows, cells=cells)
 

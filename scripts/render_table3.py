@@ -29,14 +29,14 @@ PARTS = {
 def fill_table(settings: dict[str, Any], cells: Grid) -> AccuracyTable:
     """A row a model and method; bold is what beats every other method of its model."""
     labels = {"model": "Model", "method": "Method"}
-    table = AccuracyTable("table3", labels, settings["tasks"], settings["shots"], PARTS)
+    table = AccuracyTable("table3", labels, settings["tasks"], settings["shots"], parts=PARTS)
     for model in settings["models"]:
         best = best_cells({key: cell for key, cell in cells.items() if key[0] == model})
         for method in settings["methods"]:
             found = {(task, k): cells[model, method, task, k] for task, k in table.columns}
             bold = frozenset((task, k) for task, k in table.columns if (model, method, task, k) in best)
             words = [settings["model_info"][model]["label"], Text(METHOD_LABELS[method])]
-            table.add([model, method], words, f"eval/{model}/{method}", found, bold)
+            table.add([model, method], words, folder=f"eval/{model}/{method}", found=found, bold=bold)
     return table
 
 
@@ -88,8 +88,8 @@ def work(arguments: argparse.Namespace, console: Console) -> None:
     settings, provenance = arguments.settings, Provenance("render_table3.py", arguments.settings)
     cells = load_grid(settings, arguments.eval)
     caption = "Table 3. Accuracy in % (95 % interval below) by number k of in-context examples"
-    said = notes(settings, cells, arguments.models)
-    fill_table(settings, cells).write(arguments.output, caption, said, words_of(arguments), provenance.record())
+    table, said = fill_table(settings, cells), notes(settings, cells, arguments.models)
+    table.write(arguments.output, caption, notes=said, words=words_of(arguments), provenance=provenance.record())
     missing = sum(cell is None for cell in cells.values())
     console.say(f"{len(cells)} cells, {missing} missing: {arguments.output}/table3.md")
 

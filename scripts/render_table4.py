@@ -101,7 +101,7 @@ def work(arguments: argparse.Namespace, console: Console) -> None:
     ids = {(len(rows) - 1, place): cell_id("table4", actor, name) for place, name in ((2, "rl_sft"), (3, "ppo"))}
     caption = "Table 4. Responses of stage 1 and stage 3 of the RL arm"
     table = Table(caption, HEADER, rows, notes=notes(settings["labels"], means, accuracy), cells=ids)
-    write_table(table, arguments.output, "table4", words_of(arguments), provenance.record())
+    write_table(table, arguments.output, "table4", words=words_of(arguments), provenance=provenance.record())
     samples_read = ";".join(f"samples/{actor}/{stage}.*" for stage in ("rl_sft", "ppo"))
     cells = []
     for name in ("rl_sft", "ppo", "difference"):

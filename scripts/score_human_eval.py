@@ -222,7 +222,7 @@ def work(arguments: argparse.Namespace, console: Console) -> None:
     table = Table(caption, HEADER, [row_texts(row) for row in shown], notes=notes(summary), cells=ids)
     record = provenance.record(inputs, n=len(summary["raters"]))
     write_json(arguments.summary, {**summary, "provenance": record})
-    write_table(table, arguments.tables, "human_eval", words_of(arguments), record)
+    write_table(table, arguments.tables, "human_eval", words=words_of(arguments), provenance=record)
     cells = [line for row in rows for line in cell_lines(row)]
     write_csv_files(arguments.tables, "human_eval", header=CSV_HEADER, rows=list(map(csv_line, rows)), cells=cells)
     for entry in summary["incomplete"]:

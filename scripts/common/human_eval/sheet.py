@@ -1,4 +1,4 @@
-"""The blind comparison of two stages by people (paper section 5.2): the sheet raters see, its key, their ratings.
+"""The blind comparison of two stages by people (paper section 5.2): the sheet raters see, and its key.
 
 Light on purpose: nothing but the standard library.
 """
@@ -52,9 +52,6 @@ class Sheet:
     def sha256(self) -> str:
         """Hash over everything shown, its order included; ratings name their sheet by it."""
         return sha256_of_text(canonical_json(list(self.items)))
-
-
-# --- the sheet ------------------------------------------------------------------------------------------------
 
 
 def draw_sheet(shown_from: Sequence[Pair], sampled: Sequence[Pair], examples: int, seed: int) -> Sheet:

@@ -1,4 +1,4 @@
-"""What the digits of Table 3 say: reachable cells, power, evaluation sets that fit, numbers of runs, repeated rows."""
+"""The audit's checks of Table 3's digits: reachable cells, power, evaluation sets that fit, runs, repeated rows."""
 
 import itertools
 import math
@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from common.paper import grim
-from common.paper.findings import Finding
+from common.paper.audit_findings import Finding
 from common.paper.proportions import same_value_chance
 from common.paper.published import Published, PublishedCell
 from common.tables.table import Table
@@ -47,7 +47,9 @@ def explain_unreachable(published: Published, cell: PublishedCell) -> dict[str, 
         ],
         "runs_that_reach_it": [n for n in numbers if grim.is_reachable(units, n * items, decimals).all()],
         "rounding_of_runs_that_reaches_it": [
-            d for d in range(decimals + 1) if grim.is_reachable_from_rounded_runs(units, items, runs, d, decimals)
+            d
+            for d in range(decimals + 1)
+            if grim.is_reachable_from_rounded_runs(units, items, runs, run_decimals=d, decimals=decimals)
         ],
     }
 
@@ -75,8 +77,15 @@ def check_reachable_cells(published: Published) -> Finding:
     )
     by_hand = _neighbours_in_words(explained[0]) if explained else ""
     return Finding(
-        "reachable", "Which cells are means of counts", question, method, answer, tables, by_hand, data
-    )  # fmt: skip
+        name="reachable",
+        title="Which cells are means of counts",
+        question=question,
+        method=method,
+        answer=answer,
+        tables=tables,
+        by_hand=by_hand,
+        data=data,
+    )
 
 
 def _neighbours_in_words(entry: dict[str, Any]) -> str:
@@ -144,7 +153,15 @@ def check_power(published: Published) -> Finding:
     method = "Share of the printable values from 0 to 100 % that no count reaches, by task and number of runs."
     data = {task: {str(runs): value for runs, value in by_runs.items()} for task, by_runs in power.items()}
     question = "How likely is the test above to find a wrong value out?"
-    return Finding("power", "How much the test can see", question, method, answer, [table], data=data)
+    return Finding(
+        name="power",
+        title="How much the test can see",
+        question=question,
+        method=method,
+        answer=answer,
+        tables=[table],
+        data=data,
+    )
 
 
 def fit_sizes(published: Published, task: str) -> dict[str, Any]:
@@ -200,7 +217,15 @@ def check_sizes(published: Published) -> Finding:
     method = "Every size is tried with the stated numbers of runs; near means from half to twice the assumed size."
     question = "Which sizes of evaluation set can have produced the cells of each task?"
     table = Table("Sizes of evaluation set", header, rows)
-    return Finding("sizes", "Which evaluation sets fit", question, method, answer, [table], data=fits)
+    return Finding(
+        name="sizes",
+        title="Which evaluation sets fit",
+        question=question,
+        method=method,
+        answer=answer,
+        tables=[table],
+        data=fits,
+    )
 
 
 def check_runs(published: Published) -> Finding:
@@ -227,7 +252,15 @@ def check_runs(published: Published) -> Finding:
     data = {"cells": len(several), "reached": {str(runs): count for runs, count in totals.items()}}
     question = f"Are the cells with in-context examples means of {stated} runs, as section 5.1 says?"
     method = "The same test with other numbers of runs over the same evaluation sets."
-    return Finding("runs", "How many runs a mean is made of", question, method, answer, [table], data=data)
+    return Finding(
+        name="runs",
+        title="How many runs a mean is made of",
+        question=question,
+        method=method,
+        answer=answer,
+        tables=[table],
+        data=data,
+    )
 
 
 def repeated_rows(published: Published) -> list[dict[str, Any]]:
@@ -291,4 +324,12 @@ def check_repeated_rows(published: Published) -> Finding:
     table = Table("Repeated rows", ["Task", "Row", "Repeated by", "Values by k", "Chance"], rows)
     data = {"repeated": repeated, "single": single}
     question = "Do two rows of Table 3 have the same values for a task?"
-    return Finding("repeated", "Repeated rows", question, method, answer, [table], data=data)
+    return Finding(
+        name="repeated",
+        title="Repeated rows",
+        question=question,
+        method=method,
+        answer=answer,
+        tables=[table],
+        data=data,
+    )

@@ -1,12 +1,12 @@
-"""What the published numbers can show: accuracies below chance, noise, ten ratings, counts, contradicted sentences."""
+"""The audit's checks of what the numbers can show: cells below chance, noise, ratings, counts, contradicted claims."""
 
 import math
 
 from common.paper import proportions
 from common.paper.audit_digits import doubtful_cells
+from common.paper.audit_findings import Finding
+from common.paper.claim_evidence import PublishedEvidence
 from common.paper.claims import FAILS, check_published
-from common.paper.evidence import PublishedEvidence
-from common.paper.findings import Finding
 from common.paper.published import Published
 from common.stats.intervals import wilson_interval
 from common.stats.significance import LEVEL, mcnemar_p_value, p_value_number, p_value_text
@@ -38,7 +38,15 @@ def check_below_chance(published: Published) -> Finding:
     method = "The count behind each cell of one run; below chance when the upper end of its 95 % Wilson interval is."
     question = "Which zero-shot accuracies are clearly lower than those of guessing?"
     data_entry = {"cells": data}
-    return Finding("below_chance", "Cells below chance", question, method, answer, [table], data=data_entry)
+    return Finding(
+        name="below_chance",
+        title="Cells below chance",
+        question=question,
+        method=method,
+        answer=answer,
+        tables=[table],
+        data=data_entry,
+    )
 
 
 def check_noise(published: Published) -> Finding:
@@ -55,7 +63,15 @@ def check_noise(published: Published) -> Finding:
     rows = [[task, f"{published.items(task):,}", f"\u00b1{width:.1f}"] for task, width in widths.items()]
     table = Table("Noise of a difference of two cells, in points", ["Task", "Items", "95 % half-width"], rows)
     question = "How large must a difference of two cells be to stand out from noise?"
-    return Finding("noise", "What a difference must be to show", question, method, answer, [table], data=widths)
+    return Finding(
+        name="noise",
+        title="What a difference must be to show",
+        question=question,
+        method=method,
+        answer=answer,
+        tables=[table],
+        data=widths,
+    )
 
 
 def check_ratings(published: Published) -> Finding:
@@ -106,7 +122,16 @@ def check_ratings(published: Published) -> Finding:
     }  # fmt: skip
     table = Table("The ratings", ["Quantity", "Value"], rows)
     title = f"What {wins} : {losses} : {similar} can show"
-    return Finding("ratings", title, question, method, answer, [table], by_hand, data)
+    return Finding(
+        name="ratings",
+        title=title,
+        question=question,
+        method=method,
+        answer=answer,
+        tables=[table],
+        by_hand=by_hand,
+        data=data,
+    )
 
 
 def check_prompt_counts(published: Published) -> Finding:
@@ -123,7 +148,15 @@ def check_prompt_counts(published: Published) -> Finding:
     table = Table("Prompts by split", ["Split", "Prompts"], rows)
     question = "Do the numbers of prompts and pairs in section 3.1 agree with each other?"
     data = {"total": total, "pairs_per_prompt": per_prompt, "most_pairs": most}
-    return Finding("prompts", "Counts of section 3.1", question, "Sums and ratios.", answer, [table], data=data)
+    return Finding(
+        name="prompts",
+        title="Counts of section 3.1",
+        question=question,
+        method="Sums and ratios.",
+        answer=answer,
+        tables=[table],
+        data=data,
+    )
 
 
 def check_sentences(published: Published) -> Finding:
@@ -151,4 +184,12 @@ def check_sentences(published: Published) -> Finding:
     question = "Which statements of abstract, section 5.3 and conclusion do not hold for the printed numbers?"
     method = "Every claim is checked on the published numbers; all claims, with p-values, are in claims.md."
     title = "Sentences the numbers contradict"
-    return Finding("sentences", title, question, method, answer, [table], data={"claims": data})
+    return Finding(
+        name="sentences",
+        title=title,
+        question=question,
+        method=method,
+        answer=answer,
+        tables=[table],
+        data={"claims": data},
+    )

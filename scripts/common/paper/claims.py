@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from common.paper.evidence import Change, Contrast, Evidence, Subject
+from common.paper.claim_evidence import Change, Contrast, Evidence, Subject
 from common.paper.proportions import normal_p_value
 from common.paper.published import Published
 from common.stats.intervals import Z95
@@ -75,7 +75,8 @@ def judge(contrasts: Sequence[Contrast], missing: int = 0) -> Verdict:
         f"the stated direction, {counts[FAILS]} in the opposite one, {counts[UNDECIDED]} are not decided."
     )
     summary += f" {missing} more were not run." if missing else ""
-    return Verdict(as_printed, at_n, summary, judged, _same_for_worst_pairing(contrasts, at_n, missing))
+    same = _same_for_worst_pairing(contrasts, at_n, missing)
+    return Verdict(as_printed, at_n, summary, judged=judged, whatever_the_pairing=same)
 
 
 def judge_one(contrast: Contrast, summary: str) -> Verdict:
@@ -145,16 +146,16 @@ def _higher(
     test: Mapping[str, Any], published: Published, evidence: Evidence, subject: Subject
 ) -> list[Contrast | None]:
     cells = asserted_cells(test, published, subject.published)
-    return [evidence.compare(subject, test["first"], test["second"], task, k) for task, k in cells]
+    methods = {"first": test["first"], "second": test["second"]}
+    return [evidence.compare(subject, **methods, task=task, k=k) for task, k in cells]
 
 
 def _higher_on_average(
     test: Mapping[str, Any], published: Published, evidence: Evidence, subject: Subject
 ) -> list[Contrast | None]:
     """Tasks count alike; their errors are independent because their items differ."""
-    changes = [
-        evidence.change(subject, test["first"], test["second"], task, published.shots) for task in published.tasks
-    ]
+    methods = {"first": test["first"], "second": test["second"]}
+    changes = [evidence.change(subject, **methods, task=task, shots=published.shots) for task in published.tasks]
     complete = [change for change in changes if change is not None]
     if len(complete) < len(changes):
         return [None]
@@ -163,16 +164,15 @@ def _higher_on_average(
     where = f"{subject.label}, mean over {len(complete)} tasks, k = {', '.join(map(str, published.shots))}"
     n = sum(change.n for change in complete)
     cells = tuple(name for change in complete for name in change.cells)
-    return [_normal_contrast(where, mean, 0.0, mean, deviation, n, cells)]
+    return [_normal_contrast(where, mean, 0.0, deviation=deviation, n=n, cells=cells)]
 
 
 def _largest_change(
     test: Mapping[str, Any], published: Published, evidence: Evidence, subject: Subject
 ) -> list[Contrast | None]:
     """The task's absolute change against that of every other task; their items are independent."""
-    changes = {
-        task: evidence.change(subject, test["first"], test["second"], task, test["shots"]) for task in published.tasks
-    }
+    methods = {"first": test["first"], "second": test["second"]}
+    changes = {task: evidence.change(subject, **methods, task=task, shots=test["shots"]) for task in published.tasks}
     own = changes.pop(test["task"])
     return [
         None
@@ -183,19 +183,29 @@ def _largest_change(
 
 
 def _compare_changes(where: str, own: Change, other: Change) -> Contrast:
-    difference = abs(own.mean) - abs(other.mean)
     deviation = math.hypot(own.deviation, other.deviation)
     n, cells = min(own.n, other.n), own.cells + other.cells
-    return _normal_contrast(where, abs(own.mean), abs(other.mean), difference, deviation, n, cells)
+    return _normal_contrast(where, abs(own.mean), abs(other.mean), deviation=deviation, n=n, cells=cells)
 
 
 def _normal_contrast(
-    where: str, first: float, second: float, difference: float, deviation: float, n: int, cells: tuple[str, ...]
+    where: str, first: float, second: float, *, deviation: float, n: int, cells: tuple[str, ...]
 ) -> Contrast:
     """A contrast with interval and p-value from a normal approximation."""
+    difference = first - second
     interval = (difference - Z95 * deviation, difference + Z95 * deviation)
     p_value = normal_p_value(difference / deviation) if deviation > 0 else float(difference == 0)
-    return Contrast(where, first, second, difference, interval, p_value, None, n, cells)
+    return Contrast(
+        where=where,
+        first=first,
+        second=second,
+        difference=difference,
+        interval=interval,
+        p_value=p_value,
+        worst_p_value=None,
+        n=n,
+        cells=cells,
+    )
 
 
 def check_preference(wins: int, losses: int, similar: int) -> Verdict:
@@ -250,7 +260,16 @@ def check_lengths(pairs: Sequence[tuple[str, str]]) -> Verdict:
 
 
 def _sign_test(where: str, wins: int, losses: int) -> Contrast:
-    return Contrast(where, wins, losses, wins - losses, None, mcnemar_p_value(wins, losses), None, wins + losses)
+    return Contrast(
+        where=where,
+        first=wins,
+        second=losses,
+        difference=wins - losses,
+        interval=None,
+        p_value=mcnemar_p_value(wins, losses),
+        worst_p_value=None,
+        n=wins + losses,
+    )
 
 
 def check_compared(pairs: Sequence[Sequence[str]], measures: Sequence[tuple[str, frozenset[str]]]) -> Verdict:

@@ -11,6 +11,7 @@ from common.base.errors import UserError
 from common.evaluation.samples import HELDOUT, load_stages
 from common.files.csv_files import read_columns
 from common.files.whole_files import read_json
+from common.paper.claim_evidence import Contrast, Evidence, RunEvidence, Subject
 from common.paper.claims import (
     NOT_RUN,
     NOT_TESTED,
@@ -23,7 +24,6 @@ from common.paper.claims import (
     check_table_claim,
     judge_one,
 )
-from common.paper.evidence import Contrast, Evidence, RunEvidence, Subject
 from common.paper.matching import task_names
 from common.paper.published import Key, Published
 from common.stats.intervals import bootstrap_interval
@@ -202,7 +202,16 @@ def _check_rewards(rewards: Sequence[tuple[float, float]]) -> Verdict:
     p_value = bootstrap_p_value(paired_bootstrap(differences[None], SEED))
     first, second = (float(mean) for mean in pairs.mean(axis=0))
     where = f"mean reward on {len(pairs)} held-out prompts"
-    contrast = Contrast(where, first, second, first - second, (low, high), p_value, None, len(pairs))
+    contrast = Contrast(
+        where=where,
+        first=first,
+        second=second,
+        difference=first - second,
+        interval=(low, high),
+        p_value=p_value,
+        worst_p_value=None,
+        n=len(pairs),
+    )
     return judge_one(
         contrast,
         f"{first:.3f} against {second:.3f}: {first - second:+.3f} (95 % interval {low:+.3f} to {high:+.3f}, "

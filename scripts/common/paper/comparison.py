@@ -1,10 +1,10 @@
-"""Published values beside a run's own: which cells are compared, and the verdict on each."""
+"""Published values beside a run's own, for the table `comparison`: which are compared, and the verdict on each."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from common.paper.matching import chosen, task_names
+from common.paper.matching import counterparts, task_names
 from common.paper.published import Published
 
 REPRODUCED, DIFFERS, UNDECIDED = "reproduced", "differs", "undecided"
@@ -24,7 +24,7 @@ class Compared:
         ours: accuracy in percent or the value of a hyper-parameter; empty when not run.
         interval: of ours, in percent.
         n: items of ours.
-        verdict: reproduced, differs, undecided, not run or not comparable.
+        verdict: reproduced, differs, undecided, not run (as long as nothing of ours is given) or not comparable.
         source: files of ours.
     """
 
@@ -32,12 +32,12 @@ class Compared:
     row: str
     column: str
     heading: str
-    published: str
-    ours: str
-    interval: tuple[float, float] | None
-    n: str
-    verdict: str
-    source: str
+    published: str = ""
+    ours: str = ""
+    interval: tuple[float, float] | None = None
+    n: str = ""
+    verdict: str = NOT_RUN
+    source: str = ""
 
     @property
     def difference(self) -> float | None:
@@ -80,29 +80,48 @@ def compare_accuracies(
         published: the paper's numbers.
         ours: rows of table3.csv by (model, method).
     """
-    models, tasks = chosen(settings)
+    models, tasks = counterparts(settings)
     headings = {name: task for task, name in task_names(published.tasks, settings["published_tasks"]).items()}
     compared, used = [], set()
     for cell in published.table3:
-        place = (f"{cell.model}/{cell.method}", f"{cell.task}/k{cell.k}", f"{cell.task} k={cell.k}")
+        alone = Compared(
+            table="table3",
+            row=f"{cell.model}/{cell.method}",
+            column=f"{cell.task}/k{cell.k}",
+            heading=f"{cell.task} k={cell.k}",
+            published=cell.text,
+        )
         model, task = models.get(cell.model), tasks.get(cell.task)
-        found = _our_cell(ours, model, cell.method, task, cell.k) if model and task else None
+        found = _our_cell(ours, model, cell.method, task=task, k=cell.k) if model and task else None
         if model is None or task is None or found is None:
-            compared.append(Compared("table3", *place, cell.text, "", None, "", NOT_RUN, ""))
+            compared.append(alone)
             continue
         used.add((model, cell.method, task, cell.k))
         value, interval, n = found
-        verdict = judge(cell.text, float(value), interval, settings["tolerance"], published.facts["decimals"])
+        decimals = published.facts["decimals"]
+        verdict = judge(cell.text, float(value), interval, tolerance=settings["tolerance"], decimals=decimals)
         source = f"eval/{model}/{cell.method}/{task}/k{cell.k}_seed*"
-        compared.append(Compared("table3", *place, cell.text, value, interval, n, verdict, source))
+        compared.append(replace(alone, ours=value, interval=interval, n=n, verdict=verdict, source=source))
     for model, method in ours:
         for task in settings["published_tasks"]:
             for k in settings["shots"]:
-                found = _our_cell(ours, model, method, task, k)
-                if found is not None and (model, method, task, k) not in used:
-                    source = f"eval/{model}/{method}/{task}/k{k}_seed*"
-                    place = (f"{model}/{method}", f"{task}/k{k}", f"{headings.get(task, task)} k={k}")
-                    compared.append(Compared("table3", *place, "", *found, NOT_COMPARABLE, source))
+                found = _our_cell(ours, model, method, task=task, k=k)
+                if found is None or (model, method, task, k) in used:
+                    continue
+                value, interval, n = found
+                compared.append(
+                    Compared(
+                        table="table3",
+                        row=f"{model}/{method}",
+                        column=f"{task}/k{k}",
+                        heading=f"{headings.get(task, task)} k={k}",
+                        ours=value,
+                        interval=interval,
+                        n=n,
+                        verdict=NOT_COMPARABLE,
+                        source=f"eval/{model}/{method}/{task}/k{k}_seed*",
+                    )
+                )
     return compared
 
 
@@ -140,11 +159,18 @@ def compare_hyper_parameters(
                 verdict = REPRODUCED if _numbers(row["value"]) == _numbers(value) else DIFFERS
             compared.append(
                 Compared(
-                    table, key, row["column"], row["column"], value, row["value"], None, "", verdict, row["source"]
+                    table=table,
+                    row=key,
+                    column=row["column"],
+                    heading=row["column"],
+                    published=value,
+                    ours=row["value"],
+                    verdict=verdict,
+                    source=row["source"],
                 )
             )
         if not found:
-            compared.append(Compared(table, key, method, method, value, "", None, "", NOT_RUN, ""))
+            compared.append(Compared(table=table, row=key, column=method, heading=method, published=value))
     return compared
 
 

@@ -6,20 +6,20 @@ from typing import Any
 from common.base.errors import UserError
 
 
-def task_names(published: Sequence[str], chosen: Mapping[str, str | None]) -> dict[str, str]:
+def task_names(published: Sequence[str], marked_as: Mapping[str, str | None]) -> dict[str, str]:
     """The run's task for each published one: the one that is marked as it, otherwise one of the same name.
 
     Args:
         published: tasks of Table 3.
-        chosen: for each task of the run the published task it is marked as, or None.
+        marked_as: for each task of the run the published task it is marked as, or None.
     """
-    marked = {stands_for: name for name, stands_for in chosen.items() if stands_for}
-    alike = {name.lower(): name for name, stands_for in chosen.items() if not stands_for}
+    marked = {stands_for: name for name, stands_for in marked_as.items() if stands_for}
+    alike = {name.lower(): name for name, stands_for in marked_as.items() if not stands_for}
     found = {task: marked.get(task) or alike.get(task.lower()) for task in published}
     return {task: name for task, name in found.items() if name}
 
 
-def chosen(settings: Mapping[str, Any]) -> tuple[dict[str, str], dict[str, str]]:
+def counterparts(settings: Mapping[str, Any]) -> tuple[dict[str, str], dict[str, str]]:
     """The run's model and task for each published one that is among them.
 
     Raises:

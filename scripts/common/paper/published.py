@@ -142,7 +142,13 @@ def load_table3(path: Path) -> list[PublishedCell]:
         if not row["k"].isdecimal():
             raise UserError(f"k is `{row['k']}`, no number of examples", where, "give 0 or a positive integer")
         _check_percentage(row["accuracy"], where)
-        cell = PublishedCell(row["model"], METHODS[row["method"]], row["task"], int(row["k"]), row["accuracy"])
+        cell = PublishedCell(
+            model=row["model"],
+            method=METHODS[row["method"]],
+            task=row["task"],
+            k=int(row["k"]),
+            text=row["accuracy"],
+        )
         if cell.key in {other.key for other in cells}:
             raise UserError(f"the cell {cell.name} stands twice", where, "delete one of them")
         cells.append(cell)

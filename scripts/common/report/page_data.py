@@ -1,4 +1,4 @@
-"""What the report page says of a run, read from its results."""
+"""What the report page shows of a run (models, data, tables, cells, claims), read from its results."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -7,7 +7,7 @@ from typing import Any
 
 from common.data.rows import read_rows
 from common.files.whole_files import read_json
-from common.report.shown_answers import Collector, Generations
+from common.report.shown_answers import Collector, ShownAnswers
 
 GRID_TABLES = ("table3", "sensitivity", "markers", "comparison", "paired")
 
@@ -82,7 +82,7 @@ def cell_index(results: Path, draws: Sequence[tuple[int, int]]) -> tuple[dict[st
     return cells, tasks
 
 
-def collect_generations(results: Path, tasks: Mapping[str, str], count: int, seed: int) -> Generations:
+def collect_generations(results: Path, tasks: Mapping[str, str], count: int, seed: int) -> ShownAnswers:
     """`count` items of each run, drawn by seed."""
     collector = Collector(results, count, seed)
     for stem in sorted(tasks) if count else []:

@@ -179,7 +179,7 @@ def draw_ppo(metrics: pd.DataFrame) -> Figure:
     )
     for axes, (title, unit, columns) in zip(panels[0], shown, strict=True):
         for column, label, style in columns:
-            _draw_curve(axes, metrics["step"], metrics[column], label, style)
+            _draw_curve(axes, metrics["step"], metrics[column], label, style=style)
         axes.set(title=title, ylabel=unit, xlabel="rollout")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.grid(axis="y")

@@ -1,4 +1,4 @@
-"""How a run was made, gathered from the records its jobs left beside their results."""
+"""How a run was made, for page and crate: gathered from the provenance records its jobs left beside their results."""
 
 import datetime
 import itertools

@@ -1,4 +1,4 @@
-"""Prompts, generations and verdicts behind the cells, for a page that shows some of them."""
+"""The answers the report page shows behind a cell: a sample of each run, with prompts as sent and verdicts."""
 
 import functools
 from collections.abc import Mapping, Sequence
@@ -18,7 +18,7 @@ LONGEST_PROMPT = 4000
 
 
 @dataclass
-class Generations:
+class ShownAnswers:
     """Runs ready for JSON.
 
     Attributes:
@@ -42,7 +42,7 @@ class Collector:
 
     def __init__(self, results: Path, count: int, seed: int):
         self.results, self.count, self.seed = results, count, seed
-        self.collected = Generations()
+        self.collected = ShownAnswers()
         self._prompt_index: dict[str, int] = {}
         self.questions = functools.cache(self._questions)
 
@@ -89,7 +89,7 @@ class Collector:
         texts = []
         for row in rows:
             question = items[row["id"]]
-            examples = draw_examples(pool, score["k"], score["seed"], task, None if shared else question)
+            examples = draw_examples(pool, score["k"], score["seed"], task=task, item=None if shared else question)
             text = few_shot_prompt(examples, question.question, score["marker"])
             if sha256_of_text(text) != row["prompt_hash"]:
                 remedy = "run the workflow again: the task's data are not those that were evaluated"

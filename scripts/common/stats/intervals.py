@@ -1,4 +1,4 @@
-"""Intervals and tests of accuracies and losses."""
+"""Intervals of accuracies and losses."""
 
 import math
 from collections.abc import Sequence

@@ -67,7 +67,7 @@ class AccuracyTable:
         row, line = list(words), list[object](key)
         for task, k in self.columns:
             cell, place = found[task, k], (len(self._rows), len(row))
-            self._cells.append(self._cell_line("/".join(key), task, k, cell, folder=folder))
+            self._cells.append(self._cell_line("/".join(key), task, k=k, cell=cell, folder=folder))
             self._ids[place] = str(self._cells[-1][0])
             if (task, k) in bold:
                 self._bold.add(place)
@@ -77,7 +77,7 @@ class AccuracyTable:
         self._rows.append(row)
         self._lines.append(line)
 
-    def _cell_line(self, row: str, task: str, k: int, cell: Cell | None, *, folder: str) -> list[object]:
+    def _cell_line(self, row: str, task: str, *, k: int, cell: Cell | None, folder: str) -> list[object]:
         """A line of cells.csv, value and standard error in percent."""
         column, source = f"{task}/k{k}", f"{folder}/{task}/k{k}_seed*"
         if cell is None:
@@ -100,7 +100,7 @@ class AccuracyTable:
             notes=notes,
             cells=self._ids,
         )
-        write_table(table, output, self.name, words, provenance)
+        write_table(table, output, self.name, words=words, provenance=provenance)
         named = [f"{task}_k{k}{suffix}" for task, k in self.columns for suffix in self.parts]
         write_csv_files(output, self.name, header=[*self.labels, *named], rows=self._lines, cells=self._cells)
 

@@ -22,6 +22,7 @@ from common.base.paths import ROOT
 from common.files.csv_files import to_csv
 from common.files.parquet import write_parquet
 from common.files.whole_files import canonical_json, write_json
+from common.paper.claim_evidence import Contrast, PublishedEvidence, RunEvidence, Subject
 from common.paper.claims import (
     asserted_cells,
     check_compared,
@@ -33,7 +34,6 @@ from common.paper.claims import (
     judge,
 )
 from common.paper.claims_on_run import check_run, load_run
-from common.paper.evidence import Contrast, PublishedEvidence, RunEvidence, Subject
 from common.paper.matching import task_names
 from common.paper.published import Published, load_published
 from common.stats.significance import mcnemar_p_value

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from common.stats.intervals import bootstrap_interval, mean_interval, wilson_interval
-from common.stats.significance import holm, mcnemar_p_value
+from common.stats.significance import holm, mcnemar_p_value, p_value_number, p_value_text
 from support.amounts import examples
 
 
@@ -147,3 +147,14 @@ def test_holm_rejects_what_the_step_down_procedure_rejects(p_values: list[float]
             break
         rejected.add(i)
     assert {i for i, p in enumerate(holm(p_values)) if p <= 0.05} == rejected
+
+
+@pytest.mark.parametrize(
+    ("value", "number", "text"),
+    [(0.625, "0.625", "p = 0.625"), (1.0, "1.000", "p = 1.000"), (0.001, "0.001", "p = 0.001"),
+     (0.00099, "<0.001", "p < 0.001"), (0.0, "<0.001", "p < 0.001")],
+)  # fmt: skip
+def test_a_p_value_is_written_with_three_decimals_and_never_as_zero(value: float, number: str, text: str) -> None:
+    assert p_value_number(value) == number
+    assert p_value_number(value, below="< ") == number.replace("<", "< ")
+    assert p_value_text(value) == text

@@ -1,4 +1,4 @@
-"""Two bodies of evidence a claim is checked on: the published table, and the tables of a run."""
+"""The two bodies of evidence a claim of the paper is checked on: the published table, and the tables of a run."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -94,20 +94,26 @@ class PublishedEvidence:
         self._cells = published.cells
 
     def compare(self, subject: Subject, first: str, second: str, task: str, k: int) -> Contrast | None:
-        pair = self._pair(subject, first, second, task, k)
+        pair = self._pair(subject, first, second, task=task, k=k)
         if pair is None:
             return None
         a, b = (cell.percent / 100 for cell in pair)
         items, runs = self.published.items(task), self.published.runs(k)
         difference, half = 100 * (a - b), 100 * Z95 * difference_deviation(a, b, items)
         return Contrast(
-            f"{subject.label} {task} k={k}", pair[0].percent, pair[1].percent, difference,
-            (difference - half, difference + half), two_proportion_p_value(a, b, items),
-            worst_pairing_p_value(a, b, items, runs), items, tuple(cell.name for cell in pair),
-        )  # fmt: skip
+            where=f"{subject.label} {task} k={k}",
+            first=pair[0].percent,
+            second=pair[1].percent,
+            difference=difference,
+            interval=(difference - half, difference + half),
+            p_value=two_proportion_p_value(a, b, items),
+            worst_p_value=worst_pairing_p_value(a, b, items, runs),
+            n=items,
+            cells=tuple(cell.name for cell in pair),
+        )
 
     def change(self, subject: Subject, first: str, second: str, task: str, shots: Sequence[int]) -> Change | None:
-        pairs = [self._pair(subject, first, second, task, k) for k in shots]
+        pairs = [self._pair(subject, first, second, task=task, k=k) for k in shots]
         found = [pair for pair in pairs if pair is not None]
         if len(found) < len(pairs):
             return None
@@ -146,7 +152,7 @@ class RunEvidence:
         self._pairs = {(r["model"], r["first"], r["second"], r["task"], int(r["k"])): _numbers(r) for r in paired}
 
     def compare(self, subject: Subject, first: str, second: str, task: str, k: int) -> Contrast | None:
-        pair = self._pair(subject, first, second, task, k)
+        pair = self._pair(subject, first, second, task=task, k=k)
         if pair is None:
             return None
         name = self._tasks[task]
@@ -155,10 +161,19 @@ class RunEvidence:
         if any(key not in self._accuracies for key in keys):
             raise UserError("table3.csv lacks a cell that paired.csv compares", where, "render both tables again")
         a, b = (self._accuracies[key] for key in keys)
-        return Contrast(where, a, b, pair["difference"], (pair["low"], pair["high"]), pair["p"], None, int(pair["n"]))
+        return Contrast(
+            where=where,
+            first=a,
+            second=b,
+            difference=pair["difference"],
+            interval=(pair["low"], pair["high"]),
+            p_value=pair["p"],
+            worst_p_value=None,
+            n=int(pair["n"]),
+        )
 
     def change(self, subject: Subject, first: str, second: str, task: str, shots: Sequence[int]) -> Change | None:
-        pairs = [self._pair(subject, first, second, task, k) for k in shots]
+        pairs = [self._pair(subject, first, second, task=task, k=k) for k in shots]
         found = [pair for pair in pairs if pair is not None]
         if len(found) < len(pairs):
             return None

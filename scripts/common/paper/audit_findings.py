@@ -1,4 +1,4 @@
-"""What a check of the published numbers found, for people and for programs."""
+"""What a check of the audit found: one question of the published numbers, its answer and the numbers behind it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
