@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from common.base.errors import EXIT_MACHINE
-from common.base.paths import SCRIPTS
+from common.base.paths import ROOT, SCRIPTS
 from common.jobs import digest
 
 ENTRY_POINTS = sorted(path.name for path in SCRIPTS.glob("*.py") if "\ndef main(" in path.read_text(encoding="utf-8"))
@@ -156,6 +156,21 @@ def test_import_closure_covers_what_is_really_loaded(script: str, loaded: dict[s
     assert script in loaded[script]
     assert set(loaded[script]) - closure == set()
     assert set(loaded[script]) >= {script, "common/__init__.py", "common/base/errors.py"}
+
+
+COLLECTED = """
+import sys, pytest
+code = pytest.main(["--collect-only", "--quiet", *sys.argv[1:]])
+print(int(code), sorted({"torch", "transformers"} & sys.modules.keys()))
+"""
+# Whose subject computes nothing with PyTorch.
+LIGHT = ("base", "config", "data", "files", "human_eval", "jobs", "paper", "report", "stats", "tables")
+
+
+def test_unit_tests_of_rooms_without_pytorch_do_not_load_it() -> None:
+    rooms = [ROOT / "tests/unit" / room for room in LIGHT]
+    output, errors = python(COLLECTED, *rooms, cwd=ROOT).communicate(timeout=120)
+    assert output.splitlines()[-1] == "0 []", output[-2000:] + errors
 
 
 RECORDED = """

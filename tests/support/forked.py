@@ -4,6 +4,7 @@ A server loads them once and computes nothing. Each script runs in a copy of it,
 the exit code of `python scripts/<script>.py`. Besides the modules, the copies share the seed of Python's hashes.
 """
 
+import atexit
 import importlib
 import itertools
 import multiprocessing
@@ -61,11 +62,12 @@ class Forked:
             forkserver.ensure_running()
             given = {**os.environ, **environment}
         self._processes = [
-            context.Process(target=_run, args=(script, arguments, {**given, **place}, self.errors), daemon=True)
+            context.Process(target=_run, args=(script, arguments, {**given, **place}, self.errors))
             for place in places(processes)
         ]
         for process in self._processes:
             process.start()
+            atexit.register(process.kill)  # whatever a failed test leaves
 
     @property
     def pid(self) -> int:

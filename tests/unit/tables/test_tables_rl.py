@@ -13,10 +13,9 @@ import yaml
 import render_table2
 import render_table4
 from common.base.paths import ROOT
-from common.data.prompts import PromptFormat
+from common.evaluation.samples import COLUMNS
 from common.files.parquet import write_parquet
 from common.files.whole_files import write_json
-from sample_responses import COLUMNS, sample_prompts
 from support.read_tables import Page, markdown_page, read_latex
 
 LABELS = {"actor": "Actor <1>", "reward": "Reward & co"}
@@ -208,16 +207,3 @@ def test_stages_that_answered_different_prompts_are_refused(
     told = "6 responses of stage 1 face 5 of stage 3" if change == "missing" else "answered different prompts"
     assert told in capsys.readouterr().err
     assert not (out / "table4.md").exists()
-
-
-def test_samples_are_the_papers_prompts_and_then_the_held_out_ones(tmp_path: Path):
-    heldout = [{"id": f"h{i}", "instruction": f"Say {i}.", "input": "x" * (i % 2)} for i in range(3)]
-    write_parquet(tmp_path / "heldout.parquet", heldout, ("id", "instruction", "input"))
-    prompt = PromptFormat("{instruction}\n", "{instruction}\nInput: {input}\n", {"response": "Response:"})
-    rows = sample_prompts(PUBLISHED, tmp_path / "heldout.parquet", prompt)
-    assert [(row["id"], row["source"]) for row in rows] == [
-        ("combine-words", "paper"), ("classify-items", "paper"),
-        ("h0", "heldout"), ("h1", "heldout"), ("h2", "heldout"),
-    ]  # fmt: skip
-    assert rows[0]["prompt"].endswith("combining them.\nInput: Wind, Rise\nResponse:")
-    assert [row["prompt"] for row in rows[2:4]] == ["Say 0.\nResponse:", "Say 1.\nInput: x\nResponse:"]
