@@ -9,7 +9,7 @@ from support.workflow_runs import SMOKE, copy_project, snakemake
 
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of the project in which the smoke preset has run, once for all; beside it reads.txt, what its jobs read."""
+    """A copy of the project in which the smoke preset has run, once; beside it reads.txt, what its jobs read."""
     project = copy_project(tmp_path_factory.mktemp("run") / "project")
     snakemake(project, "--configfile", SMOKE, record_reads=project.with_name("reads.txt"))
     return project
