@@ -166,3 +166,11 @@ def test_a_walk_passes_files_that_its_script_reaches(heading: str) -> None:
 def test_a_prompt_enters_eight_files_of_its_training_and_comes_back_to_none() -> None:
     files = [name for rule, name in walk("From a prompt to a checkpoint") if rule == "train_coh"]
     assert len(set(files)) == len(files) <= 8
+
+
+def test_files_keep_their_size() -> None:
+    """docs/decisions.md, "Sizes"."""
+    lines = {path: len(path.read_text(encoding="utf-8").splitlines()) for path in SCRIPTS.rglob("*.py")}
+    assert {path for path, count in lines.items() if count > (250 if path.parent == SCRIPTS else 350)} == set()
+    rules = sum(len(path.read_text(encoding="utf-8").splitlines()) for path in (ROOT / "rules").glob("*.smk"))
+    assert rules <= 950
