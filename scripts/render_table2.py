@@ -49,10 +49,8 @@ def work(arguments: argparse.Namespace, console: Console) -> None:
     cells: list[list[object]] = []
     ids: dict[tuple[int, int], str] = {}
     for label, key, keys in ROWS:
-        values = {
-            method: ", ".join(text_of(block[name]) for name in (keys if method == "ppo" else [key] if key else []))
-            for method, block in blocks.items()
-        }
+        names = {method: [key] if key else [] for method in blocks} | {"ppo": list(keys)}
+        values = {method: ", ".join(text_of(block[name]) for name in names[method]) for method, block in blocks.items()}
         for place, (method, value) in enumerate(values.items(), start=1):
             row, column = key or keys[0], folders[method]
             ids[len(rows), place] = cell_id("table2", row, column)

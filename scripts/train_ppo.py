@@ -85,7 +85,7 @@ def work(arguments: argparse.Namespace, console: Console) -> None:
                             "raise the counts of `splits`, or `methods.ppo.max_prompt_length`")  # fmt: skip
         batches = prompt_batches(prompts, block["global_batch_size"], block["epochs"], frame.settings["seed"])
         trained = build_models(frame, arguments, len(batches) * block["updates_per_rollout"])
-        trainer = PPOTrainer(trained, block, frame.tokenizer, engine, frame.settings["seed"])
+        trainer = PPOTrainer(trained, block, frame.tokenizer, engine, seed=frame.settings["seed"])
         facts = run_ppo(
             trainer,
             batches,

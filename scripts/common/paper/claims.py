@@ -67,7 +67,8 @@ def judge(contrasts: Sequence[Contrast], missing: int = 0) -> Verdict:
     judged = _judge_each(contrasts, [contrast.p_value for contrast in contrasts])
     ahead = sum(contrast.difference > 0 for contrast in contrasts)
     contrary = len(contrasts) - ahead
-    as_printed = FAILS if contrary else UNDECIDED if missing else HOLDS
+    unopposed = UNDECIDED if missing else HOLDS
+    as_printed = FAILS if contrary else unopposed
     at_n = _overall(judged, missing)
     counts = {verdict: sum(one.at_n == verdict for one in judged) for verdict in (HOLDS, FAILS, UNDECIDED)}
     summary = (
@@ -88,8 +89,8 @@ def _judge_each(contrasts: Sequence[Contrast], p_values: Sequence[float]) -> lis
     judged = []
     for contrast, p_value in zip(contrasts, holm(p_values), strict=True):
         clear = p_value <= LEVEL and contrast.difference != 0
-        verdict = UNDECIDED if not clear else HOLDS if contrast.difference > 0 else FAILS
-        judged.append(Judged(contrast, p_value, verdict))
+        direction = HOLDS if contrast.difference > 0 else FAILS
+        judged.append(Judged(contrast, p_value, direction if clear else UNDECIDED))
     return judged
 
 
