@@ -12,6 +12,7 @@ ACTOR = config["rl"]["actor"]
 REWARD = config["rl"]["reward"]
 RL_STAGES = ["rl_sft", "ppo"]
 PAPER = "resources/paper"
+PAPER_SCHEMA = f"{PAPER}/schema.yaml"
 PAPER_FILES = [str(path) for path in published_files(Path(PAPER))]
 WORKFLOW_FILES = ["Snakefile", *own_files("rules/*.smk")]
 HARDWARE_FILES = ["requirements.lock", "envs/train.yaml"] + own_files("resources/hardware/*.yaml")
@@ -45,7 +46,7 @@ SPLIT_MANIFEST = "<results>/data/splits/manifest.json"
 QUESTIONS = expand("<results>/data/tasks/{task}/{part}.parquet", task=TASKS, part=["train", "eval"])
 TASK_SUMMARIES = expand("<results>/data/tasks/{task}/summary.json", task=TASKS)
 MODEL_FOLDERS = [f"<results>/models/{'/'.join(pair)}" for pair in CHECKPOINTS]
-GRID_MODELS = expand("<results>/models/{model}/{method}", model=MODELS, method=METHODS)
+TRAINED_MODELS = expand("<results>/models/{model}/{method}", model=MODELS, method=TRAINED)
 RL_MODELS = [f"<results>/models/{ACTOR}/rl_sft", f"<results>/models/{REWARD}/reward", f"<results>/models/{ACTOR}/ppo"]
 METRICS = [f"<results>/training/{'/'.join(pair)}/metrics.csv" for pair in CHECKPOINTS if pair[1] != "pretrained"]
 CURVES = [path.replace("metrics.csv", "curve.svg") for path in METRICS]

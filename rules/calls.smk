@@ -12,7 +12,7 @@ def located(folder, paths):
     for path in paths:
         if found := re.match(rf"(.*/)?{re.escape(folder)}(?=/)", path):
             return found[0]
-    raise WorkflowError(f"a job is given the folder {folder} and declares no file in it")
+    return folder
 
 
 def options(*asked, **folders):

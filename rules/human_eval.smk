@@ -19,6 +19,7 @@ use rule plain_job as build_human_eval with:
 
 use rule plain_job as score_human_eval with:
     input:
+        PAPER_SCHEMA,
         items_="<results>/human_eval/items.json",
         key="<results>/human_eval/key.json",
         published="resources/paper/human_evaluation.yaml",

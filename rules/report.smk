@@ -22,7 +22,7 @@ use rule plain_job as render_figures with:
 # The README with this preset's tables; `make readme` puts it in place.
 use rule plain_job as insert_tables with:
     input:
-        GRID_MODELS,
+        TRAINED_MODELS,
         readme="README.md",
         tables=expand("<results>/tables/{name}.md", name=["table3", "table4", "table1", "table2"]),
         curve=README_CURVE,

@@ -3,7 +3,7 @@
 
 use rule plain_job as render_table1 with:
     input:
-        GRID_MODELS,
+        TRAINED_MODELS,
         words=WORDS,
     output:
         table_outputs("table1"),
@@ -31,7 +31,7 @@ use rule plain_job as render_table3 with:
     input:
         grid_scores(),
         TASK_SUMMARIES,
-        GRID_MODELS,
+        TRAINED_MODELS,
         words=WORDS,
     output:
         table_outputs("table3"),
@@ -44,7 +44,7 @@ use rule plain_job as render_table3 with:
 
 use rule plain_job as render_table4 with:
     input:
-        "resources/paper/schema.yaml",
+        PAPER_SCHEMA,
         samples=SAMPLES,
         reward=f"<results>/models/{REWARD}/reward",
         published="resources/paper/table4.yaml",

@@ -97,7 +97,7 @@ use rule train_sft as train_ppo with:
 # Responses to the paper's prompts and to the held-out ones, scored by the reward model.
 use rule launched_job as sample_responses with:
     input:
-        "resources/paper/schema.yaml",
+        PAPER_SCHEMA,
         model="<results>/models/{model}/{method}",
         reward=f"<results>/models/{REWARD}/reward",
         heldout="<results>/data/splits/heldout.parquet",
