@@ -37,7 +37,7 @@ class Sequences:
 
 
 @dataclass(frozen=True)
-class Words:
+class WordCounts:
     """Mean and largest number of words of a text; the largest is unknown without splits."""
 
     mean: float
@@ -89,18 +89,18 @@ def example_count(config: Mapping[str, Any], method: str, known: Mapping[str, An
     return int(splits["prompts"] - (0 if splits["fine_tune_on_heldout"] else splits["heldout"]))
 
 
-def text_words(known: Mapping[str, Any] | None, assumed: Mapping[str, float]) -> dict[str, Words]:
+def text_words(known: Mapping[str, Any] | None, assumed: Mapping[str, float]) -> dict[str, WordCounts]:
     """Words of prompts and responses by role."""
     if known is None:
-        response = Words(assumed["words_response"], None)
-        second = Words(assumed["words_second_response"], None)
-        prompt = Words(assumed["words_prompt"], None)
+        response = WordCounts(assumed["words_response"], None)
+        second = WordCounts(assumed["words_second_response"], None)
+        prompt = WordCounts(assumed["words_prompt"], None)
         return {"prompt": prompt, "reference": response, "better": response, "worse": second}
     found = known["words"]
     names = {
         "prompt": "instruction_and_input", "reference": "sft_response", "better": "coh_better", "worse": "coh_worse",
     }  # fmt: skip
-    return {role: Words(found[name]["mean"] or 0.0, found[name]["max"]) for role, name in names.items()}
+    return {role: WordCounts(found[name]["mean"] or 0.0, found[name]["max"]) for role, name in names.items()}
 
 
 def sequences(
