@@ -169,7 +169,7 @@ def test_the_heldout_loss_is_of_the_objective_that_is_trained(
     data = {"train": splits / "coh.parquet", "heldout": splits / "heldout_coh.parquet"}
     frame = job_frame(settings, model_folders["llama"], tmp_path, data)
     found: list[Encoded] = []
-    monkeypatch.setattr(train_coh, "training_frame", lambda *given: contextlib.nullcontext(frame))
+    monkeypatch.setattr(train_coh, "training_frame", lambda *given, **named: contextlib.nullcontext(frame))
     monkeypatch.setattr(train_coh, "supervised_objective", lambda *given: found.extend(given[-2:]))
     monkeypatch.setattr(train_coh, "run_training", lambda *given: None)
     monkeypatch.setattr(train_coh, "save_trained", lambda *given: None)

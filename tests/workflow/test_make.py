@@ -59,7 +59,10 @@ def test_a_python_that_is_not_there_is_told(clone: Path) -> None:
 def test_help_names_every_target(clone: Path) -> None:
     code, told = make(clone, "help")
     assert code == 0
-    assert all(f"make {name} " in told for name in ("run", "test", "plan", "report", "trace", "chaos", "clean", "help"))
+    assert all(
+        f"make {name} " in told
+        for name in ("run", "check", "test", "test-full", "plan", "report", "trace", "chaos", "clean", "help")
+    )
 
 
 # --- output that nobody reads ------------------------------------------------------------------------------------

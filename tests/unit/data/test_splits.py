@@ -97,6 +97,7 @@ def test_full_size_splits_have_the_papers_counts(full_splits):
     assert len(full_splits["heldout"]) == 2_000
 
 
+@pytest.mark.slow
 def test_full_size_fine_tuning_takes_all_prompts(full_splits):
     assert len(full_splits["sft"]) == len(full_splits["coh"]) == 52_000
     assert len(set(ids(full_splits["sft"]))) == 52_000

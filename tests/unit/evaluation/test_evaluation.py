@@ -69,6 +69,7 @@ def test_float32_answers_need_no_check(place: Path) -> None:
     assert record["provenance"]["dtype"] == "float32"
 
 
+@pytest.mark.slow
 def test_lower_precision_is_checked_against_float32(place: Path) -> None:
     low = evaluate(place, "eval", dtype="bfloat16")
     full = evaluate(place, "full", scratch="other", dtype="float32")
@@ -86,6 +87,7 @@ def test_lower_precision_is_checked_against_float32(place: Path) -> None:
     assert sum(whole) > 0
 
 
+@pytest.mark.slow
 def test_check_changes_no_score_and_can_be_left_out(place: Path) -> None:
     checked = evaluate(place, "eval", dtype="bfloat16")
     plain = evaluate(place, "plain", scratch="other", dtype="bfloat16", precision_check_items=0)
@@ -95,6 +97,7 @@ def test_check_changes_no_score_and_can_be_left_out(place: Path) -> None:
     assert different == {"precision", "provenance", "record_sha256"}
 
 
+@pytest.mark.slow
 def test_precisions_never_share_answers(place: Path) -> None:
     evaluate(place, "eval", dtype="bfloat16")
     resumed, fresh = evaluate(place, "resumed"), evaluate(place, "fresh", scratch="other")

@@ -59,6 +59,7 @@ def reference_logprob(model, prompt: list[int], answer: list[int]) -> float:
     return sum(float(logprobs[len(prompt) + i - 1, token]) for i, token in enumerate(answer))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shots", [0, 1, 3])
 def test_text_and_likelihoods_equal_unbatched_uncached_decoding(model_folder: Path, shots: int):
     tokenizer = load_tokenizer(model_folder)

@@ -217,6 +217,7 @@ def test_ratings_needed_is_the_first_number_with_the_power() -> None:
     assert all(power(n, 0.75) < 0.8 for n in range(1, needed))
 
 
+@pytest.mark.slow
 def test_a_preference_too_small_to_find_is_refused() -> None:
     with pytest.raises(ValueError, match="more than 1,000"):
         proportions.ratings_needed(0.501, 0.9)
@@ -376,6 +377,7 @@ def test_the_report_says_question_method_finding_and_how_to_check(tmp_path: Path
     assert "scripts/audit_paper.py" in text
 
 
+@pytest.mark.slow
 def test_two_audits_say_the_same(tmp_path: Path) -> None:
     run_audit(PAPER, tmp_path / "a")
     run_audit(PAPER, tmp_path / "b")

@@ -335,6 +335,7 @@ def test_without_data_counts_follow_from_the_configuration() -> None:
 # --- whole plans -----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_the_papers_grid_fits_eight_a100_of_40_gb(paper: tuple[Basis, list[JobPlan]]) -> None:
     planned, jobs = paper
     assert {job.rule for job in jobs} == {"train_sft", "train_coh", "train_rl_sft", "train_reward", "train_ppo",
@@ -343,6 +344,7 @@ def test_the_papers_grid_fits_eight_a100_of_40_gb(paper: tuple[Basis, list[JobPl
     assert memory_problems(planned, jobs, lambda job: 42.4e9) == []
 
 
+@pytest.mark.slow
 def test_hours_of_llama_13b(paper: tuple[Basis, list[JobPlan]]) -> None:
     sft = job_of(paper[1], "train_sft", "llama-13b")
     assert sft.parameters == LLAMA_13B
@@ -362,6 +364,7 @@ def test_accumulating_instead_of_a_large_micro_batch_costs_most_of_a_day_over_pc
     assert 18 < seconds / 3600 < 36
 
 
+@pytest.mark.slow
 def test_ppo_holds_four_models_and_gathers_the_actor(paper: tuple[Basis, list[JobPlan]]) -> None:
     ppo = job_of(paper[1], "train_ppo", "opt-6.7b")
     assert ppo.memory.moment == "generation"
@@ -370,6 +373,7 @@ def test_ppo_holds_four_models_and_gathers_the_actor(paper: tuple[Basis, list[Jo
     assert ppo.memory.parts["states"] * 8 == pytest.approx(18 * (6_658_473_984 + 331_197_440))
 
 
+@pytest.mark.slow
 def test_disk_is_the_sum_of_its_parts(paper: tuple[Basis, list[JobPlan]]) -> None:
     disk = disk_bytes(*paper, together=False)
     assert disk.resumable_state / 1e9 == pytest.approx(3 * 182.2, abs=1)
@@ -460,6 +464,7 @@ def test_a_profile_states_gpus_and_leads_by_rule(tmp_path: Path) -> None:
         read_site(tmp_path)
 
 
+@pytest.mark.slow
 def test_a_lead_shorter_than_a_checkpoint_needs_is_refused(paper: tuple[Basis, list[JobPlan]]) -> None:
     job = job_of(paper[1], "train_sft", "llama-13b")
     needed = needed_lead(job, ASSUMED)
@@ -471,6 +476,7 @@ def test_a_lead_shorter_than_a_checkpoint_needs_is_refused(paper: tuple[Basis, l
     assert "--signal=TERM@540" in problems[0].remedies[0]
 
 
+@pytest.mark.slow
 def test_less_memory_than_a_job_needs_is_refused(paper: tuple[Basis, list[JobPlan]]) -> None:
     job = job_of(paper[1], "evaluate_task", "llama-13b")
     assert host_problems([job], Site(memory={"evaluate_task": 64e9})) == []
@@ -481,10 +487,12 @@ def test_less_memory_than_a_job_needs_is_refused(paper: tuple[Basis, list[JobPla
         assert host_problems(paper[1], read_site(ROOT / "profiles" / profile)) == []
 
 
+@pytest.mark.slow
 def test_the_slurm_profile_leaves_time_for_the_papers_checkpoints(paper: tuple[Basis, list[JobPlan]]) -> None:
     assert lead_problems(paper[1], read_site(ROOT / "profiles/slurm"), ASSUMED) == []
 
 
+@pytest.mark.slow
 def test_the_paper_preset_stops_early_enough_before_a_time_limit(paper: tuple[Basis, list[JobPlan]]) -> None:
     basis, jobs = paper
     needed = max(needed_lead(job, ASSUMED) for job in jobs if job.checkpoint)
@@ -507,6 +515,7 @@ def test_the_command_prints_the_plan_and_every_assumption(capsys: pytest.Capture
     assert all(job["memory_bytes"] == pytest.approx(sum(job["memory"].values())) for job in jobs)
 
 
+@pytest.mark.slow
 def test_a_plan_that_does_not_fit_ends_with_3(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     profile = write_profile(tmp_path / "site", {"default-resources": {"slurm_extra": "--signal=TERM@10"}})
     assert plan_run.main(["--configfile", str(ROOT / "config/single-gpu.yaml"), "--profile", str(profile)]) == 3
@@ -555,6 +564,7 @@ def test_every_gpu_type_is_complete_and_names_its_source() -> None:
         assert 0 < rate < gpu.pcie_gb_s * 1e9
 
 
+@pytest.mark.slow
 def test_rows_of_the_table_name_every_job(paper: tuple[Basis, list[JobPlan]]) -> None:
     rows = plan_run.job_rows(paper[1])
     assert [row[:2] for row in rows] == [[job.rule, job.model] for job in paper[1]]

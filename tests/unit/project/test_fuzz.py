@@ -538,7 +538,7 @@ def test_hardware(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         assert len(found) == 8
         return {"name": "a100-40gb", **found}
 
-    monkeypatch.setattr(hardware, "FOLDER", tmp_path)
+    monkeypatch.setattr(hardware, "HARDWARE", tmp_path)
     first = b"\n".join(gpus.read_bytes().split(b"\n")[:24])  # two types are enough
     gpus.write_bytes(first)
     mutate = damage(first, libyaml, as_yaml)
