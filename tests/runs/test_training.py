@@ -57,12 +57,13 @@ def test_deepspeed_zero3_on_one_and_two_ranks_agrees_with_torch(
         assert runs[name]["processes"] == processes
     reference = losses(tmp_path / "torch")
     assert len(reference) == 10
-    assert losses(tmp_path / "one") == pytest.approx(reference, abs=1e-4)
-    assert losses(tmp_path / "two") == pytest.approx(reference, abs=1e-4)
+    # Relative: sums in another order part losses of 8 to 9 by up to 4e-4 after ten steps, on some CPUs.
+    assert losses(tmp_path / "one") == pytest.approx(reference, rel=1e-4)
+    assert losses(tmp_path / "two") == pytest.approx(reference, rel=1e-4)
     for name in ("one", "two"):
         for moment in ("before", "after"):
             expected = runs["torch"]["heldout_loss"][moment]
-            assert runs[name]["heldout_loss"][moment] == pytest.approx(expected, abs=1e-4)
+            assert runs[name]["heldout_loss"][moment] == pytest.approx(expected, rel=1e-4)
 
 
 def test_training_lowers_the_loss_and_records_what_it_saw(model_folders: dict[str, Path], splits: Path, tmp_path: Path):
