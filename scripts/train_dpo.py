@@ -71,7 +71,7 @@ def collate(rows: Sequence[Mapping[str, list[int]]], pad: int) -> dict[str, torc
     }
 
 
-class PairTrainer(OrderedTrainer, DPOTrainer):
+class PreferenceTrainer(OrderedTrainer, DPOTrainer):
     """DPOTrainer on encoded pairs, in the order of data all methods share.
 
     Each pair weighs one over the global batch. A filler has no response: its loss is ln 2 whatever the model, its
@@ -94,10 +94,10 @@ def dpo_objective(frame: Frame, model: Path, pairs: Sequence[Pair], facts: Mappi
     eos = frame.tokenizer.eos_token_id
     nothing = TokenSequence([eos] * 2, [IGNORED] * 2, ())
 
-    def trainer(**options: Any) -> PairTrainer:
+    def trainer(**options: Any) -> PreferenceTrainer:
         reference = load_model(model, frame.engine.dtype)
         collator = functools.partial(collate, pad=frame.tokenizer.pad_token_id)
-        return PairTrainer(ref_model=reference, data_collator=collator, **options)
+        return PreferenceTrainer(ref_model=reference, data_collator=collator, **options)
 
     return Objective(
         arguments_class=functools.partial(DPOConfig, beta=frame.settings["beta"]),

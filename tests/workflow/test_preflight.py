@@ -217,7 +217,8 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (target / "ahead.yaml").write_text(OVERLAY)
     results = target / "results/ahead"
     folders = [target / "base", results / "models/m/pretrained", results / "models/m/sft"]
-    splits = ("sft", "coh", "rl_sft", "rl_reward", "rl_prompts", "heldout")
+    splits = ("sft", "coh", "rl_sft", "rl_reward", "rl_prompts", "heldout", "heldout_sft", "heldout_coh",
+              "heldout_rl_reward")  # fmt: skip
     files = [results / "data/instructions.parquet", results / "data/instructions.json",
              results / "data/splits/manifest.json", results / "training/m/sft/metrics.csv",
              *(results / f"data/splits/{name}.parquet" for name in splits)]  # fmt: skip

@@ -58,7 +58,7 @@ def _compare_cells(first: Cell | None, second: Cell | None, where: str) -> Compa
     return compare(first.correct, second.correct, SEED)
 
 
-def best_cells(cells: Mapping[CellKey, Cell | None], level: float = LEVEL) -> set[CellKey]:
+def best_cells(cells: Mapping[CellKey, Cell | None]) -> set[CellKey]:
     """Cells of one model that beat every other method in their column significantly, by `paired_tests`."""
     beaten: dict[CellKey, int] = {}
     others: dict[CellKey, int] = {}
@@ -68,7 +68,7 @@ def best_cells(cells: Mapping[CellKey, Cell | None], level: float = LEVEL) -> se
         pair = [(test.model, method, test.task, test.k) for method in (test.first, test.second)]
         for key in pair:
             others[key] = others.get(key, 0) + 1
-        if test.adjusted <= level:
+        if test.adjusted <= LEVEL:
             winner = pair[0] if test.comparison.difference > 0 else pair[1]
             beaten[winner] = beaten.get(winner, 0) + 1
     return {key for key, count in beaten.items() if count == others[key]}

@@ -92,7 +92,7 @@ class PairCollator:
         return {**pad_right(sequences, self._pad), "labels": labels}
 
 
-class PairTrainer(OrderedTrainer, RewardTrainer):
+class RewardPairTrainer(OrderedTrainer, RewardTrainer):
     """RewardTrainer with sorted global batches and either loss, averaged over the real pairs of a global batch.
 
     The mean over the whole batch, instead of a mean of micro-batch means, makes the step the same on any number of
@@ -197,7 +197,7 @@ def reward_objective(frame: Frame, initial: Path, train: Pairs, heldout: Pairs) 
     return Objective(
         arguments_class=RewardConfig,
         load=load,
-        trainer=functools.partial(PairTrainer, data_collator=PairCollator(pad), pair_loss=loss),
+        trainer=functools.partial(RewardPairTrainer, data_collator=PairCollator(pad), pair_loss=loss),
         rows=train.rows,
         filler={"id": "", "chosen_ids": [eos], "rejected_ids": [eos]},
         length=pair_length,
