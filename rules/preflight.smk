@@ -3,10 +3,10 @@
 from common.config.machine_settings import machine_settings
 
 
-# Runs where training jobs run, with the GPUs they ask for.
+# Runs where training jobs run, with the GPUs they ask for. A newer file of pins or hardware must not train anything again.
 use rule plain_job as check_machine with:
     input:
-        HARDWARE_FILES,
+        ancient(HARDWARE_FILES),
     output:
         output="<results>/report/machine.json",
     pathvars:
