@@ -86,21 +86,25 @@ def no_settings(config):
 
 
 def know_scores(workflow):
-    """Tell Snakemake of every score file that a rule reads which rule makes it, and let the rule notice when it is gone.
+    """Tell Snakemake which rule makes each score file that a rule reads, and which of them are lost.
 
-    Without the first, Snakemake would compare each of these files with every output of `evaluate_task`, two a draw, and
-    planning would grow with the square of the draws; `rule.dependencies` is where it looks before that.
-    Without the second, it would pass over a lost file as long as what was made of it is there: `lost` is among the
-    parameters that it compares, and empty whenever the rule has run.
+    It would compare each of these files with every output of `evaluate_task`, two a draw, so that planning would grow with
+    the square of the draws; in `dependencies` it looks first. And it would pass over a file that is gone as long as what was
+    made of it is there; in `forcefiles` stands what is to be made all the same, if a job of this run reads it.
     """
     makers = {f"{RESULTS}/eval/": "evaluate_task", f"{RESULTS}/markers/": "evaluate_marker"}
 
-    def missing(paths):
-        return lambda wildcards: [str(path) for path in paths if not exists(path)]
+    def ask_for_lost(reader, scores):
+        def of_job(wildcards):
+            if any(exists(path) for path in reader.output):
+                workflow.dag.forcefiles.update(path for path in scores if not exists(path))
+            return []
+
+        return of_job
 
     for reader in workflow.rules:
         paths = [path for path in reader.input if isinstance(path, str)]
-        read = {path: maker for folder, maker in makers.items() for path in paths if folder in path}
-        reader.dependencies.update(read)
-        if read and reader.output:
-            reader.set_params(lost=missing(list(read)))
+        scores = {path: maker for folder, maker in makers.items() for path in paths if folder in path}
+        reader.dependencies.update(scores)
+        if scores and reader.output:
+            reader.set_input(ask_for_lost(reader, scores))
