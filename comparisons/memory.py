@@ -67,6 +67,8 @@ def needed(config: Mapping[str, Any], method: str, model: str, results: Path) ->
     """What must be there to measure a job: models and splits."""
     models, splits = results / "models", results / "data" / "splits"
     stages = [models / model / "pretrained", splits / f"{METHODS[method].split}.parquet"]
+    if heldout := METHODS[method].heldout:
+        stages.append(splits / f"{heldout}.parquet")
     if method == "ppo":
         stages += [models / model / "rl_sft", models / config["rl"]["reward"] / "reward"]
     return stages
@@ -94,8 +96,8 @@ def measure(
         if "heldout_loss" in settings:
             settings["heldout_loss"] = False  # takes time, and less memory than training
         inputs = ["--model", base, "--train", train]
-        if heldout := METHODS[method].heldout:
-            inputs += ["--heldout", split.with_name(f"{heldout}.parquet")]
+        if METHODS[method].heldout:
+            inputs += ["--heldout", stages[0]]
         longest = lengths[chosen[0]]
     arguments = [f"train_{method}", "--settings", canonical_json(settings), *map(str, [*inputs, *outputs])]
     os.environ.update(KEEP_MEMORY)

@@ -9,11 +9,9 @@ import pytest
 
 from common.base.paths import ROOT
 from common.config.loading import load_configuration
-from common.data.instructions import load_instructions
-from common.data.splits import COLUMNS, split
-from common.files.parquet import write_parquet
 from common.models.loading import save_model
 from common.models.sources import from_random, separate_padding
+from support.split_files import write_splits
 
 sys.path.insert(0, str(ROOT / "comparisons"))
 import memory
@@ -27,10 +25,7 @@ def preset(name: str) -> dict[str, Any]:
 def smoke_results(corpus: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Models and splits of the smoke preset."""
     results, config = tmp_path_factory.mktemp("smoke"), preset("smoke")
-    paths = [ROOT / config["instructions"][part]["path"] for part in ("references", "comparisons")]
-    rows = load_instructions(*paths, 0.0).rows
-    for name, part in split(rows, config["splits"], config["seed"]).items():
-        write_parquet(results / f"data/splits/{name}.parquet", part, COLUMNS[name])
+    write_splits(results / "data/splits", config["splits"], config["seed"])
     for name in config["table3"]["models"]:
         model, tokenizer = from_random(config["models"][name]["source"], corpus, config["seed"])
         separate_padding(model, tokenizer)

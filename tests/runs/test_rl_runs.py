@@ -12,15 +12,14 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from common.base.paths import ROOT
-from common.data.instructions import load_instructions
-from common.data.splits import COLUMNS, heldout_examples, split
+from common.data.splits import COLUMNS
 from common.files.parquet import write_parquet
 from common.files.whole_files import sha256_of_file
 from common.models.loading import load_tokenizer
 from common.training.reward import initial_reward_model
 from support.forked import Forked
 from support.ppo_settings import PPO, TIMES
+from support.split_files import write_splits
 
 PROMPT = {"without_input": "{instruction}\n", "with_input": "{instruction}\nInput: {input}\n"}
 TRAINING = {
@@ -47,14 +46,9 @@ def make_inputs(model: Path, folder: Path) -> dict[str, Path]:
     load_tokenizer(folder / "actor").save_pretrained(folder / "reward")
     for name in ("actor", "reward"):
         (folder / name / "run.json").write_text("{}")
-    demo = ROOT / "resources/demo/instructions"
-    rows = load_instructions(demo / "alpaca_gpt4_data.json", demo / "comparison_data_v2.json", 0.0).rows
     settings = {"prompts": 60, "heldout": 6, "rl_sft": 1, "rl_reward": 8, "rl_prompts": 29,
                 "fine_tune_on_heldout": False, "ties": "keep", "pairs": "all_distinct"}  # fmt: skip
-    parts = split(rows, settings, seed=1)
-    parts["heldout_rl_reward"] = heldout_examples(parts["heldout"], settings, seed=1)["rl_reward"]
-    for name in ("heldout_rl_reward", "rl_reward", "rl_prompts"):
-        write_parquet(folder / f"{name}.parquet", parts[name], COLUMNS[name.removeprefix("heldout_")])
+    parts = write_splits(folder, settings, seed=1)
     assert len(parts["rl_reward"]) % 8
     return {path.stem: path for path in folder.iterdir()}
 
