@@ -38,7 +38,7 @@ from support.mutations import as_json, damaged_bytes, damaged_value, fuzz, time_
 DEMO = ROOT / "resources/demo"
 EACH, ALL = share(1000), share(10_000)
 
-pytestmark = pytest.mark.fuzz
+pytestmark = [pytest.mark.fuzz, pytest.mark.slow]
 COUNTS: dict[str, Counter[str]] = {}
 
 
