@@ -44,26 +44,27 @@ def test_the_wide_models_are_parted_by_zero3(wide_folders: dict[str, Path]):
         assert parted & {"up_proj", "fc1"}
 
 
-@pytest.mark.parametrize("family", ["llama", "opt"])
+# At 1e-3 this OPT, whose first loss is 16, makes 3e-6 of rounding at step 4 into 4e-4 at step 10, on some CPUs.
+@pytest.mark.parametrize(("family", "learning_rate"), [("llama", 1e-3), ("opt", 1e-4)])
 def test_deepspeed_zero3_on_one_and_two_ranks_agrees_with_torch(
-    family: str, wide_folders: dict[str, Path], splits: Path, tmp_path: Path
+    family: str, learning_rate: float, wide_folders: dict[str, Path], splits: Path, tmp_path: Path
 ):
     """Two ranks recompute activations and share the nine held-out prompts: five and four, in batches of two."""
+    model, training = wide_folders[family], {"learning_rate": learning_rate}
     runs = {}
     for name, engine, processes in [("torch", "torch", 1), ("one", "deepspeed", 1), ("two", "deepspeed", 2)]:
         out, recompute = tmp_path / name, processes == 2
-        process = train("coh", wide_folders[family], splits, out, engine, processes, recompute=recompute)
+        process = train("coh", model, splits, out, engine, processes, recompute=recompute, training=training)
         runs[name] = finish(process, out)
         assert runs[name]["processes"] == processes
     reference = losses(tmp_path / "torch")
     assert len(reference) == 10
-    # Relative: sums in another order part losses of 8 to 9 by up to 4e-4 after ten steps, on some CPUs.
-    assert losses(tmp_path / "one") == pytest.approx(reference, rel=1e-4)
-    assert losses(tmp_path / "two") == pytest.approx(reference, rel=1e-4)
+    assert losses(tmp_path / "one") == pytest.approx(reference, abs=1e-4)
+    assert losses(tmp_path / "two") == pytest.approx(reference, abs=1e-4)
     for name in ("one", "two"):
         for moment in ("before", "after"):
             expected = runs["torch"]["heldout_loss"][moment]
-            assert runs[name]["heldout_loss"][moment] == pytest.approx(expected, rel=1e-4)
+            assert runs[name]["heldout_loss"][moment] == pytest.approx(expected, abs=1e-4)
 
 
 def test_training_lowers_the_loss_and_records_what_it_saw(model_folders: dict[str, Path], splits: Path, tmp_path: Path):
