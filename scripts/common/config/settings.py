@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import PurePath
 from typing import Any
 
+from common.config.methods import METHODS
+
 
 def prepare_model_settings(config: Mapping[str, Any], model: str) -> dict[str, Any]:
     source = config["models"][model]["source"]
@@ -52,7 +54,7 @@ def training_settings(config: Mapping[str, Any], method: str, model: str) -> dic
     further: dict[str, Any] = {}
     if method == "coh":
         further["ties"] = splits["ties"]
-    if method in ("sft", "sft_best", "coh", "rl_sft"):
+    if METHODS[method].heldout and method != "reward":
         further["heldout_loss"] = method == "rl_sft" or not splits["fine_tune_on_heldout"]
     return {
         "model": model,

@@ -33,7 +33,6 @@ from common.training.engine import Engine, deepspeed_config, from_main, wait_for
 from common.training.frame import Frame
 from common.training.saving import save_model
 
-Rows = list[dict[str, Any]]
 METRIC_COLUMNS = ("step", "epoch", "loss", "accuracy", "learning_rate", "grad_norm", "num_tokens", "seconds")
 
 
