@@ -16,7 +16,7 @@ PAPER_SCHEMA = f"{PAPER}/schema.yaml"
 PAPER_FILES = [str(path) for path in published_files(Path(PAPER))]
 WORKFLOW_FILES = ["Snakefile", *own_files("rules/*.smk")]
 HARDWARE_FILES = ["requirements.lock", "envs/train.yaml"] + own_files("resources/hardware/*.yaml")
-PAGE_FILES = expand("resources/report/{name}", name=["report.html.jinja", "parts.html.jinja", "report.css", "report.js"])
+PAGE_FILES = own_files("resources/report/*.jinja") + [f"resources/report/report.{kind}" for kind in ("css", "js")]
 FIGURES = {
     "accuracy": "Accuracy",
     "learning_curves": "Learning curves",
