@@ -22,14 +22,15 @@ def options(*asked, **folders):
 
     Args:
         asked: resources that are options of the same name.
-        folders: by option; wildcards are filled in.
+        folders: one or several by option; wildcards are filled in.
     """
 
     def of_job(wildcards, input, output, resources):
         values = {**dict(input.items()), **dict(output.items())}
-        for name, folder in folders.items():
-            folder = folder.replace("<results>", RESULTS).format(**wildcards)
-            values[name] = located(folder, [*output, *input])
+        for name, of_name in folders.items():
+            wanted = [of_name] if isinstance(of_name, str) else of_name
+            paths = [folder.replace("<results>", RESULTS).format(**wildcards) for folder in wanted]
+            values[name] = [located(path, [*output, *input]) for path in paths]
         values |= {name: str(resources[name]) for name in asked}
         words = []
         for name, value in values.items():

@@ -10,6 +10,7 @@ sys.path.insert(0, str(Path(workflow.basedir) / "scripts"))
 from common.base.errors import UserError
 from common.config import settings
 from common.config.loading import load_configuration, refuse_missing_paths
+from common.config.machine_settings import job_threads, machine_settings
 from common.config.methods import METHODS as TRAINING_METHODS
 from common.files.whole_files import canonical_json
 from common.jobs import digest

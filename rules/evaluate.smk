@@ -1,33 +1,35 @@
-"""Scores: one job a checkpoint and task, all numbers of shots and seeds from one model load."""
+"""Scores: one job per checkpoint, which answers all numbers of shots and seeds of all tasks from one model load."""
 
 
 use rule launched_job as evaluate_task with:
     input:
-        "<results>/data/tasks/{task}/train.parquet",
-        "<results>/data/tasks/{task}/eval.parquet",
+        QUESTIONS,
         model="<results>/models/{model}/{method}",
     output:
-        grid_scores(["{model}"], ["{method}"], ["{task}"]),
+        grid_scores(["{model}"], ["{method}"]),
     pathvars:
-        job="evaluate_task/{model}_{method}_{task}",
+        job="evaluate_task/{model}_{method}",
     params:
         **calls(
             "evaluate_task",
             settings.evaluation_settings,
-            task="<results>/data/tasks/{task}",
-            output="<results>/eval/{model}/{method}/{task}",
+            task=expand("<results>/data/tasks/{task}", task=TASKS),
+            output=expand("<results>/eval/{{model}}/{{method}}/{task}", task=TASKS),
         ),
         further=draw_options(),
-        scratch=f"{RESULTS}/scratch/evaluate_task/{{model}}_{{method}}_{{task}}",
+        scratch=f"{RESULTS}/scratch/evaluate_task/{{model}}_{{method}}",
 
 
 # One checkpoint asked with another marker than its own.
 use rule evaluate_task as evaluate_marker with:
     output:
-        crossed_scores([("{method}", "{marker}")], ["{model}"], ["{task}"]),
+        crossed_scores([("{method}", "{marker}")], ["{model}"]),
     pathvars:
-        job="evaluate_marker/{model}_{method}_{marker}_{task}",
+        job="evaluate_marker/{model}_{method}_{marker}",
     params:
-        options=options(task="<results>/data/tasks/{task}", output="<results>/markers/{model}/{method}/{marker}/{task}"),
+        options=options(
+            task=expand("<results>/data/tasks/{task}", task=TASKS),
+            output=expand("<results>/markers/{{model}}/{{method}}/{{marker}}/{task}", task=TASKS),
+        ),
         further=draw_options(config["marker_table"]["shots"]),
-        scratch=f"{RESULTS}/scratch/evaluate_marker/{{model}}_{{method}}_{{marker}}_{{task}}",
+        scratch=f"{RESULTS}/scratch/evaluate_marker/{{model}}_{{method}}_{{marker}}",

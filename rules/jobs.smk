@@ -33,7 +33,7 @@ rule launched_job:
         job="launched_job/all",
     conda:
         "../envs/evaluate.yaml"
-    threads: COMPUTE["evaluation_threads"]
+    threads: lambda wildcards: job_threads(COMPUTE["evaluation_threads"], workflow.cores)
     resources:
         gpu=COMPUTE["evaluation_gpus"],
         device=COMPUTE["device"],

@@ -1,7 +1,5 @@
 """Whether the machine that will train has what the run needs, asked before anything is spent."""
 
-from common.config.machine_settings import machine_settings
-
 
 # Runs where training jobs run, with the GPUs they ask for. A newer file of pins or hardware must not train anything again.
 use rule plain_job as check_machine with:

@@ -33,7 +33,7 @@ use rule launched_job as train_sft with:
         **learns("sft"),
     conda:
         "../envs/train.yaml"
-    threads: COMPUTE["threads"]
+    threads: lambda wildcards: job_threads(COMPUTE["threads"], workflow.cores)
     resources:
         **TRAINING,
         mem_mb=8000,
@@ -62,6 +62,7 @@ use rule train_sft as train_dpo with:
 use rule train_sft as train_coh with:
     pathvars:
         **learns("coh"),
+    priority: 2  # the longest chain of jobs begins here
     params:
         **trains("coh"),
 

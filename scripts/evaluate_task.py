@@ -1,9 +1,9 @@
-"""Ask one checkpoint one task: every number of shots and every seed, all three scorings, from one model load."""
+"""Ask one checkpoint its tasks: every number of shots and every seed, all three scorings, from one model load."""
 
 import argparse
 import sys
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -26,59 +26,73 @@ from common.models.shared_prefix import IMPLEMENTATION
 
 # Settings that say which items are answered, and at which precision, but not how.
 NOT_IN_AN_ANSWER = ("items", "dtype", "precision_check_items")
+Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Job:
-    """One checkpoint asked one task."""
+class Checkpoint:
+    """The model that is asked, and how."""
 
-    arguments: argparse.Namespace
-    evaluation: Evaluation
-    inputs: dict[str, Path]
+    model: Path
+    settings: dict[str, Any]
+    scratch: Path
     weights_sha256: str
     gpu: bool
     dtype: torch.dtype
 
 
-def evaluate(
-    evaluation: Evaluation, generator: Generator, cache: ItemCache, draw: Draw, progress: Progress
-) -> list[dict[str, Any]]:
-    """One row an item of a draw; items in the cache are not generated again."""
-    missing = [request for request in draw.requests if request.key not in cache]
-    if missing:
-        for outcomes in generator.run(missing, draw.max_new_tokens):
-            cache.add({key: evaluation.judge(draw, key, outcome) for key, outcome in outcomes.items()})
-            progress.update(len(cache))
-    return [cache[request.key] for request in draw.requests]
+@dataclass(frozen=True)
+class AskedTask:
+    """One task with the prompts of its draws, and where its scores go."""
+
+    settings: dict[str, Any]
+    evaluation: Evaluation
+    inputs: dict[str, Path]
+    draws: list[Draw]
+    output: Path
 
 
-def answer_draws(
-    job: Job, draws: Sequence[Draw], dtype: torch.dtype, console: Console
-) -> Iterator[tuple[list[dict[str, Any]], dict[str, Any]]]:
-    """Rows and provenance of each draw, answered in `dtype`; the cache of answered items is kept by dtype."""
-    settings = job.arguments.settings
+@dataclass(frozen=True)
+class Answered:
+    """The rows of one draw and their provenance."""
+
+    rows: list[Row]
+    record: dict[str, Any]
+
+
+def prepare_prompts(checkpoint: Checkpoint, folder: Path, draws: Sequence[tuple[int, int]], output: Path) -> AskedTask:
+    """The prompts of every (k, seed) of a task, whose name is that of its folder."""
+    settings = {**checkpoint.settings, "task": folder.name}
+    inputs = {"train": folder / "train.parquet", "eval": folder / "eval.parquet"}
+    pool, items = ([Question(**row) for row in read_parquet(path)] for path in inputs.values())
+    questions = draw_items(items, settings["items"], settings["seed"], folder.name)
+    evaluation = Evaluation(
+        tokenizer=load_tokenizer(checkpoint.model), marker=settings["marker"], task=folder.name,
+        examples=settings["examples"], extra_tokens=settings["extra_tokens"],
+    )  # fmt: skip
+    built = [build_draw(evaluation, pool, questions, k=k, seed=seed) for k, seed in draws]
+    return AskedTask(settings, evaluation, inputs, built, output)
+
+
+def open_cache(checkpoint: Checkpoint, task: AskedTask, dtype: torch.dtype) -> ItemCache:
+    """The items of a task that were answered before by the same weights and code in `dtype`."""
     key = fingerprint(
-        settings={name: value for name, value in settings.items() if name not in NOT_IN_AN_ANSWER},
-        inputs={name: sha256_of_file(path) for name, path in job.inputs.items()},
-        weights=job.weights_sha256,
+        settings={name: value for name, value in task.settings.items() if name not in NOT_IN_AN_ANSWER},
+        inputs={name: sha256_of_file(path) for name, path in task.inputs.items()},
+        weights=checkpoint.weights_sha256,
         code=script_digest("evaluate_task.py"),
         dtype=str(dtype),
-        gpu=job.gpu,
+        gpu=checkpoint.gpu,
     )
-    cache = ItemCache(job.arguments.scratch / f"{key}.jsonl")
-    if len(cache):
-        console.say(f"{len(cache)} items were answered before and are kept")
-    model = load_model(job.arguments.model, dtype, IMPLEMENTATION)
-    if job.gpu and (dtype == job.dtype or fits_gpu(model)):
+    return ItemCache(checkpoint.scratch / f"{key}.jsonl")
+
+
+def load_generator(checkpoint: Checkpoint, dtype: torch.dtype) -> Generator:
+    """The model in `dtype`, on the GPU where it is to run there or fits."""
+    model = load_model(checkpoint.model, dtype, IMPLEMENTATION)
+    if checkpoint.gpu and (dtype == checkpoint.dtype or fits_gpu(model)):
         cast(torch.nn.Module, model).cuda()
-    generator = Generator(model, job.evaluation.tokenizer, settings["batch_tokens"])
-    progress = Progress(console, sum(len(draw.requests) for draw in draws), "items", len(cache))
-    for draw in draws:
-        provenance = Provenance("evaluate_task.py", settings)
-        rows = evaluate(job.evaluation, generator, cache, draw, progress=progress)
-        facts = {"seed": draw.seed, "n": len(rows), "weights_sha256": job.weights_sha256, "dtype": name_of(dtype)}
-        yield rows, provenance.record(job.inputs, **facts)
-    cache.close()
+    return Generator(model, load_tokenizer(checkpoint.model), checkpoint.settings["batch_tokens"])
 
 
 def fits_gpu(model: PreTrainedModel) -> bool:
@@ -87,54 +101,92 @@ def fits_gpu(model: PreTrainedModel) -> bool:
     return needed < 0.8 * torch.cuda.get_device_properties(0).total_memory
 
 
+def answer_tasks(
+    checkpoint: Checkpoint, tasks: Sequence[AskedTask], dtype: torch.dtype, console: Console
+) -> list[list[Answered]]:
+    """Answers to every draw of every task in `dtype`; items in a task's cache are not generated again."""
+    caches = [open_cache(checkpoint, task, dtype) for task in tasks]
+    kept = sum(map(len, caches))
+    if kept:
+        console.say(f"{kept} items were answered before and are kept")
+    generator = load_generator(checkpoint, dtype)
+    progress = Progress(console, sum(len(draw.requests) for task in tasks for draw in task.draws), "items", kept)
+    facts = {"weights_sha256": checkpoint.weights_sha256, "dtype": name_of(dtype)}
+    answered = []
+    for task, cache in zip(tasks, caches, strict=True):
+        of_task = []
+        for draw in task.draws:
+            provenance = Provenance("evaluate_task.py", task.settings)
+            missing = [request for request in draw.requests if request.key not in cache]
+            for outcomes in generator.run(missing, draw.max_new_tokens) if missing else ():
+                cache.add({key: task.evaluation.judge(draw, key, outcome) for key, outcome in outcomes.items()})
+                progress.update(sum(map(len, caches)))
+            rows = [cache[request.key] for request in draw.requests]
+            record = provenance.record(task.inputs, seed=draw.seed, n=len(rows), **facts)
+            of_task.append(Answered(rows, record))
+        answered.append(of_task)
+        cache.close()
+    return answered
+
+
 def check_precision(
-    job: Job, draws: Sequence[Draw], answered: Sequence[list[dict[str, Any]]], console: Console
-) -> list[dict[str, Any] | None]:
+    checkpoint: Checkpoint, tasks: Sequence[AskedTask], answered: Sequence[list[Answered]], console: Console
+) -> list[list[Row | None]]:
     """For each draw the share of sampled answers that float32 changes; None where all are float32 or none is sampled.
 
     The float32 model runs on the GPU if it fits there, else on the CPU.
     """
-    settings = job.arguments.settings
-    count = settings["precision_check_items"]
-    if job.dtype == torch.float32 or not count:
-        return [None] * len(draws)
-    samples = [sample_draw(draw, count, settings["seed"], settings["task"]) for draw in draws]
-    console.say(f"{len(samples[0].requests)} items a draw are answered again in float32")
-    repeated = [rows for rows, _ in answer_draws(job, samples, torch.float32, console)]
-    pairs = zip(answered, repeated, strict=True)
-    return [{"dtype": name_of(job.dtype), **changed_answers(rows, again)} for rows, again in pairs]
+    count, seed = checkpoint.settings["precision_check_items"], checkpoint.settings["seed"]
+    if checkpoint.dtype == torch.float32 or not count:
+        return [[None] * len(task.draws) for task in tasks]
+    samples = [
+        replace(task, draws=[sample_draw(draw, count, seed, task.evaluation.task) for draw in task.draws])
+        for task in tasks
+    ]
+    console.say(f"{count} items a draw are answered again in float32")
+    repeated = answer_tasks(checkpoint, samples, torch.float32, console)
+    return [
+        [
+            {"dtype": name_of(checkpoint.dtype), **changed_answers(first.rows, again.rows)}
+            for first, again in zip(*of_task, strict=True)
+        ]
+        for of_task in zip(answered, repeated, strict=True)
+    ]
+
+
+def write_scores(task: AskedTask, answered: Sequence[Answered], checks: Sequence[Row | None], console: Console) -> None:
+    """Summary and rows of each draw of a task."""
+    for draw, answers, check in zip(task.draws, answered, checks, strict=True):
+        rows = answers.rows
+        summary = {**summarise(rows), "k": draw.k, "seed": draw.seed, "marker": task.evaluation.marker}
+        accuracy = f"accuracy {100 * summary['accuracy']:.1f} % of {len(rows)}"
+        console.say(f"{task.evaluation.task}, k={draw.k} seed {draw.seed}: {accuracy}")
+        stem = task.output / f"k{draw.k}_seed{draw.seed}"
+        write_parquet(stem.with_suffix(".parquet"), rows, tuple(rows[0]))
+        found = sha256_of_file(stem.with_suffix(".parquet"))
+        score = {**summary, "provenance": answers.record, "rows_sha256": found, "precision": check}
+        write_record(stem.with_suffix(".json"), score)
 
 
 def work(arguments: argparse.Namespace, console: Console) -> None:
     limit_threads()
     settings = arguments.settings
-    inputs = {"train": arguments.task / "train.parquet", "eval": arguments.task / "eval.parquet"}
-    pool, items = ([Question(**row) for row in read_parquet(path)] for path in inputs.values())
-    questions = draw_items(items, settings["items"], settings["seed"], settings["task"])
-    evaluation = Evaluation(
-        tokenizer=load_tokenizer(arguments.model), marker=settings["marker"], task=settings["task"],
-        examples=settings["examples"], extra_tokens=settings["extra_tokens"],
-    )  # fmt: skip
-    draws = [build_draw(evaluation, pool, questions, k=k, seed=seed) for k, seed in arguments.draws]
     gpu = uses_gpu(settings["device"])
-    dtype = default_dtype(gpu) if settings["dtype"] == "auto" else getattr(torch, settings["dtype"])
-    weights_sha256 = read_json(arguments.model / "run.json")["weights_sha256"]
-    job = Job(
-        arguments=arguments, evaluation=evaluation, inputs=inputs, weights_sha256=weights_sha256, gpu=gpu, dtype=dtype
+    checkpoint = Checkpoint(
+        model=arguments.model,
+        settings=settings,
+        scratch=arguments.scratch,
+        weights_sha256=read_json(arguments.model / "run.json")["weights_sha256"],
+        gpu=gpu,
+        dtype=default_dtype(gpu) if settings["dtype"] == "auto" else getattr(torch, settings["dtype"]),
     )
-    with writer_lock(arguments.scratch / "writer.lock", console):
-        answered, scores = [], []
-        for draw, (rows, record) in zip(draws, answer_draws(job, draws, dtype, console), strict=True):
-            summary = {**summarise(rows), "k": draw.k, "seed": draw.seed, "marker": settings["marker"]}
-            console.say(f"k={draw.k} seed {draw.seed}: accuracy {100 * summary['accuracy']:.1f} % of {len(rows)}")
-            answered.append(rows)
-            scores.append({**summary, "provenance": record})
-        checks = check_precision(job, draws, answered, console)
-        for draw, rows, score, check in zip(draws, answered, scores, checks, strict=True):
-            stem = arguments.output / f"k{draw.k}_seed{draw.seed}"
-            write_parquet(stem.with_suffix(".parquet"), rows, tuple(rows[0]))
-            found = sha256_of_file(stem.with_suffix(".parquet"))
-            write_record(stem.with_suffix(".json"), {**score, "rows_sha256": found, "precision": check})
+    places = zip(arguments.task, arguments.output, strict=True)
+    tasks = [prepare_prompts(checkpoint, folder, arguments.draws, output) for folder, output in places]
+    with writer_lock(checkpoint.scratch / "writer.lock", console):
+        answered = answer_tasks(checkpoint, tasks, checkpoint.dtype, console)
+        checks = check_precision(checkpoint, tasks, answered, console)
+        for task, answers, check in zip(tasks, answered, checks, strict=True):
+            write_scores(task, answers, check, console)
 
 
 def draw_argument(text: str) -> tuple[int, int]:
@@ -146,10 +198,10 @@ def draw_argument(text: str) -> tuple[int, int]:
 def main(argv: list[str] | None = None) -> int:
     parser = argument_parser(__doc__ or "")
     parser.add_argument("--model", type=Path, required=True, help="model directory")
-    parser.add_argument("--task", type=Path, required=True, help="directory of prepare_task")
+    parser.add_argument("--task", type=Path, nargs="+", required=True, help="directories of prepare_task")
     parser.add_argument("--draws", type=draw_argument, nargs="+", required=True, metavar="K:SEED", help="runs to make")
     parser.add_argument("--scratch", type=Path, required=True, help="directory for answered items")
-    parser.add_argument("--output", type=Path, required=True, help="directory for the scores and answers")
+    parser.add_argument("--output", type=Path, nargs="+", required=True, help="a directory for the scores of each task")
     return run_entry_point(parser, work, argv)
 
 

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from trl.trainer.utils import add_fused_lm_head
 
 from common.base.batch_sizes import accumulation_steps
 from common.base.errors import UserError
@@ -18,6 +17,7 @@ from common.models.loading import load_model, load_tokenizer
 from common.models.reward_model import check_same_tokenizer, load_reward_model
 from common.models.saved_check import LANGUAGE_MODEL, PROBE_TOKENS
 from common.training.frame import Frame, job_parser, training_frame
+from common.training.fused_head import add_fused_head
 from common.training.ppo.learners import Optimization, build_learner
 from common.training.ppo.loop import prompt_batches, run_ppo
 from common.training.ppo.rollouts import Prompt
@@ -41,7 +41,7 @@ def encode_prompts(frame: Frame, rows: list[dict[str, Any]], longest: int) -> tu
 def load_actor(directory: Path, outputs: tuple[str, ...], dtype: torch.dtype) -> Any:
     """A causal language model that gives log-likelihoods of labels without whole logits."""
     model = load_model(directory, dtype)
-    add_fused_lm_head(model, outputs=outputs)
+    add_fused_head(model, outputs)
     return model
 
 

@@ -10,7 +10,7 @@ from support.workflow_runs import copy_project
 
 PLANNED = {
     "prepare_model": 4, "train_sft": 2, "train_coh": 2, "train_rl_sft": 1, "train_reward": 1, "train_ppo": 1,
-    "sample_responses": 2, "evaluate_task": 24, "prepare_task": 4,
+    "sample_responses": 2, "evaluate_task": 6, "prepare_task": 4,
 }  # fmt: skip
 MODELS, METHODS, TASKS = ("llama-7b", "llama-13b"), ("pretrained", "sft", "coh"), ("sst2", "csqa", "mnli", "copa")
 RUNS = ("k0_seed0", *(f"k{k}_seed{seed}" for k in (1, 3) for seed in (1, 2, 3)))

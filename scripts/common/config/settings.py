@@ -111,7 +111,7 @@ def usual_marker(config: Mapping[str, Any], method: str) -> str:
 
 
 def evaluation_settings(
-    config: Mapping[str, Any], model: str, method: str, task: str, marker: str | None = None
+    config: Mapping[str, Any], model: str, method: str, marker: str | None = None
 ) -> dict[str, Any]:
     """Everything scores depend on; without `marker` the method's usual one is taken."""
     block = {key: value for key, value in config["evaluation"].items() if key not in ("markers", "shots", "seeds")}
@@ -119,7 +119,6 @@ def evaluation_settings(
     return {
         "model": model,
         "method": method,
-        "task": task,
         "seed": config["seed"],
         "marker": config["prompt"]["markers"][marker],
         "device": config["compute"]["device"],

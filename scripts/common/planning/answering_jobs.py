@@ -1,9 +1,11 @@
 """What jobs that answer prompts need: the evaluation of checkpoints, and responses of the RL arm."""
 
 import math
+import os
 from dataclasses import replace
 
 from common.config import settings
+from common.config.machine_settings import job_threads
 from common.planning.basis import FP32, Basis, weight_bytes
 from common.planning.hardware import INTERCONNECTS
 from common.planning.job_plan import JobPlan
@@ -16,16 +18,16 @@ ANSWER_TOKENS, SAMPLE_TOKENS = 4, 8192
 
 
 def evaluation_jobs(basis: Basis, model: str) -> JobPlan:
-    """Answers of all checkpoints of one model: a job a checkpoint and task, those of the marker table included."""
+    """Answers of all checkpoints of one model: a job per checkpoint and marker, those of the marker table included."""
     block, table = basis.config["evaluation"], basis.config["table3"]
     question = basis.assumed["tokens_per_word"] * basis.assumed["words_question"]
     items = block["items"] or basis.assumed["items_per_task"]
-    runs = len(settings.draws(basis.config))
+    runs = len(settings.draws(basis.config)) * len(table["tasks"])
     answer = block["extra_tokens"] + ANSWER_TOKENS
     job = _answering_job(
         basis, "evaluate_task", model,
-        count=(len(table["methods"]) + len(settings.crossed_pairs(basis.config))) * len(table["tasks"]),
-        requests=items * runs, prompt=question, answer=answer, batch_tokens=block["batch_tokens"],
+        count=len(table["methods"]) + len(settings.crossed_pairs(basis.config)), requests=items * runs,
+        prompt=question, answer=answer, batch_tokens=block["batch_tokens"],
     )  # fmt: skip
     return _with_precision_check(basis, job, runs, question, answer=answer) if job.gpus else job
 
@@ -49,7 +51,7 @@ def _with_precision_check(basis: Basis, job: JobPlan, runs: int, question: float
         return job
     shape, size = basis.shape(job.model), FP32 * job.parameters
     on_gpu = size < 0.8 * basis.gpu.memory_gb * 1e9
-    threads = basis.config["compute"]["evaluation_threads"]
+    threads = job_threads(basis.config["compute"]["evaluation_threads"], os.cpu_count())
     device = Device(basis.gpu, 1, assumed) if on_gpu else Device(None, threads, assumed)
     tokens = runs * count * (question + answer)
     seconds = tokens * forward_flops(shape, question + answer) / device.flops

@@ -1,10 +1,12 @@
 """What a plan rests on: a configuration, a GPU type and the stated assumptions."""
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from common.config.machine_settings import job_threads
 from common.planning.hardware import Gpu
 from common.planning.job_time import Device
 from common.planning.model_shapes import ModelShape, find_shape
@@ -49,7 +51,7 @@ class Basis:
         compute, prefix = self.config["compute"], "" if rule.startswith("train_") else "evaluation_"
         gpus = self.gpus.get(rule, compute[f"{prefix}gpus"])
         if compute["device"] == "cpu" or gpus == 0:
-            return Device(None, compute[f"{prefix}threads"], self.assumed)
+            return Device(None, job_threads(compute[f"{prefix}threads"], os.cpu_count()), self.assumed)
         return Device(self.gpu, gpus, self.assumed)
 
     def deepspeed(self, device: Device) -> bool:

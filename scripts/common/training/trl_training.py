@@ -31,6 +31,7 @@ from common.training.checkpoints import PARTIAL, CheckpointClock, commit, find_r
 from common.training.data_order import GlobalBatchSampler, filler_count
 from common.training.engine import Engine, deepspeed_config, from_main, wait_for_all
 from common.training.frame import Frame
+from common.training.fused_head import skip_unlabelled_positions
 from common.training.saving import save_model
 
 METRIC_COLUMNS = ("step", "epoch", "loss", "accuracy", "learning_rate", "grad_norm", "num_tokens", "seconds")
@@ -46,6 +47,7 @@ class OrderedTrainer:
 
     def __init__(self, *args: Any, sampler: GlobalBatchSampler, **kwargs: Any):
         self._sampler = sampler
+        skip_unlabelled_positions()
         super().__init__(*args, **kwargs)
 
     def _get_train_sampler(self, train_dataset: Dataset | None = None) -> GlobalBatchSampler:
