@@ -50,7 +50,6 @@ TRAINED_MODELS = expand("<results>/models/{model}/{method}", model=MODELS, metho
 RL_MODELS = [f"<results>/models/{ACTOR}/rl_sft", f"<results>/models/{REWARD}/reward", f"<results>/models/{ACTOR}/ppo"]
 METRICS = [f"<results>/training/{'/'.join(pair)}/metrics.csv" for pair in CHECKPOINTS if pair[1] != "pretrained"]
 CURVES = [path.replace("metrics.csv", "curve.svg") for path in METRICS]
-README_CURVE = [f"<results>/training/{MODELS[0]}/{TRAINED[-1]}/curve.svg"] if TRAINED else []
 SAMPLES = expand(f"<results>/samples/{ACTOR}/{{stage}}.parquet", stage=RL_STAGES)
 SAMPLE_RECORDS = expand(f"<results>/samples/{ACTOR}/{{stage}}.json", stage=RL_STAGES)
 RATING_PAGE = expand("<results>/human_eval/{name}", name=["sheet.html", "items.json", "key.json"])

@@ -1,4 +1,4 @@
-"""Figures, the report page, the account of a run, and the README with a run's tables."""
+"""Figures, the report page, the account of a run, and the pages of this project with a run's tables."""
 
 
 use rule plain_job as render_figures with:
@@ -19,21 +19,20 @@ use rule plain_job as render_figures with:
         ),
 
 
-# The README with this preset's tables; `make readme` puts it in place.
+# README.md and docs/demo.md with this preset's tables; `make readme` puts them in place.
 use rule plain_job as insert_tables with:
     input:
         TRAINED_MODELS,
-        readme="README.md",
-        tables=expand("<results>/tables/{name}.md", name=["table3", "table4", "table1", "table2"]),
-        curve=README_CURVE,
+        pages=["README.md", "docs/demo.md"],
+        tables=expand("<results>/tables/{name}.md", name=["table1", "table2", "table4"]),
+        table3="<results>/tables/table3.json",
     output:
-        ["<results>/report/curve.svg"] if README_CURVE else [],
-        output="<results>/report/README.md",
+        expand("<results>/report/{name}.md", name=["README", "demo"]),
     pathvars:
         job="insert_tables/all",
     localrule: True
     params:
-        **calls("insert_tables", settings.readme_settings, models="<results>/models"),
+        **calls("insert_tables", settings.readme_settings, models="<results>/models", output="<results>/report"),
 
 
 # The page that shows everything; its generations are a sample of the score files'.

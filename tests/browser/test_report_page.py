@@ -1,11 +1,8 @@
 """The report page in a real browser: nothing runs that a model wrote, nothing overflows, every number opens.
 
-Needs Chromium as test_human_eval_page.py does. REPORT_SCREENSHOTS=results/demo/report/report.html draws the pictures
-of docs/ from a finished run.
+Needs Chromium as test_human_eval_page.py does.
 """
 
-import base64
-import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -210,21 +207,3 @@ def test_tab_reaches_links_titles_and_cells_with_a_visible_focus(wide: webdriver
         )
         assert style == ["solid", "3px"], focused.get_attribute("outerHTML")
     assert {"a", "sort", "cell", "summary", "scroll"} <= kinds
-
-
-# --- pictures for docs/ ---------------------------------------------------------------------------------------
-
-
-@pytest.mark.skipif(not os.environ.get("REPORT_SCREENSHOTS"), reason="REPORT_SCREENSHOTS names no report")
-@pytest.mark.parametrize(
-    ("name", "size", "scheme"), [("report_wide", "wide", "light"), ("report_phone", "phone", "dark")]
-)
-def test_pictures_of_a_finished_report(browser: webdriver.Chrome, name: str, size: str, scheme: str) -> None:
-    page = ROOT / os.environ["REPORT_SCREENSHOTS"]
-    width, _ = SHOTS[size]
-    height = {"wide": 1500, "phone": 1900}[size]
-    show(browser, page, width, height, scheme)
-    assert browser.title == "Reproduction report \u00b7 demo"
-    assert browser.execute_script("return document.documentElement.scrollWidth - innerWidth") <= 0
-    picture = browser.execute_cdp_cmd("Page.captureScreenshot", {"format": "png"})
-    (ROOT / "docs" / f"{name}.png").write_bytes(base64.b64decode(picture["data"]))
