@@ -7,7 +7,8 @@ from markdown_it import MarkdownIt
 # Sizes of GitHub's own style: the column of a README beside the sidebar, the whole width on a phone.
 STYLE = """
 * { box-sizing: border-box; }
-body { margin: 0; overflow-wrap: break-word; font: 16px/1.5 -apple-system, "Segoe UI", "Noto Sans", Helvetica, Arial, sans-serif; color: #1f2328; }
+body { margin: 0; overflow-wrap: break-word; }
+body { font: 16px/1.5 -apple-system, "Segoe UI", "Noto Sans", Helvetica, Arial, sans-serif; color: #1f2328; }
 article { max-width: 894px; padding: 32px; margin: 0 auto; }
 h1, h2 { padding-bottom: .3em; border-bottom: 1px solid #d1d9e0; }
 a { color: #0969da; }
