@@ -1,4 +1,4 @@
-"""Scores: one job a checkpoint and task, all numbers of shots and seeds from one model load."""
+"""Scores: one job per checkpoint and task, all numbers of shots and seeds from one model load."""
 
 
 use rule launched_job as evaluate_task with:
@@ -21,7 +21,7 @@ use rule launched_job as evaluate_task with:
         scratch=f"{RESULTS}/scratch/evaluate_task/{{model}}_{{method}}_{{task}}",
 
 
-# One checkpoint asked with another marker than its own.
+# One checkpoint, asked with another marker than its own.
 use rule evaluate_task as evaluate_marker with:
     output:
         crossed_scores([("{method}", "{marker}")], ["{model}"], ["{task}"]),

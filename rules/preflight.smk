@@ -1,4 +1,4 @@
-"""Whether the machine that will train has what the run needs, asked before anything is spent."""
+"""Whether the machine that will train has what the run needs, checked before anything is spent."""
 
 from common.config.machine_settings import machine_settings
 

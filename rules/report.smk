@@ -1,4 +1,4 @@
-"""Figures, the report page, the account of a run, and the pages of this project with a run's tables."""
+"""Figures, the report page, the description of a run as a crate, and the project's pages with a run's tables."""
 
 
 use rule plain_job as render_figures with:
@@ -56,7 +56,7 @@ use rule plain_job as build_report with:
         **renders("build_report", settings.report_settings, results="<results>", template="resources/report"),
 
 
-# A machine-readable account of the run (Workflow Run RO-Crate).
+# A machine-readable description of the run (Workflow Run RO-Crate).
 use rule plain_job as build_crate with:
     input:
         run_records(),

@@ -47,7 +47,7 @@ def probability(value: float | None) -> str:
 
 
 def overview(claims: Sequence[Mapping[str, Any]], results: Results) -> Table:
-    """One row a claim."""
+    """One row per claim."""
     rows = []
     for claim in claims:
         verdict, own = results[claim["id"]]

@@ -1,4 +1,4 @@
-"""How a global batch is parted over devices. Loaded while the DAG is planned: nothing heavy here."""
+"""How a global batch is divided over devices. Loaded while the DAG is planned: nothing heavy here."""
 
 from common.base.errors import UserError
 

@@ -17,7 +17,7 @@ def load_samples(path: Path) -> list[dict[str, Any]]:
     """Rows of a file of `sample_responses`.
 
     Raises:
-        UserError: when it has no rows, lacks a column, has a text that is none, or names a prompt twice.
+        UserError: when it has no rows, lacks a column, has a value that is not a text, or names a prompt twice.
     """
     rows = read_parquet(path)
     if not rows:

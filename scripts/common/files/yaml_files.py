@@ -8,7 +8,7 @@ import yaml
 
 from common.base.errors import UserError
 
-# More than any configuration needs; a file of a few hundred bytes can stand for billions of values.
+# More than any configuration needs; a file of a few hundred bytes can expand to billions of values.
 LARGEST_YAML, DEEPEST_YAML = 100_000, 50
 
 
@@ -42,7 +42,7 @@ def read_yaml(path: Path, what: str = "a file") -> Any:
 
 
 def _construct(text: str) -> tuple[Any, tuple[str, int, int] | None]:
-    """What a YAML text holds, and the first key that stands twice in one mapping, with its lines."""
+    """What a YAML text holds, and the first key that appears twice in one mapping, with its lines."""
     loader = yaml.SafeLoader(text)
     try:
         node = loader.get_single_node()
@@ -71,7 +71,7 @@ def _repeated_key(root: yaml.Node | None) -> tuple[str, int, int] | None:
 
 
 def _unusual(content: Any) -> str | None:
-    """What in a YAML file is no plain value, or None."""
+    """What in a YAML file is not a plain value, or None."""
     pending, seen = [(content, 0)], 0
     while pending:
         value, depth = pending.pop()
@@ -114,7 +114,7 @@ def read_mapping(path: Path) -> dict[str, Any]:
     """A YAML file that holds a mapping.
 
     Raises:
-        UserError: when it is missing, no YAML or something else.
+        UserError: when it is missing, not YAML, or not a mapping.
     """
     content = read_yaml(path)
     if not isinstance(content, dict):

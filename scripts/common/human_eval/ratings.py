@@ -1,4 +1,4 @@
-"""Rating files people hand in, and what several of them say together."""
+"""The raters' files, and what several of them say together."""
 
 import datetime
 import unicodedata
@@ -147,7 +147,7 @@ def verdicts(rating: Rating, sheet: Sheet) -> list[str]:
 
 
 def majority(prompts: Sequence[Sequence[str]]) -> list[str]:
-    """One verdict a prompt: the stage that more than half of the raters preferred, else similar.
+    """One verdict per prompt: the stage that more than half of the raters preferred, else similar.
 
     This is the median on the scale stage 1 < similar < stage 3, where a median between two steps is similar.
 
@@ -163,7 +163,7 @@ def majority(prompts: Sequence[Sequence[str]]) -> list[str]:
 
 
 def fleiss_agreement(prompts: Sequence[Sequence[str]]) -> tuple[float, float | None]:
-    """Share of rater pairs that agree, and Fleiss' kappa (Fleiss 1971), which takes chance agreement off.
+    """Share of rater pairs that agree, and Fleiss' kappa (Fleiss 1971), which corrects for agreement by chance.
 
     Kappa is None when all verdicts are the same: chance alone then explains every agreement.
 

@@ -132,7 +132,7 @@ def load_table3(path: Path) -> list[PublishedCell]:
     """The cells of Table 3.
 
     Raises:
-        UserError: naming the line, when a value is no percentage, a method is unknown or a cell stands twice.
+        UserError: naming the line, when a value is not a percentage, a method is unknown or a cell appears twice.
     """
     cells: list[PublishedCell] = []
     for line, row in enumerate(_read_csv(path, COLUMNS), start=2):

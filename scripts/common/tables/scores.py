@@ -85,10 +85,10 @@ def load_cell(folder: Path, k: int, seeds: Sequence[int], column: str = "correct
 
 
 def _rows_of(stem: Path, summary: Mapping[str, Any], column: str) -> pd.DataFrame:
-    """The answers a score was counted from.
+    """The answers that a score was counted from.
 
     Raises:
-        UserError: when they are not those the score was written with.
+        UserError: when they are not the ones that the score was written with.
     """
     path = stem.with_suffix(".parquet")
     frame = read_frame(path)
