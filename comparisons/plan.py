@@ -139,7 +139,7 @@ def main() -> int:
     options = parser.parse_args()
     print("jobs of one and of two models, to know how many a model brings", flush=True)
     one, two = (measure(models, 3)["jobs"] for models in (1, 2))
-    print(f"grid of jobs: {two - one:.0f} jobs a model", flush=True)
+    print(f"grid of jobs: {two - one:.0f} jobs per model", flush=True)
     jobs = [measure(1 + math.ceil((size - one) / (two - one)), 3) for size in options.sizes]
     print("grid of score files: one model, more draws", flush=True)
     per_draw = 2 * METHODS * TASKS

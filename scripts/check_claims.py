@@ -38,7 +38,7 @@ How to read the verdicts:
 - This run's methods answered the same items and are compared by the paired tests of the table `paired`. Models that
   are not the paper's are checked all the same, but say nothing about the paper's; what the paper states of only one
   of its models is not comparable to them.
-- Training anew with another seed would add a spread that no verdict here includes.
+- Training again with another seed would add a spread that no verdict here includes.
 """
 
 

@@ -104,7 +104,7 @@ def work(arguments: argparse.Namespace, console: Console) -> None:
     }
     if problems:
         console.say(f"{len(problems)} problems, {len(found) - len(problems)} notes")
-        remedy = "mend all of the above, then run `make preflight` again"
+        remedy = "fix all of the above, then run `make preflight` again"
         raise UserError(f"this machine is not ready for the run: {len(problems)} problems", "", remedy, EXIT_MACHINE)
     write_json(arguments.output, facts)
     console.say(f"this machine is ready for the run ({len(found)} notes)")

@@ -1,4 +1,4 @@
-"""Write README.md and docs/demo.md anew, with the tables of a finished run between their markers.
+"""Write README.md and docs/demo.md again, with the tables of a finished run between their markers.
 
 A page marks the place of a block with `<!-- begin NAME -->` and `<!-- end NAME -->`. The blocks are the tables by name,
 `short` (a few lines of Table 3) and `training` (the held-out losses).

@@ -4,6 +4,8 @@ Needs Chromium as test_human_eval_page.py does.
 """
 
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,7 @@ from selenium.webdriver.common.keys import Keys
 
 from common.base.paths import ROOT
 from common.files.whole_files import read_json, write_json
-from support.browser import CONTRASTS, HOSTILE, network_requests
+from support.browser import CONTRASTS, HOSTILE, network_requests, programs
 from support.report_pages import CELLS, MARKER, MODEL, TASK, build, write_results
 
 SHOTS = {"wide": (1280, 900), "phone": (390, 844)}
@@ -207,3 +209,13 @@ def test_tab_reaches_links_titles_and_cells_with_a_visible_focus(wide: webdriver
         )
         assert style == ["solid", "3px"], focused.get_attribute("outerHTML")
     assert {"a", "sort", "cell", "summary", "scroll"} <= kinds
+
+
+def test_pictures_of_a_report_are_taken(page: Path, tmp_path: Path) -> None:
+    programs()
+    tool = [sys.executable, "tools/picture_report.py", str(page), "--output", str(tmp_path)]
+    subprocess.run(tool, cwd=ROOT, check=True, capture_output=True, timeout=120)
+    for name, width in (("report_wide", 1280), ("report_phone", 390)):
+        content = (tmp_path / f"{name}.png").read_bytes()
+        assert content.startswith(b"\x89PNG")
+        assert int.from_bytes(content[16:20], "big") == width

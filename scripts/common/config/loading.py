@@ -41,7 +41,7 @@ def check_configuration(config: Mapping[str, Any], where: str = "the configurati
         _fill_defaults(filled, schema, schema)
         problems = [*_check_selections(filled), *_check_prompt(filled["prompt"]), *_check_compute(filled)]
     if problems:
-        remedy = "mend these keys; config/schema.yaml describes every key"
+        remedy = "fix these keys; config/schema.yaml describes every key"
         raise UserError("the configuration is not valid:\n    " + "\n    ".join(problems), where, remedy)
     return filled
 
@@ -91,7 +91,7 @@ def _is_number(text: str) -> bool:
 def _not_finite(value: Any, key: str = "") -> list[str]:
     """Complaints about every NaN and infinity in a configuration."""
     if isinstance(value, float) and not math.isfinite(value):
-        return [f"{key}: {value} is no finite number"]
+        return [f"{key}: {value} is not a finite number"]
     children: list[tuple[Any, Any]] = []
     if isinstance(value, Mapping):
         children = [(f"{key}.{name}" if key else name, child) for name, child in value.items()]
@@ -171,7 +171,7 @@ def _check_prompt(block: Mapping[str, Any]) -> list[str]:
         try:
             fill(block[key], dict.fromkeys(fields, ""))
         except ValueError as error:
-            problems.append(f"prompt.{key}: {error} (a brace that is no field is written twice)")
+            problems.append(f"prompt.{key}: {error} (a brace that is not a field is written twice)")
             continue
         used = {name for _, name, _, _ in string.Formatter().parse(block[key])}
         problems += [f"prompt.{key}: the field `{{{name}}}` is missing" for name in fields if name not in used]
@@ -250,7 +250,7 @@ def refuse_missing_paths(config: Mapping[str, Any]) -> None:
         UserError: naming each with its key.
     """
     if missing := missing_paths(config):
-        remedy = f"mend these paths; relative ones start from {Path.cwd()}"
+        remedy = f"fix these paths; relative ones start from {Path.cwd()}"
         lines = "\n    ".join(missing)
         raise UserError(f"files and directories the configuration names do not exist:\n    {lines}",
                         f"preset `{config['preset']}`", remedy)  # fmt: skip
@@ -292,7 +292,7 @@ def load_configuration(base: Path, overlays: Sequence[Path], command_line: Mappi
 def _read_overlay(path: Path) -> dict[str, Any]:
     content = read_yaml(path, "a configuration file")
     if not isinstance(content, dict):
-        raise UserError("a configuration file is no mapping of keys", str(path), "mend the file")
+        raise UserError("a configuration file is not a mapping of keys", str(path), "fix the file")
     return content
 
 

@@ -153,11 +153,11 @@ def read_json(path: Path) -> Any:
         raise UserError("a file is not UTF-8", f"{path}, byte {error.start}", "convert it to UTF-8") from error
     except json.JSONDecodeError as error:
         where = f"{path}, line {error.lineno}, column {error.colno}"
-        raise UserError(f"a file is not valid JSON: {error.msg}", where, "mend it or fetch it again") from error
+        raise UserError(f"a file is not valid JSON: {error.msg}", where, "fix it or fetch it again") from error
     except IsADirectoryError as error:
         raise UserError("a directory stands in place of a file", str(path), "name the file in it") from error
     except (ValueError, RecursionError) as error:
-        raise UserError(f"a file is not usable JSON: {error}", str(path), "mend the file") from error
+        raise UserError(f"a file is not usable JSON: {error}", str(path), "fix the file") from error
 
 
 @contextlib.contextmanager

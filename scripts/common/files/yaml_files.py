@@ -29,11 +29,11 @@ def read_yaml(path: Path, what: str = "a file") -> Any:
     except FileNotFoundError as error:
         raise UserError(f"{what} is missing", str(path), "check its path") from error
     except (OSError, ValueError, OverflowError, yaml.YAMLError) as error:
-        raise UserError(f"{what} cannot be read: {error}", str(path), "mend the file") from error
+        raise UserError(f"{what} cannot be read: {error}", str(path), "fix the file") from error
     except RecursionError:
         problem = "it is nested too deeply"
     if problem:
-        raise UserError(f"{what} cannot be used: {problem}", str(path), "mend the file")
+        raise UserError(f"{what} cannot be used: {problem}", str(path), "fix the file")
     if repeated:
         key, first, second = repeated
         where, remedy = f"{path}, lines {first} and {second}", "remove one of them; the later would win unnoticed"
@@ -105,7 +105,7 @@ def read_checked_yaml(path: Path) -> dict[str, Any]:
     problems = [f"{error.json_path[2:] or '(top level)'}: {error.message}" for error in validator.iter_errors(content)]
     if problems:
         raise UserError(
-            "a file of the paper's numbers is not valid:\n    " + "\n    ".join(problems), str(path), "mend"
+            "a file of the paper's numbers is not valid:\n    " + "\n    ".join(problems), str(path), "fix them"
         )
     return dict(content)
 
@@ -118,5 +118,5 @@ def read_mapping(path: Path) -> dict[str, Any]:
     """
     content = read_yaml(path)
     if not isinstance(content, dict):
-        raise UserError("a file is no mapping of keys", str(path), "mend the file")
+        raise UserError("a file is not a mapping of keys", str(path), "fix the file")
     return content

@@ -246,7 +246,7 @@ def check_runs(published: Published) -> Finding:
     stated = published.runs(max(published.shots))
     rivals = [count for runs, count in totals.items() if runs % stated]
     answer = f"{stated} runs reach {totals.get(stated, 0)} of {len(several)} cells; "
-    answer += f"numbers of runs that are no multiple of {stated} reach at most {max(rivals, default=0)}."
+    answer += f"numbers of runs that are not a multiple of {stated} reach at most {max(rivals, default=0)}."
     rows = [[task, *map(str, by_runs.values())] for task, by_runs in fits.items()]
     table = Table("Cells with k > 0 reached, by number of runs", ["Task", *map(str, counts)], rows)
     data = {"cells": len(several), "reached": {str(runs): count for runs, count in totals.items()}}

@@ -201,7 +201,7 @@ def _numbers(row: Mapping[str, str]) -> dict[str, float] | None:
     try:
         numbers = {name: float(row[name]) for name in names}
     except ValueError as error:
-        raise UserError(f"a paired comparison is no number: {error}", str(dict(row)), "render it again") from error
+        raise UserError(f"a paired comparison is not a number: {error}", str(dict(row)), "render it again") from error
     if not all(math.isfinite(value) for value in numbers.values()):
         raise UserError("a paired comparison is not finite", str(dict(row)), "render it again")
     return numbers

@@ -173,7 +173,7 @@ def _unpack(tar: tarfile.TarFile, files: dict[str, dict[str, Any]], folder: Path
         if member.name not in files:
             raise UserError("a member of the archive is not in its manifest", where, REFUSED)
         if member.name in seen:
-            raise UserError("a member of the archive stands twice", where, REFUSED)
+            raise UserError("a member of the archive appears twice", where, REFUSED)
         seen.add(member.name)
         if _copy(tar, member, folder / path) != (files[member.name]["bytes"], files[member.name]["sha256"]):
             raise UserError("a file of the archive is not the one its manifest describes", where, REFUSED)

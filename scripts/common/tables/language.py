@@ -74,13 +74,13 @@ def load_words(path: Path | None) -> Words:
         return ENGLISH
     content = read_yaml(path)
     if not isinstance(content, dict) or not isinstance(content.get("language"), str):
-        raise UserError("translations do not say their language", f"{path}, key `language`", "mend the file")
+        raise UserError("translations do not say their language", f"{path}, key `language`", "fix the file")
     texts = content.get("texts")
     if not isinstance(texts, dict) or not all(isinstance(part, str) for pair in texts.items() for part in pair):
-        raise UserError("translations are no mapping of texts to texts", f"{path}, key `texts`", "mend the file")
+        raise UserError("translations are not a mapping of texts to texts", f"{path}, key `texts`", "fix the file")
     for text, translation in texts.items():
         if _fields(text) is None or _fields(text) != _fields(translation):
-            raise UserError("a translation has other {fields} than its text", f"{path}: {text}", "mend the file")
+            raise UserError("a translation has other {fields} than its text", f"{path}: {text}", "fix the file")
     return Words(content["language"], texts)
 
 

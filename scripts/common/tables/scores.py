@@ -94,7 +94,7 @@ def _rows_of(stem: Path, summary: Mapping[str, Any], column: str) -> pd.DataFram
     frame = read_frame(path)
     whole = summary.get("rows_sha256") == sha256_of_file(path) and {"id", "correct", column} <= {*frame}
     if not whole or int(frame["correct"].sum()) != summary.get("correct"):
-        remedy = "delete both files of this score and run again: it is evaluated anew"
+        remedy = "delete both files of this score and run again: it is evaluated again"
         raise UserError("a score does not follow from its rows", f"{stem}.json, {path.name}", remedy)
     return frame
 
