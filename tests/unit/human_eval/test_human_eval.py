@@ -460,7 +460,7 @@ def test_file_that_is_no_json_object_is_refused(tmp_path: Path, content: bytes) 
 
 def test_file_that_is_not_called_json_is_refused(tmp_path: Path) -> None:
     sheet = sheet_of(1)
-    assert "no .json file" in refused(written(tmp_path, exported(sheet, ["left"]), "rating.json.txt"), sheet).what
+    assert "not a .json file" in refused(written(tmp_path, exported(sheet, ["left"]), "rating.json.txt"), sheet).what
 
 
 any_json = st.recursive(
