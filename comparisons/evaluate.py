@@ -1,10 +1,10 @@
-"""Evaluation speed beside lm-evaluation-harness: the same items, prompts, examples, model and numeric type.
+"""Evaluation speed compared with lm-evaluation-harness: the same items, prompts, examples, model and numeric type.
 
 Both generate greedily with SmolLM2-135M in fp32 for CommonsenseQA items at k = 0 and k = 3, each in a process of its
 own, in turn, three times; model loading is not counted. Both are given the same texts, and the comparison ends with
 an error unless their token ids are equal. The harness is its `hf` model at batch size 16 in an environment of its own.
-Generation alone is compared, since that is all the harness is asked for; ours with the likelihood of every answer as
-well, as the workflow runs it, is timed beside.
+Only generation is compared, because the harness is asked for nothing else. Ours is also timed with the likelihood of
+every answer, as the workflow runs it.
 
     python comparisons/evaluate.py --train commonsense_qa/train.jsonl --eval commonsense_qa/validation.jsonl
 
@@ -45,7 +45,7 @@ def prompts(options: argparse.Namespace, k: int) -> dict[str, Any]:
         "prompts": [few_shot_prompt(examples, item.question, "Response:") for item in items],
         "answers": [item.answers for item in items],
         "max_new_tokens": LIMIT,
-        # Without examples the model often opens with a newline, and a stop at the first one would leave no text.
+        # Without examples the model often begins with a newline, and a stop at the first one would leave no text.
         "until": ["\n"] if k else [],
     }
 

@@ -1,4 +1,4 @@
-"""Are batching, the shared prefix and the order of items free of consequences? Against unbatched, uncached `generate`.
+"""Do batching, the shared prefix and the order of items change answers? Compared with unbatched, uncached `generate`.
 
 Every item of every task of a finished run is answered twice in fp32: by this package's generator, all items of a
 draw together, and by transformers' `generate`, one item at a time and without a cache, stopped at a newline after

@@ -1,12 +1,12 @@
-"""Planned and measured memory of training on a CPU: peak beside what the process held before its first model.
+"""Planned and measured memory of training on a CPU: the peak less what the process held before its first model.
 
-Each job is a training script of the workflow in a process of its own, with the settings and the allocator its rule
-gives it, on the longest sequences of the preset's own data: they decide the peak. What is planned is what `make plan`
-computes, told how long these sequences are.
+Each job is a training script of the workflow in a process of its own, with the settings and the allocator of its rule,
+on the longest sequences of the preset's data: they decide the peak. The planned memory is what `make plan` computes
+for sequences of this length.
 
     python comparisons/memory.py --preset demo --steps 3
 
-Jobs whose models or splits are not made yet are left out and named. Ends with one line of JSON: jobs, planned and
+Jobs whose models or splits do not exist yet are left out and named. Ends with one line of JSON: jobs, planned and
 measured (bytes), ratio (planned over measured).
 """
 
@@ -64,7 +64,7 @@ def lengths_of(config: Mapping[str, Any], method: str, rows: Rows, model: Path) 
 
 
 def needed(config: Mapping[str, Any], method: str, model: str, results: Path) -> list[Path]:
-    """What must be there to measure a job: models and splits."""
+    """What must exist to measure a job: models and splits."""
     models, splits = results / "models", results / "data" / "splits"
     stages = [models / model / "pretrained", splits / f"{METHODS[method].split}.parquet"]
     if heldout := METHODS[method].heldout:
@@ -77,7 +77,7 @@ def needed(config: Mapping[str, Any], method: str, model: str, results: Path) ->
 def measure(
     config: Mapping[str, Any], method: str, model: str, results: Path, folder: Path, steps: int, threads: int
 ) -> tuple[int, int]:
-    """Longest sequence in tokens, and bytes of the peak beside what was there before."""
+    """Longest sequence in tokens, and bytes of the peak less those held before."""
     base, split, *stages = needed(config, method, model, results)
     rows = read_parquet(split)
     lengths = lengths_of(config, method, rows, base)

@@ -1,4 +1,4 @@
-"""What the comparisons share: a peer's own environment, and commands run one at a time."""
+"""What the comparisons share: an environment for the peer, and commands run one at a time."""
 
 import json
 import os

@@ -39,7 +39,7 @@ QUIET = ["--quiet", "rules", "host", "reason"]
 
 
 def copy_project(target: Path) -> None:
-    """The files of the repository, results apart, and an empty directory that stands for a base model."""
+    """The files of the repository without results, and an empty directory in place of a base model."""
     listing = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
     names = subprocess.run(listing, cwd=ROOT, capture_output=True, text=True, check=True).stdout.split("\0")
     for name in filter(None, names):
@@ -50,7 +50,7 @@ def copy_project(target: Path) -> None:
 
 
 def overlay(target: Path, models: int, seeds: int) -> Path:
-    """A configuration with so many models and draws of examples."""
+    """A configuration with this many models and draws of examples."""
     names = [f"m{i}" for i in range(models)]
     content = {
         "preset": "grid",
@@ -139,7 +139,7 @@ def main() -> int:
     options = parser.parse_args()
     print("jobs of one and of two models, to know how many a model brings", flush=True)
     one, two = (measure(models, 3)["jobs"] for models in (1, 2))
-    print(f"grid of jobs: {two - one:.0f} jobs a model", flush=True)
+    print(f"grid of jobs: {two - one:.0f} jobs per model", flush=True)
     jobs = [measure(1 + math.ceil((size - one) / (two - one)), 3) for size in options.sizes]
     print("grid of score files: one model, more draws", flush=True)
     per_draw = 2 * METHODS * TASKS

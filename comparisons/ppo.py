@@ -1,14 +1,14 @@
-"""PPO beside TRL 1.12.0's PPOTrainer, the last release that has one: episodes a second and peak memory.
+"""PPO compared with TRL 1.12.0's PPOTrainer, the last release that has one: episodes per second and peak memory.
 
 Both train SmolLM2-135M as actor, with a frozen reference, a critic and a reward model of the same size, in fp32 without
 gradient checkpointing: rollouts of 8 identical prompts, 64 sampled tokens each (EOS ends nothing), one PPO epoch, one
 mini-batch. Each runs in a process of its own with the same threads and allocator settings, one after the other; the
 first step warms up and is not timed. Ours learns from the rollout in two micro-batches of 4, which sum to the same
-gradient; TRL's trainer has no such choice that does not step the optimizer more often.
+gradient; TRL's trainer cannot do this without stepping the optimizer more often.
 
     python comparisons/ppo.py --prompts resources/demo/instructions/alpaca_gpt4_data.json
 
-Ends with one line of JSON: speed_vs_trl (episodes a second, ours over TRL's) and memory_vs_trl (peak resident memory,
+Ends with one line of JSON: speed_vs_trl (episodes per second, ours over TRL's) and memory_vs_trl (peak resident memory,
 TRL's over ours), above 1: ours is better; and both peaks in bytes.
 """
 

@@ -1,4 +1,4 @@
-"""TRL's side of comparisons/ppo.py: trains some steps and prints episodes a second and peak memory.
+"""TRL's side of comparisons/ppo.py: trains some steps and prints episodes per second and peak memory.
 
 Runs in the peer's own environment, so it uses nothing of this package.
 """
@@ -54,7 +54,7 @@ def measure(work: dict[str, Any], model_folder: Path, reward_folder: Path) -> di
         args=arguments, processing_class=tokenizer, model=actor, ref_model=reference, reward_model=reward,
         value_model=critic, train_dataset=dataset, eval_dataset=dataset, data_collator=collate, callbacks=[clock],
     )  # fmt: skip
-    # The trainer shuffles; both sides are to see the same batches.
+    # The trainer shuffles; both sides should see the same batches.
     trainer.dataloader = DataLoader(dataset, batch_size=batch, collate_fn=collate, shuffle=False)
     trainer.train()
     timed = len(clock.moments) - 1

@@ -1,4 +1,4 @@
-"""Our side of comparisons/ppo.py: trains some steps and prints episodes a second and peak memory."""
+"""Our side of comparisons/ppo.py: trains some steps and prints episodes per second and peak memory."""
 
 import functools
 import sys

@@ -1,17 +1,17 @@
-"""Training speed: real tokens a second of this package's SFT beside TRL's SFTTrainer and beside padding to 512.
+"""Training speed: real tokens per second of this package's SFT, TRL's SFTTrainer, and padding to 512.
 
 All three train SmolLM2-135M in fp32 without gradient checkpointing on the same examples, global batch 128 in
 micro-batches of 8, each in a process of its own with the same allocator settings, one after the other:
 
-  ours     global batches sorted by length (the same prompts a step as in random order)
-  trl      TRL's SFTTrainer as it comes: random order, padded to the longest of each micro-batch
+  ours     global batches sorted by length (the same prompts per step as in random order)
+  trl      TRL's SFTTrainer as it is: random order, padded to the longest of each micro-batch
   pad_512  every example padded to 512 tokens, as Stanford Alpaca and DeepSpeed-Chat do; since every micro-batch then
            costs the same, a few are timed and counted with the data's mean number of real tokens
 
     python comparisons/sft.py --data pairs.jsonl --model results/demo/models/smollm2-135m/pretrained
 
 The data is JSONL with instruction, input and best. Ends with one line of JSON: vs_trl, vs_pad_512 (ratios of real,
-non-padding tokens a second, above 1: ours is faster), and the largest difference of a per-example loss.
+non-padding tokens per second, above 1: ours is faster), and the largest difference of a per-example loss.
 """
 
 import argparse

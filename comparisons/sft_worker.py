@@ -1,4 +1,4 @@
-"""One side of comparisons/sft.py: trains some steps and prints real tokens a second and per-example losses."""
+"""One side of comparisons/sft.py: trains some steps and prints real tokens per second and per-example losses."""
 
 import argparse
 import contextlib
@@ -58,7 +58,7 @@ class StopAfter(TrainerCallback):
 
 
 class PadTo512(DataCollatorForLanguageModeling):
-    """Every example as long as the longest allowed."""
+    """Every example padded to the longest length allowed."""
 
     def torch_call(self, examples: list[dict[str, Any]]) -> dict[str, Any]:
         batch = super().torch_call(examples)

@@ -37,9 +37,9 @@ TABLE_LABELS = {
 }
 TABLE_KINDS = ["csv", "md", "tex", "html", "json"]
 SPLIT_NAMES = ["sft", "coh", "rl_sft", "rl_reward", "rl_prompts", "heldout"]
-SPLIT_NAMES += ["heldout_sft", "heldout_coh", "heldout_rl_reward"]  # of each method that measures on held-out examples
+SPLIT_NAMES += ["heldout_sft", "heldout_coh", "heldout_rl_reward"]  # one per method with held-out examples
 SCORE_KINDS = ["json", "parquet"]
-# What the stages leave, in their order.
+# The outputs of the stages, in order.
 INSTRUCTIONS = [f"<results>/data/instructions.{kind}" for kind in ("parquet", "json")]
 SPLITS = expand("<results>/data/splits/{split}.parquet", split=SPLIT_NAMES)
 SPLIT_MANIFEST = "<results>/data/splits/manifest.json"
@@ -50,7 +50,6 @@ TRAINED_MODELS = expand("<results>/models/{model}/{method}", model=MODELS, metho
 RL_MODELS = [f"<results>/models/{ACTOR}/rl_sft", f"<results>/models/{REWARD}/reward", f"<results>/models/{ACTOR}/ppo"]
 METRICS = [f"<results>/training/{'/'.join(pair)}/metrics.csv" for pair in CHECKPOINTS if pair[1] != "pretrained"]
 CURVES = [path.replace("metrics.csv", "curve.svg") for path in METRICS]
-README_CURVE = [f"<results>/training/{MODELS[0]}/{TRAINED[-1]}/curve.svg"] if TRAINED else []
 SAMPLES = expand(f"<results>/samples/{ACTOR}/{{stage}}.parquet", stage=RL_STAGES)
 SAMPLE_RECORDS = expand(f"<results>/samples/{ACTOR}/{{stage}}.json", stage=RL_STAGES)
 RATING_PAGE = expand("<results>/human_eval/{name}", name=["sheet.html", "items.json", "key.json"])
@@ -65,7 +64,7 @@ REPORT = ["<results>/report/report.html", "<results>/report/crate"]
 
 
 def downloads():
-    """What is fetched once, before anything runs without a network."""
+    """What is downloaded once; everything else runs without a network."""
     kinds = {name: config["models"][name]["source"]["kind"] for name, _ in CHECKPOINTS}
     models = [f"<results>/downloads/models/{name}" for name, kind in kinds.items() if kind in ("wheel", "hub")]
     hub = [name for name in TASKS if config["tasks"][name]["source"]["kind"] == "hub"]
@@ -91,7 +90,7 @@ def grid_scores(models=None, methods=None, tasks=None, shots=None, suffixes=SCOR
 
 
 def crossed_scores(pairs=None, models=None, tasks=None, suffixes=SCORE_KINDS):
-    """Score files of checkpoints asked with another marker than their own: (method, marker) that the main grid lacks."""
+    """Score files of checkpoints with another marker than their own: (method, marker) pairs not in the main grid."""
     draws = settings.draws(config, config["marker_table"]["shots"])
     return [
         path
@@ -110,21 +109,21 @@ def marker_table_scores():
 
 
 def run_records():
-    """Results that tell how a run was made; the tables' apart."""
+    """Results that record how a run was made, except for the tables."""
     scores = grid_scores(suffixes=["json"]) + crossed_scores(suffixes=["json"])
     data = [INSTRUCTIONS[1], SPLIT_MANIFEST, *TASK_SUMMARIES]
     return [*data, *MODEL_FOLDERS, *scores, *RATING_PAGE[1:], RATING_SUMMARY, *MACHINE]
 
 
 def shown_answers():
-    """What the prompts and answers on the report page are taken from."""
+    """The files that prompts and answers on the report page are taken from."""
     if not config["report"]["items_per_cell"]:
         return []
     return QUESTIONS + grid_scores(suffixes=["parquet"]) + crossed_scores(suffixes=["parquet"])
 
 
 def human_eval_ratings(wildcards):
-    """Files in the preset's ratings folder, of any kind: scoring refuses what is no rating."""
+    """Files in the preset's ratings folder, of any kind: scoring refuses those that are not ratings."""
     folder = Path("resources/human_eval/ratings") / config["preset"]
     files = sorted(str(path) for path in folder.glob("[!.]*") if path.is_file())
     for path in files:

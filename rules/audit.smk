@@ -1,4 +1,4 @@
-"""The published numbers: audited by themselves, beside ours, and against what the paper claims."""
+"""The published numbers: audited by themselves, compared with ours, and checked against the paper's claims."""
 
 
 use rule plain_job as audit_paper with:

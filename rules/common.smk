@@ -17,7 +17,7 @@ from common.jobs import digest
 
 
 def resolved_configuration():
-    """config.yaml, overlays and --config merged and checked; errors are told without a traceback."""
+    """config.yaml, overlays and --config merged and checked; errors are shown without a traceback."""
     overlays = [Path(path) for path in workflow.overwrite_configfiles]
     base = Path(workflow.basedir) / "config.yaml"
     try:
@@ -41,7 +41,7 @@ def refuse_clamped_gpus(compute):
         left = [name for name in names if "gpu" not in overwritten.get(name, {})]
         if limit is not None and left and compute[key] > limit:
             raise UserError(
-                f"compute.{key} asks for {compute[key]} GPUs a job, the limit of this run is {limit}",
+                f"compute.{key} asks for {compute[key]} GPUs per job, the limit of this run is {limit}",
                 "`resources` of the profile, or --resources gpu=N",
                 f"set compute.{key} to {limit} or less, or raise the limit",
             )
@@ -96,7 +96,7 @@ def draw_options(shots=None):
     return " ".join(["--draws", *(f"{k}:{seed}" for k, seed in settings.draws(config, shots))])
 
 
-# What training on GPUs waits for. It decides nothing about a model, so its age never retrains one.
+# Training on GPUs waits for this file. It decides nothing about a model, so its age never retrains one.
 MACHINE = [ancient("<results>/report/machine.json")] if settings.machine_is_checked(config) else []
 # The texts of another language.
 WORDS = [TRANSLATIONS[LANGUAGE]] if LANGUAGE in TRANSLATIONS else []

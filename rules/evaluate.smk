@@ -20,7 +20,7 @@ use rule launched_job as evaluate_task with:
         scratch=f"{RESULTS}/scratch/evaluate_task/{{model}}_{{method}}",
 
 
-# One checkpoint asked with another marker than its own.
+# One checkpoint, asked with another marker than its own.
 use rule evaluate_task as evaluate_marker with:
     output:
         crossed_scores([("{method}", "{marker}")], ["{model}"]),

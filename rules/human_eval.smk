@@ -1,4 +1,4 @@
-"""The blind comparison of stages 1 and 3 by people: rating page, key, and the score of the ratings handed in."""
+"""The blind comparison of stages 1 and 3 by people: rating page, key, and the score of the ratings."""
 
 
 use rule plain_job as build_human_eval with:

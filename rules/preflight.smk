@@ -1,4 +1,4 @@
-"""Whether the machine that will train has what the run needs, asked before anything is spent."""
+"""Whether the machine that will train has what the run needs, checked before anything is spent."""
 
 
 # Runs where training jobs run, with the GPUs they ask for. A newer file of pins or hardware must not train anything again.

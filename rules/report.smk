@@ -1,4 +1,4 @@
-"""Figures, the report page, the account of a run, and the README with a run's tables."""
+"""Figures, the report page, the description of a run as a crate, and the project's pages with a run's tables."""
 
 
 use rule plain_job as render_figures with:
@@ -19,21 +19,20 @@ use rule plain_job as render_figures with:
         ),
 
 
-# The README with this preset's tables; `make readme` puts it in place.
+# README.md and docs/demo.md with this preset's tables; `make readme` puts them in place.
 use rule plain_job as insert_tables with:
     input:
         TRAINED_MODELS,
-        readme="README.md",
-        tables=expand("<results>/tables/{name}.md", name=["table3", "table4", "table1", "table2"]),
-        curve=README_CURVE,
+        pages=["README.md", "docs/demo.md"],
+        tables=expand("<results>/tables/{name}.md", name=["table1", "table2", "table4"]),
+        table3="<results>/tables/table3.json",
     output:
-        ["<results>/report/curve.svg"] if README_CURVE else [],
-        output="<results>/report/README.md",
+        expand("<results>/report/{name}.md", name=["README", "demo"]),
     pathvars:
         job="insert_tables/all",
     localrule: True
     params:
-        **calls("insert_tables", settings.readme_settings, models="<results>/models"),
+        **calls("insert_tables", settings.readme_settings, models="<results>/models", output="<results>/report"),
 
 
 # The page that shows everything; its generations are a sample of the score files'.
@@ -57,7 +56,7 @@ use rule plain_job as build_report with:
         **renders("build_report", settings.report_settings, results="<results>", template="resources/report"),
 
 
-# A machine-readable account of the run (Workflow Run RO-Crate).
+# A machine-readable description of the run (Workflow Run RO-Crate).
 use rule plain_job as build_crate with:
     input:
         run_records(),

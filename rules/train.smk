@@ -1,4 +1,4 @@
-"""Base models in one layout, one rule a fine-tuning method, and the responses of the RL arm.
+"""Base models in one layout, one rule per fine-tuning method, and the responses of the RL arm.
 
 The checkpoint a method starts from and the data it learns from and is measured on stand in
 scripts/common/config/methods.py; the rest is that of `train_sft`.

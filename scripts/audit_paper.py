@@ -1,4 +1,4 @@
-"""Audit of the published tables: each check asks one question of the printed numbers alone."""
+"""Audit of the published tables: each check answers one question from the printed numbers alone."""
 
 import argparse
 import sys
@@ -26,7 +26,7 @@ CHECKS = (
 
 
 def as_markdown(findings: list[Finding]) -> str:
-    """The findings for a reviewer: a list of answers, then a section each."""
+    """The findings for a reviewer: a list of answers, then one section per check."""
     lines = [
         "# Audit of the published tables",
         "",

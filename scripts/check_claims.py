@@ -38,7 +38,7 @@ How to read the verdicts:
 - This run's methods answered the same items and are compared by the paired tests of the table `paired`. Models that
   are not the paper's are checked all the same, but say nothing about the paper's; what the paper states of only one
   of its models is not comparable to them.
-- Training anew with another seed would add a spread that no verdict here includes.
+- Training again with another seed would add a spread that no verdict here includes.
 """
 
 
@@ -47,7 +47,7 @@ def probability(value: float | None) -> str:
 
 
 def overview(claims: Sequence[Mapping[str, Any]], results: Results) -> Table:
-    """One row a claim."""
+    """One row per claim."""
     rows = []
     for claim in claims:
         verdict, own = results[claim["id"]]

@@ -61,7 +61,7 @@ def check_plan(basis: Basis, jobs: list[JobPlan], states: list[GpuState], result
             what = f"the plan is for {basis.gpu.label}, this is {states[0].name} with {smallest / GB:.1f} GB"
             found.append(MachineFinding(what, "compute.gpu_type", "name the type for better estimates", blocks=False))
     scheduled = "SLURM_JOB_ID" in os.environ
-    if not scheduled:  # there each job asks for memory of its own, which the plan compares
+    if not scheduled:  # there each job requests its own memory, which the plan compares
         hungriest = max(jobs, key=lambda job: job.host_memory)
         found += check_memory(available_memory(), hungriest.host_memory, hungriest.name)
     return found + check_disk(results, disk_bytes(basis, jobs, scheduled).total)
@@ -104,7 +104,7 @@ def work(arguments: argparse.Namespace, console: Console) -> None:
     }
     if problems:
         console.say(f"{len(problems)} problems, {len(found) - len(problems)} notes")
-        remedy = "mend all of the above, then run `make preflight` again"
+        remedy = "fix all of the above, then run `make preflight` again"
         raise UserError(f"this machine is not ready for the run: {len(problems)} problems", "", remedy, EXIT_MACHINE)
     write_json(arguments.output, facts)
     console.say(f"this machine is ready for the run ({len(found)} notes)")

@@ -18,7 +18,7 @@ def work(arguments: argparse.Namespace, console: Console) -> None:
     names = [row[0] for row in rows]
     if len(set(names)) < len(names):
         repeated = next(name for name in names if names.count(name) > 1)
-        raise UserError(f"the cell {repeated} stands twice", ", ".join(map(str, arguments.cells)), "report this")
+        raise UserError(f"the cell {repeated} appears twice", ", ".join(map(str, arguments.cells)), "report this")
     write_text(arguments.output, to_csv(CELL_COLUMNS, rows))
 
 

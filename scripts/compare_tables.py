@@ -26,7 +26,7 @@ CSV_HEADER = ("table", "row", "column", "published", "ours", "difference", "low"
 
 
 def cell_text(one: Compared) -> str:
-    """Published value, ours with its interval, difference and verdict, one a line."""
+    """Published value, ours with its interval, difference and verdict, one per line."""
     verdict = Text(one.verdict)
     if one.verdict == NOT_RUN:
         return Text("{published}\n{verdict}", published=one.published, verdict=verdict)

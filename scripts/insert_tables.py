@@ -1,20 +1,83 @@
-"""Write a README with the tables and the loss curves of a finished run between its markers."""
+"""Write README.md and docs/demo.md again, with the tables of a finished run between their markers.
+
+A page marks the place of a block with `<!-- begin NAME -->` and `<!-- end NAME -->`. The blocks are the tables by name,
+`short` (a few lines of Table 3) and `training` (the held-out losses).
+"""
 
 import argparse
+import re
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from common.base.errors import UserError
+from common.config.methods import METHOD_LABELS
 from common.files.whole_files import read_json, write_text
 from common.jobs.console import Console, argument_parser, run_entry_point
+from common.tables.table import Table, to_markdown
 
-BEGIN, END = "<!-- demo:begin -->", "<!-- demo:end -->"
+DASH, UNBROKEN_DASH = "\u2013", "\u2013\u2060"  # so that no line ends within an interval
+Cells = dict[tuple[str, str, str, str], Mapping[str, Any]]
+MARKER = re.compile(r"<!-- (?:begin|end) (\w+) -->")
+PLACE = re.compile(r"(?P<begin><!-- begin (?P<name>\w+) -->\n).*?(?P<end><!-- end (?P=name) -->)", re.DOTALL)
 
 
-def heldout_sentence(label: str, record: dict[str, object]) -> str:
+def cells_of(table3: Mapping[str, Any]) -> Cells:
+    """The cells of Table 3, as its JSON file holds them, by model, task, k and method.
+
+    The lines of a cell's text are the mean, its interval and, for several draws, their range.
+    """
+    tasks = [group["title"] for group in table3["groups"][1:] for _ in range(group["columns"])]
+    shots = [title.removeprefix("k=") for title in table3["header"][2:]]
+    return {
+        (model["text"], task, k, method["text"]): {**cell, "text": cell["text"].replace(DASH, UNBROKEN_DASH)}
+        for model, method, *cells in table3["rows"]
+        for task, k, cell in zip(tasks, shots, cells, strict=True)
+    }
+
+
+def names(cells: Cells) -> list[list[str]]:
+    """Models, tasks, numbers of examples and methods, each in the order of the table."""
+    return [list(dict.fromkeys(column)) for column in zip(*cells, strict=True)]
+
+
+def full_table(table3: Mapping[str, Any]) -> Table:
+    """Table 3 with a row per task and k and a column per method: narrow enough for a page on GitHub."""
+    cells = cells_of(table3)
+    models, tasks, shots, methods = names(cells)
+    keys = [(model, task, k) for model in models for task in tasks for k in shots]
+    found = [[cells[*key, method] for method in methods] for key in keys]
+    first = 0 if len(models) > 1 else 1  # one model needs no column
+    titles = ["Model", "Task", "k"][first:]
+    return Table(
+        caption=table3["caption"],
+        header=[*titles, *methods],
+        rows=[[*key[first:], *(cell["text"] for cell in row)] for key, row in zip(keys, found, strict=True)],
+        bold=frozenset(
+            (i, j + len(titles)) for i, row in enumerate(found) for j, cell in enumerate(row) if cell["bold"]
+        ),
+        notes=table3["notes"],
+    )
+
+
+def short_table(table3: Mapping[str, Any], preset: str) -> Table:
+    """What the first model does with the fewest in-context examples: a row per task, each interval behind its mean."""
+    cells = cells_of(table3)
+    (model, *_), tasks, (k, *_), methods = names(cells)
+    lines = [[cells[model, task, k, method]["text"].split("\n") for method in methods] for task in tasks]
+    rows = [[mean + "".join(f" ({interval})" for interval in rest[:1]) for mean, *rest in row] for row in lines]
+    return Table(
+        caption=f"Accuracy in % (95 % interval) with {k} in-context examples: {model}, preset {preset}",
+        header=["Task", *methods],
+        rows=[[task, *row] for task, row in zip(tasks, rows, strict=True)],
+    )
+
+
+def heldout_sentence(label: str, record: Mapping[str, Any]) -> str:
     """What training did to the loss on prompts it did not see."""
     loss = record["heldout_loss"]
-    if not isinstance(loss, dict):
+    if loss is None:
         return f"- {label}: no prompts are held out in this configuration."
     low, high = loss["interval95"]
     return (
@@ -23,36 +86,50 @@ def heldout_sentence(label: str, record: dict[str, object]) -> str:
     )
 
 
-def section(arguments: argparse.Namespace) -> str:
-    """The text between the markers."""
-    settings = arguments.settings
-    parts = [path.read_text(encoding="utf-8").strip() for path in arguments.tables]
+def training_block(settings: Mapping[str, Any], models: Path) -> str:
+    """A line per trained model."""
+    lines = []
     for model in settings["models"]:
         for method in settings["trained"]:
-            record = read_json(arguments.models / model / method / "run.json")
-            parts.append(heldout_sentence(f"{settings['labels'][model]}, {method}", record))
-    if arguments.curve:
-        parts.append(f"![Training loss of {settings['trained'][-1]}](docs/demo_curve.svg)")
-    return "\n\n".join([f"Preset `{settings['preset']}`, inserted by `make readme`:", *parts])
+            record = read_json(models / model / method / "run.json")
+            lines.append(heldout_sentence(f"{settings['labels'][model]}, {METHOD_LABELS[method]}", record))
+    return "\n".join(lines)
+
+
+def fill_page(path: Path, blocks: Mapping[str, str]) -> str:
+    """The text of a page, each block in its place.
+
+    Raises:
+        UserError: the page has no place for a block, a place without an end, or a place for an unknown block.
+    """
+    page = path.read_text(encoding="utf-8")
+    places, marked = [place["name"] for place in PLACE.finditer(page)], MARKER.findall(page)
+    if not places or sorted(marked) != sorted(2 * places) or not blocks.keys() >= set(places):
+        what_to_do = f"put `<!-- begin NAME -->` and `<!-- end NAME -->` around it; NAME is one of {', '.join(blocks)}"
+        raise UserError("a page does not say where its tables belong", str(path), what_to_do)
+    return PLACE.sub(lambda place: f"{place['begin']}{blocks[place['name']]}\n{place['end']}", page)
 
 
 def work(arguments: argparse.Namespace, console: Console) -> None:
-    text = arguments.readme.read_text(encoding="utf-8")
-    if text.count(BEGIN) != 1 or text.count(END) != 1 or text.index(BEGIN) > text.index(END):
-        raise UserError("the README has no place for the tables", str(arguments.readme), f"add {BEGIN} and {END}")
-    head, tail = text.split(BEGIN)[0], text.split(END)[1]
-    if arguments.curve:
-        write_text(arguments.output.with_name("curve.svg"), arguments.curve.read_text(encoding="utf-8"))
-    write_text(arguments.output, f"{head}{BEGIN}\n{section(arguments)}\n{END}{tail}")
+    settings = arguments.settings
+    blocks = {path.stem: path.read_text(encoding="utf-8").strip() for path in arguments.tables}
+    table3 = read_json(arguments.table3)
+    blocks["table3"] = to_markdown(full_table(table3)).strip()
+    blocks["short"] = to_markdown(short_table(table3, settings["preset"])).strip()
+    blocks["training"] = training_block(settings, arguments.models)
+    for page in arguments.pages:
+        write_text(arguments.output / page.name, fill_page(page, blocks))
 
 
 def main(argv: list[str] | None = None) -> int:
     parser = argument_parser(__doc__ or "")
-    parser.add_argument("--readme", type=Path, required=True, help="the README")
-    parser.add_argument("--tables", type=Path, nargs="+", required=True, help="Markdown tables to insert")
+    parser.add_argument(
+        "--pages", type=Path, nargs="+", required=True, help="Markdown pages with places for the tables"
+    )
+    parser.add_argument("--tables", type=Path, nargs="+", required=True, help="Markdown of the other tables")
+    parser.add_argument("--table3", type=Path, required=True, help="JSON of Table 3")
     parser.add_argument("--models", type=Path, required=True, help="directory of the models")
-    parser.add_argument("--curve", type=Path, nargs="?", help="SVG of a loss curve to put beside the README")
-    parser.add_argument("--output", type=Path, required=True, help="file to write")
+    parser.add_argument("--output", type=Path, required=True, help="directory to write the pages to")
     return run_entry_point(parser, work, argv)
 
 

@@ -1,7 +1,7 @@
 """Start a script on the devices its job was given.
 
 Without a GPU the script replaces this process (`exec`). With GPUs, or several processes, torchrun starts one process
-a device in standalone mode, which picks a free port. Either way a signal of the scheduler reaches the script, and the
+per device in standalone mode, which picks a free port. Either way a signal of the scheduler reaches the script, and the
 script's exit code becomes that of the job.
 
 Which GPUs a job gets is decided in common/jobs/gpu_leases.py.
@@ -34,7 +34,7 @@ KEEP_MEMORY = {
 
 
 def torchrun_arguments(script: str, arguments: list[str], processes: int) -> list[str]:
-    """What torchrun is told; without "--" it would take `--log` for an option of its own."""
+    """Arguments of torchrun; without "--" it would take `--log` as its own option."""
     options = ["--standalone", f"--nproc-per-node={processes}", f"--shutdown-timeout={SECONDS_TO_STOP}"]
     return [*options, "--", __file__, WORKER, script, *arguments]
 
@@ -65,12 +65,12 @@ def run_processes(script: str, arguments: list[str], processes: int) -> int:
 
 
 def become(script: str, arguments: list[str]) -> NoReturn:
-    """Run the script in the place of this process."""
+    """Replace this process with the script."""
     os.execv(sys.executable, [sys.executable, script, *arguments])  # noqa: S606
 
 
 def become_worker(script: str, arguments: list[str]) -> NoReturn:
-    """Run the script as one of several, which end with the launcher, for its end gives the GPUs free."""
+    """Run the script as one of several processes. They end with the launcher, because its end releases the GPUs."""
     end_with_parent()
     become(script, arguments)
 

@@ -42,7 +42,7 @@ def hours(seconds: float | None) -> str:
 
 
 def job_rows(jobs: Sequence[JobPlan]) -> list[list[str]]:
-    """One row a kind of job."""
+    """One row per kind of job."""
     return [
         [
             job.rule, job.model, str(job.count), str(job.gpus or "CPU"), number(job.parameters, 1e9),
@@ -54,7 +54,7 @@ def job_rows(jobs: Sequence[JobPlan]) -> list[list[str]]:
 
 
 JOB_COLUMNS = [
-    "rule", "model", "jobs", "GPUs", "10^9 param.", "GB a device", "at the", "10^6 tokens", "FLOP", "h NVLink",
+    "rule", "model", "jobs", "GPUs", "10^9 param.", "GB per device", "at the", "10^6 tokens", "FLOP", "h NVLink",
     "h PCIe", "GB result", "GB scratch",
 ]  # fmt: skip
 

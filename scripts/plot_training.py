@@ -1,4 +1,4 @@
-"""Draw a training run: loss and learning rate, or what PPO watches."""
+"""Draw a training run: loss and learning rate, or the metrics of PPO."""
 
 import argparse
 import sys
@@ -20,10 +20,10 @@ from common.report.svg import save_svg, smoothed
 # Title, unit, and (column, label, line style) of each panel of a PPO run.
 PPO_PANELS: tuple[tuple[str, str, tuple[tuple[str, str, str], ...]], ...] = (
     ("Reward", "score", (("reward", "as scored", "-"), ("reward_clipped", "clipped", "--"))),
-    ("Divergence from stage 1", "nats a token", (("kl_k3", "k3", "-"), ("kl_k1", "k1", "--"))),
+    ("Divergence from stage 1", "nats per token", (("kl_k3", "k3", "-"), ("kl_k1", "k1", "--"))),
     ("Critic", "score", (("value_error", "mean absolute error", "-"),)),
     ("Responses", "share", (("ended", "end in EOS", "-"), ("empty", "empty", "--"))),
-    ("Entropy", "nats a token", (("entropy", "policy", "-"),)),
+    ("Entropy", "nats per token", (("entropy", "policy", "-"),)),
     ("Clipped", "share of tokens", (("policy_clipped", "ratio", "-"), ("value_clipped", "value", "--"))),
 )
 

@@ -1,4 +1,4 @@
-"""Checkpoint and marker crossed: what comes from training and what from the words a model is asked with."""
+"""Checkpoint and marker crossed: what comes from training, and what from the words of the prompt."""
 
 import argparse
 import sys

@@ -49,7 +49,7 @@ def csv_row(test: PairedTest, items: int | None, runs: int) -> list[object]:
 
 
 def row_and_column(test: PairedTest) -> tuple[str, str]:
-    """Where a difference stands in cells.csv; its p-value stands in the column's `/p_holm`."""
+    """Where a difference is in cells.csv; its p-value is in the column's `/p_holm`."""
     return f"{test.model}/{test.first}-{test.second}", f"{test.task}/k{test.k}"
 
 

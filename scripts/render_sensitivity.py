@@ -26,7 +26,7 @@ def work(arguments: argparse.Namespace, console: Console) -> None:
                 table.add([model, method, scoring], words, folder=f"eval/{model}/{method}", found=found)
     notes = [
         "generation: the one answer named in the first line of the generated text (the paper's scoring, Table 3).",
-        "strict: the whole first line is an answer. likelihood: the answer with the highest log-likelihood a token.",
+        "strict: the whole first line is an answer. likelihood: the answer with the highest log-likelihood per token.",
     ]
     if several_draws(settings):
         draws = "In parentheses: lowest and highest of the {seeds} draws of in-context examples."

@@ -1,4 +1,4 @@
-"""Table 1: hyper-parameters of SFT and CoH, read from the runs that were made."""
+"""Table 1: hyper-parameters of SFT and CoH, read from the records of the training runs."""
 
 import argparse
 import sys

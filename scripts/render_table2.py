@@ -1,4 +1,4 @@
-"""Table 2: hyper-parameters of the RL arm's three stages, read from the runs that were made."""
+"""Table 2: hyper-parameters of the RL arm's three stages, read from the records of the training runs."""
 
 import argparse
 import sys
@@ -28,7 +28,7 @@ ROWS: tuple[tuple[str, str | None, tuple[str, ...]], ...] = (
     ("Schedule", "schedule", ("schedule",)),
     ("Warm-up ratio", "warmup_ratio", ("warmup_ratio",)),
     ("AdamW betas", "betas", ("betas",)),
-    ("Updates a rollout", None, ("updates_per_rollout",)),
+    ("Updates per rollout", None, ("updates_per_rollout",)),
     ("Sampling temperature", None, ("temperature",)),
     ("Longest response (tokens)", None, ("max_new_tokens",)),
 )
@@ -67,7 +67,7 @@ def work(arguments: argparse.Namespace, console: Console) -> None:
     ]
     if blocks["ppo"]["updates_per_rollout"] == 1:
         notes.append(
-            "Each rollout is used for one update, so the policy's ratio is 1 and the clip range binds nothing."
+            "Each rollout is used for one update, so the policy's ratio is 1 and the clip range has no effect."
         )
     header = ["Hyper-parameter", *STAGES]
     table = Table("Table 2. Hyper-parameters of the RL arm", header, rows, notes=notes, cells=ids)

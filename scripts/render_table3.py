@@ -27,7 +27,7 @@ PARTS = {
 
 
 def fill_table(settings: dict[str, Any], cells: Grid) -> AccuracyTable:
-    """A row a model and method; bold is what beats every other method of its model."""
+    """One row per model and method; a cell is bold if it beats every other method of its model."""
     labels = {"model": "Model", "method": "Method"}
     table = AccuracyTable("table3", labels, settings["tasks"], settings["shots"], parts=PARTS)
     for model in settings["models"]:

@@ -1,6 +1,6 @@
-"""Unpack an archive of results after checking every file in it; what is there already is never overwritten.
+"""Unpack an archive of results after checking every file in it; existing files are never overwritten.
 
-Downloads, models, logs and timings may lie in the folder already; results may not.
+The folder may already hold downloads, models, logs and timings, but no results.
 
 python scripts/restore_results.py --archive results-demo.tar --results results/demo
 """

@@ -60,7 +60,7 @@ def outcome(counted: Mapping[str, int]) -> dict[str, Any]:
 
     The share is that of stage 3 among the decided prompts (one stage preferred), with Wilson's 95 % interval. The
     test is the exact two-sided sign test, a binomial test of one half on the decided prompts; it equals the exact
-    McNemar test. Similar prompts enter neither.
+    McNemar test. Prompts rated as similar are left out of both.
 
     Args:
         counted: verdict -> number of prompts; each prompt counts once.
@@ -81,10 +81,10 @@ def summarise(sheet: Sheet, ratings: Sequence[Rating], paper: Mapping[str, int])
     """Everything the ratings say.
 
     Several raters rate the same prompts, so their ratings of one prompt depend on each other, and a test over all
-    ratings would count one prompt's peculiarity several times. The pooled test therefore takes the prompt as its
+    ratings would count one prompt several times. So the pooled test uses the prompt as its
     unit: each prompt gets the majority's verdict, then the sign test and Wilson's interval apply as for one rater.
     That stays exact however few prompts there are, which a bootstrap over ten prompts would not. The counts over
-    all ratings are given beside it, without interval or test.
+    all ratings are also given, without interval or test.
 
     Args:
         sheet: what was rated.

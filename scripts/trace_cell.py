@@ -59,7 +59,7 @@ def indented(depth: int, lines: Iterator[str]) -> Iterator[str]:
 
 
 class Trace:
-    """Lines on a cell, from its value to the data; a result that stands behind several others is told once.
+    """Lines on a cell, from its value to the data; a result behind several others is described once.
 
     Args:
         results: results folder of the preset.
@@ -103,7 +103,7 @@ class Trace:
             yield f"input {name}: sha256 {digest}"
 
     def once(self, title: str, text: str) -> Iterator[str]:
-        """`title: text`, or the title alone when that was told before."""
+        """`title: text`, or only the title if the text was printed before."""
         yield f"{title}, as above" if f"{title}: {text}" in self.told else f"{title}: {text}"
         self.told.add(f"{title}: {text}")
 
@@ -155,7 +155,7 @@ class Trace:
         yield f"data {manifest}: {read_json(manifest)['counts']}"
 
     def owner(self, method: str, model: str) -> str:
-        """The model whose checkpoint of a method a run uses: its own, else the only one there is."""
+        """The model whose checkpoint of a method a run uses: its own, else the only one that exists."""
         owners = [path.parent.parent.name for path in sorted((self.results / "models").glob(f"*/{method}/run.json"))]
         return model if model in owners else next(iter(owners), model)
 

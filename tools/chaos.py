@@ -24,7 +24,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PRESET = "smoke"
 RESULTS = Path("results") / PRESET
 ACTOR = "tiny-opt-actor"
-# Long enough to be hit in its midst, with a checkpoint every second.
+# Long enough to be hit half-way, with a checkpoint every second.
 LONGER = {
     "preset": PRESET,
     "compute": {"checkpoint_seconds": 1},
@@ -95,7 +95,7 @@ class Chaos:
             self.seconds[rule] = min(float(file.read_text().splitlines()[1].split("\t")[0]) for file in files)
 
     def strike_anywhere(self) -> None:
-        """Kill a whole run, whatever it is at."""
+        """Kill a whole run, whatever it is doing."""
         process = self.start(self.targets)
         moment = self.chance.uniform(2, 60)
         time.sleep(moment)
@@ -107,7 +107,7 @@ class Chaos:
         self.reruns += 1
 
     def strike(self, kind: str, rule: str) -> None:
-        """Kill once, inside `rule`; a job that ends before its moment has come is made anew and awaited."""
+        """Kill once, inside `rule`; a job that ends before its moment is deleted and run again."""
         while True:
             process = self.start([str(RESULTS / OUTPUTS[rule][0])])
             victim = self._wait_for_job(process, rule)
@@ -128,7 +128,7 @@ class Chaos:
         if kind == WRITE and not self._being_written(rule):
             sys.exit(f"{rule} was not writing when it was killed")
         self.unlock()
-        self.reruns += 1  # the next strike or the last run goes on with this job
+        self.reruns += 1  # the next kill or the last run continues with this job
 
     def _wait_for_job(self, process: subprocess.Popen, rule: str) -> int | None:
         while process.poll() is None:
@@ -149,7 +149,7 @@ class Chaos:
         return None
 
     def _being_written(self, rule: str) -> bool:
-        """Whether some file of a checkpoint lies where checkpoints are written before they are complete."""
+        """Whether some file of a checkpoint is where checkpoints are written before they are complete."""
         return any((self.project / RESULTS / "scratch" / rule).glob("*/*/partial/checkpoint-*/*"))
 
     def _rerun_beside(self, rule: str) -> None:

@@ -1,4 +1,4 @@
-"""Processes of a run, seen from outside: who belongs to it, who writes its resumable state, how to end it."""
+"""Processes of a run, seen from outside: which belong to it, which write its resumable state, how to end them."""
 
 import contextlib
 import json
@@ -43,7 +43,7 @@ def kill_sessions(*sessions: int) -> None:
 
 
 def running(session: int, script: str) -> int | None:
-    """The process of a session that runs `scripts/<script>`, launcher and helpers apart."""
+    """The process of a session that runs `scripts/<script>`, not its launcher or helpers."""
     for pid in members(session):
         with contextlib.suppress(OSError):
             words = Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace").split("\0")
@@ -53,7 +53,7 @@ def running(session: int, script: str) -> int | None:
 
 
 def written_files(pid: int, folder: Path) -> set[Path]:
-    """Files under `folder` that a process has open for writing, lock files apart."""
+    """Files under `folder` that a process has open for writing, without lock files."""
     found = set()
     with contextlib.suppress(OSError):
         for descriptor in os.listdir(f"/proc/{pid}/fd"):
@@ -75,12 +75,12 @@ def parent_of(pid: int) -> int | None:
 
 
 class WriterWatch(threading.Thread):
-    """Looks again and again who has files of a scratch folder open for writing, and whether it holds the lock.
+    """Checks repeatedly which process has files of a scratch folder open for writing, and whether it holds the lock.
 
     Attributes:
         sessions: sessions to look at.
         seen: times a writer was seen, by rule.
-        violations: descriptions of a writer beside the lock's holder.
+        violations: descriptions of writers that do not hold the lock.
     """
 
     def __init__(self, scratch: Path):
@@ -126,7 +126,7 @@ class WriterWatch(threading.Thread):
         """End the watch.
 
         Raises:
-            RuntimeError: when it had ended before: then nothing is known of the writers since.
+            RuntimeError: when it had ended before: then nothing is known about the writers since.
         """
         self._end.set()
         self.join()

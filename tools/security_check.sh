@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Known vulnerabilities of the pinned packages, and strings that look like secrets: information, never a failure.
-# The tools live in an environment of their own; without a network nothing is shown.
+# The tools have an environment of their own; without a network nothing is shown.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 tools=.environments/security

@@ -4,13 +4,13 @@
 #   eval "$(tools/slurm_one_machine.sh start DIR)"    start it and point this shell at it
 #   tools/slurm_one_machine.sh stop DIR               cancel its jobs and stop it
 #
-# Everything it writes lies in DIR: configuration, authentication key, state, logs. It has ports of its own, listens on
-# 127.0.0.1 alone, leaves /etc/slurm untouched, and does not start where a SLURM controller answers already.
+# Everything it writes is in DIR: configuration, authentication key, state, logs. It has its own ports, listens only on
+# 127.0.0.1, does not touch /etc/slurm, and does not start where a SLURM controller already answers.
 #
 # The node claims the size below, whatever the machine has, so that requests of the paper's scale are accepted. Nothing
-# enforces them, and its GPUs are devices without a driver: jobs get CUDA_VISIBLE_DEVICES and compute on the CPU.
+# enforces them. Its GPUs are devices without a driver: jobs get CUDA_VISIBLE_DEVICES and compute on the CPU.
 #
-# Any user of the machine may submit to it where DIR can be reached by all.
+# Any user of the machine may submit to it if all users can reach DIR.
 #
 # Needed: root, Debian's packages slurmctld, slurmd, slurm-client and munge, python3.
 set -euo pipefail

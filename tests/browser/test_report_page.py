@@ -1,12 +1,11 @@
 """The report page in a real browser: nothing runs that a model wrote, nothing overflows, every number opens.
 
-Needs Chromium as test_human_eval_page.py does. REPORT_SCREENSHOTS=results/demo/report/report.html draws the pictures
-of docs/ from a finished run.
+Needs Chromium as test_human_eval_page.py does.
 """
 
-import base64
-import os
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ from selenium.webdriver.common.keys import Keys
 
 from common.base.paths import ROOT
 from common.files.whole_files import read_json, write_json
-from support.browser import CONTRASTS, HOSTILE, network_requests
+from support.browser import CONTRASTS, HOSTILE, network_requests, programs
 from support.report_pages import CELLS, MARKER, MODEL, TASK, build, write_results
 
 SHOTS = {"wide": (1280, 900), "phone": (390, 844)}
@@ -212,19 +211,11 @@ def test_tab_reaches_links_titles_and_cells_with_a_visible_focus(wide: webdriver
     assert {"a", "sort", "cell", "summary", "scroll"} <= kinds
 
 
-# --- pictures for docs/ ---------------------------------------------------------------------------------------
-
-
-@pytest.mark.skipif(not os.environ.get("REPORT_SCREENSHOTS"), reason="REPORT_SCREENSHOTS names no report")
-@pytest.mark.parametrize(
-    ("name", "size", "scheme"), [("report_wide", "wide", "light"), ("report_phone", "phone", "dark")]
-)
-def test_pictures_of_a_finished_report(browser: webdriver.Chrome, name: str, size: str, scheme: str) -> None:
-    page = ROOT / os.environ["REPORT_SCREENSHOTS"]
-    width, _ = SHOTS[size]
-    height = {"wide": 1500, "phone": 1900}[size]
-    show(browser, page, width, height, scheme)
-    assert browser.title == "Reproduction report \u00b7 demo"
-    assert browser.execute_script("return document.documentElement.scrollWidth - innerWidth") <= 0
-    picture = browser.execute_cdp_cmd("Page.captureScreenshot", {"format": "png"})
-    (ROOT / "docs" / f"{name}.png").write_bytes(base64.b64decode(picture["data"]))
+def test_pictures_of_a_report_are_taken(page: Path, tmp_path: Path) -> None:
+    programs()
+    tool = [sys.executable, "tools/picture_report.py", str(page), "--output", str(tmp_path)]
+    subprocess.run(tool, cwd=ROOT, check=True, capture_output=True, timeout=120)
+    for name, width in (("report_wide", 1280), ("report_phone", 390)):
+        content = (tmp_path / f"{name}.png").read_bytes()
+        assert content.startswith(b"\x89PNG")
+        assert int.from_bytes(content[16:20], "big") == width

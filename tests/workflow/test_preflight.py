@@ -84,7 +84,7 @@ def test_a_plan_that_cannot_be_made_is_one_problem_among_others(tmp_path: Path) 
     path = driver(tmp_path, [f"{i}, GPU-{i}, A100, 40441, 40000, 8.0" for i in range(2)])
     done = check(config, tmp_path / "results", 8, PATH=path, HF_HUB_OFFLINE="1", CUDA_VISIBLE_DEVICES="0,1")
     assert done.returncode == 3
-    assert "a global batch of 128 is no multiple of 3" in done.stderr
+    assert "a global batch of 128 is not a multiple of 3" in done.stderr
     assert "8 GPUs are requested, 2 are visible" in done.stderr
     assert not (tmp_path / "results/report/machine.json").exists()
 

@@ -94,11 +94,11 @@ def test_only_local_profiles_limit_cores() -> None:
 def test_more_gpus_than_the_limit_are_refused_and_not_clamped(limit: int) -> None:
     done = dry_run("local-gpu", "--resources", f"gpu={limit}", *PAPER)
     assert done.returncode != 0
-    assert f"compute.gpus asks for 8 GPUs a job, the limit of this run is {limit}" in done.stdout + done.stderr
+    assert f"compute.gpus asks for 8 GPUs per job, the limit of this run is {limit}" in done.stdout + done.stderr
     assert "Traceback" not in done.stdout + done.stderr
 
 
 def test_a_rule_that_was_given_fewer_gpus_hides_no_other() -> None:
     done = dry_run("local-gpu", *PAPER, "--resources", "gpu=4", "--set-resources", "train_sft:gpu=4")
     assert done.returncode == 1
-    assert "compute.gpus asks for 8 GPUs a job, the limit of this run is 4" in done.stdout + done.stderr
+    assert "compute.gpus asks for 8 GPUs per job, the limit of this run is 4" in done.stdout + done.stderr

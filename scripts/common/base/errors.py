@@ -24,7 +24,7 @@ _MACHINE_REMEDIES = {
     errno.EADDRINUSE: ("a network port is in use", "run again: a free port is chosen each time"),
 }
 
-# What libraries written in C++ and Rust say of the same things, which they raise as errors of their own.
+# What libraries written in C++ and Rust say about the same failures, which they raise as their own errors.
 _MACHINE_WORDS = {
     "No space left on device": errno.ENOSPC,
     "Disk quota exceeded": errno.EDQUOT,
@@ -40,7 +40,7 @@ _MACHINE_WORDS = {
 
 
 class UserError(Exception):
-    """A failure whose cause lies outside the code, told in the words of the person who can mend it.
+    """A failure with a cause outside the code, explained to the person who can fix it.
 
     Args:
         what: what happened, one sentence.
@@ -97,7 +97,7 @@ def _out_of_memory(where: str) -> UserError:
 
 
 def _libraries() -> tuple[type[BaseException], ...]:
-    """Classes of libraries that are loaded anyway; loading one only to look at its error would be wrong here."""
+    """Classes of libraries that are already loaded; none is loaded here only for its error class."""
     library = sys.modules.get("safetensors")
     return (library.SafetensorError,) if library else ()
 

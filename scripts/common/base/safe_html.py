@@ -7,12 +7,12 @@ from typing import Any
 
 
 def json_for_html(value: Any) -> str:
-    """JSON that may stand inside a `<script>` element: no `<`, so no tag or comment can open or close."""
+    """JSON that is safe inside a `<script>` element: no `<`, so no tag or comment can open or close."""
     return json.dumps(value, ensure_ascii=True, allow_nan=False).replace("<", "\\u003c")
 
 
 def content_security_policy(style: str, script: str) -> str:
-    """Forbid the page everything but its own style and script, named by their hashes."""
+    """Forbid the page everything except its own style and script, which are named by their hashes."""
 
     def source(text: str) -> str:
         return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"

@@ -22,7 +22,7 @@ from common.base.paths import HARDWARE, SCHEMA
 from common.base.templates import fill
 from common.files.yaml_files import read_mapping, read_yaml
 
-# The fields of the prompt's templates; each must stand in its template, no other may.
+# The fields of the prompt's templates; each must be in its template, and no other may be.
 PROMPT_FIELDS = {"without_input": ("instruction",), "with_input": ("instruction", "input")}
 
 
@@ -41,7 +41,7 @@ def check_configuration(config: Mapping[str, Any], where: str = "the configurati
         _fill_defaults(filled, schema, schema)
         problems = [*_check_selections(filled), *_check_prompt(filled["prompt"]), *_check_compute(filled)]
     if problems:
-        remedy = "mend these keys; config/schema.yaml describes every key"
+        remedy = "fix these keys; config/schema.yaml describes every key"
         raise UserError("the configuration is not valid:\n    " + "\n    ".join(problems), where, remedy)
     return filled
 
@@ -73,7 +73,7 @@ def _explain(error: jsonschema.ValidationError, root: Mapping[str, Any]) -> list
 
 
 def _kinds(error: jsonschema.ValidationError, root: Mapping[str, Any]) -> list[str]:
-    """The kinds a violated choice between alternatives offers, in order; empty when it is no such choice."""
+    """The kinds that a violated choice between alternatives offers, in order; empty if it is not such a choice."""
     if error.validator != "oneOf":
         return []
     branches = [_resolve(branch, root).get("properties", {}) for branch in cast(list[Any], error.validator_value)]
@@ -91,7 +91,7 @@ def _is_number(text: str) -> bool:
 def _not_finite(value: Any, key: str = "") -> list[str]:
     """Complaints about every NaN and infinity in a configuration."""
     if isinstance(value, float) and not math.isfinite(value):
-        return [f"{key}: {value} is no finite number"]
+        return [f"{key}: {value} is not a finite number"]
     children: list[tuple[Any, Any]] = []
     if isinstance(value, Mapping):
         children = [(f"{key}.{name}" if key else name, child) for name, child in value.items()]
@@ -136,7 +136,7 @@ def _resolve(schema: Mapping[str, Any], root: Mapping[str, Any]) -> Mapping[str,
 
 
 def _near(name: str, known: Iterator[str] | Sequence[str]) -> str:
-    """A question after the nearest known name, or nothing."""
+    """A question that suggests the nearest known name, or nothing."""
     near = difflib.get_close_matches(name, list(known), n=1)
     return f"; did you mean `{near[0]}`?" if near else ""
 
@@ -171,7 +171,7 @@ def _check_prompt(block: Mapping[str, Any]) -> list[str]:
         try:
             fill(block[key], dict.fromkeys(fields, ""))
         except ValueError as error:
-            problems.append(f"prompt.{key}: {error} (a brace that is no field is written twice)")
+            problems.append(f"prompt.{key}: {error} (a brace that is not a field is written twice)")
             continue
         used = {name for _, name, _, _ in string.Formatter().parse(block[key])}
         problems += [f"prompt.{key}: the field `{{{name}}}` is missing" for name in fields if name not in used]
@@ -209,10 +209,10 @@ def _gpu_types() -> tuple[str, ...]:
 
 
 def missing_paths(config: Mapping[str, Any]) -> list[str]:
-    """`key: path` of every local model, task or instruction file that a run needs and that is not there.
+    """`key: path` of every local model, task or instruction file that a run needs and that does not exist.
 
-    Paths are relative to the working directory, as Snakemake takes them. A file whose result is there already is not
-    needed: results may be rendered where the models and data they were made from are not.
+    Paths are relative to the working directory, as Snakemake takes them. A file whose result exists already is not
+    needed: results may be rendered where their models and data are missing.
 
     Args:
         config: a configuration that `check_configuration` returned.
@@ -244,20 +244,20 @@ def _missing_model(config: Mapping[str, Any], name: str) -> list[str]:
 
 
 def refuse_missing_paths(config: Mapping[str, Any]) -> None:
-    """Stop before anything runs when the configuration names local files that are not there.
+    """Stop before anything runs when the configuration names local files that do not exist.
 
     Raises:
         UserError: naming each with its key.
     """
     if missing := missing_paths(config):
-        remedy = f"mend these paths; relative ones start from {Path.cwd()}"
+        remedy = f"fix these paths; relative ones start from {Path.cwd()}"
         lines = "\n    ".join(missing)
         raise UserError(f"files and directories the configuration names do not exist:\n    {lines}",
                         f"preset `{config['preset']}`", remedy)  # fmt: skip
 
 
 def load_configuration(base: Path, overlays: Sequence[Path], command_line: Mapping[str, Any]) -> dict[str, Any]:
-    """The base configuration with overlays and command-line values laid over it, checked.
+    """The base configuration with overlays and command-line values applied to it, checked.
 
     Mappings merge key by key, lists and single values are replaced, and a block that names its `kind` replaces the
     block under it whole, so that no key of another kind is left behind.
@@ -292,7 +292,7 @@ def load_configuration(base: Path, overlays: Sequence[Path], command_line: Mappi
 def _read_overlay(path: Path) -> dict[str, Any]:
     content = read_yaml(path, "a configuration file")
     if not isinstance(content, dict):
-        raise UserError("a configuration file is no mapping of keys", str(path), "mend the file")
+        raise UserError("a configuration file is not a mapping of keys", str(path), "fix the file")
     return content
 
 

@@ -1,6 +1,6 @@
 """What jobs ask of a machine, and what check_machine depends on: everything a plan is made of.
 
-Apart from `settings`, since it decides no result: devices and unused keys may change it. Loaded while the DAG is
+Kept apart from `settings`, because it decides no result: devices and unused keys may change it. Loaded while the DAG is
 planned.
 """
 

@@ -1,4 +1,4 @@
-"""What the workflow, the plan and the tables know of each method; how it trains is its script's business.
+"""What the workflow, the plan and the tables know about each method; its script says how it trains.
 
 Loaded while the DAG is planned: nothing heavy here.
 """

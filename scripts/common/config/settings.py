@@ -46,7 +46,7 @@ def task_download_settings(config: Mapping[str, Any], task: str, part: str) -> d
 
 
 def training_settings(config: Mapping[str, Any], method: str, model: str) -> dict[str, Any]:
-    """Everything a checkpoint depends on; devices and checkpoint intervals are not among it."""
+    """Everything a checkpoint depends on; this does not include devices and checkpoint intervals."""
     markers = config["prompt"]["markers"]
     used = ("better", "worse", "tie") if method == "coh" else ("response",)
     prompt = {**config["prompt"], "markers": {name: markers[name] for name in used}}
@@ -127,7 +127,7 @@ def evaluation_settings(
 
 
 def draws(config: Mapping[str, Any], shots: Sequence[int] | None = None) -> list[tuple[int, int]]:
-    """(k, seed) of every run: zero-shot once as seed 0, the others once a seed."""
+    """(k, seed) of every run: zero-shot once as seed 0, the others once per seed."""
     evaluation = config["evaluation"]
     shots = evaluation["shots"] if shots is None else shots
     return [(k, seed) for k in shots for seed in (evaluation["seeds"] if k else [0])]
@@ -166,7 +166,7 @@ def marker_pairs(config: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def crossed_pairs(config: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Rows of the marker table that need scores of their own, beside those of Table 3."""
+    """Rows of the marker table that need their own scores, in addition to those of Table 3."""
     return [pair for pair in marker_pairs(config) if not in_grid(config, *pair)]
 
 
@@ -177,7 +177,7 @@ def in_grid(config: Mapping[str, Any], method: str, marker: str) -> bool:
 
 
 def table_names(config: Mapping[str, Any]) -> list[str]:
-    """Tables of a run: what compares methods needs two of them, the marker table a row and a column."""
+    """Tables of a run: comparisons of methods need two methods, the marker table needs a row and a column."""
     crossed = marker_pairs(config) and config["marker_table"]["shots"]
     return [
         *("table1", "table2", "table3", "table4", "human_eval", "sensitivity"),
@@ -202,7 +202,7 @@ def machine_is_checked(config: Mapping[str, Any]) -> bool:
 
 
 def run_settings(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Which results are of the run as it is configured; others may lie beside them from before."""
+    """Which results belong to the run as it is configured; there may be others from earlier runs."""
     models = dict.fromkeys([*config["table3"]["models"], *config["rl"].values()])
     shots = sorted({*config["evaluation"]["shots"], *config["marker_table"]["shots"]})
     return {
@@ -265,7 +265,7 @@ def report_language(config: Mapping[str, Any], environment: Mapping[str, str], a
 
 
 def report_settings(config: Mapping[str, Any]) -> dict[str, Any]:
-    """What the report page says of the configuration."""
+    """What the report page says about the configuration."""
     return {
         **run_settings(config),
         "notes": config["table3"]["notes"],
@@ -274,7 +274,7 @@ def report_settings(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def crate_facts(config: Mapping[str, Any]) -> dict[str, Any]:
-    """What the account of a run says of the configuration; where and how fast it ran is told by its records."""
+    """What the crate of a run says about the configuration; its records say where and how fast it ran."""
     return {
         **run_settings(config),
         "configuration": {key: value for key, value in config.items() if key != "compute"},

@@ -13,10 +13,10 @@ def _line_hash(key: str, item: dict[str, Any]) -> str:
 
 
 class ItemCache:
-    """Finished items of an interrupted job, one JSON object a line, each kept as soon as it is known.
+    """Finished items of an interrupted job, one JSON object per line, each kept as soon as it is known.
 
-    A line cut off by a kill or damaged since, and what follows it, is dropped when the file is opened and worked out
-    anew; every line before it is kept.
+    When the file is opened, a line that a kill cut off or that was damaged later is dropped, with all that follows it,
+    and is computed again; every line before it is kept.
     """
 
     def __init__(self, path: Path):

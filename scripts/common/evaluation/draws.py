@@ -1,4 +1,4 @@
-"""Prompts of a draw, the judgement of each answer, and the summary of a run."""
+"""Prompts of a draw, the verdict on each answer, and the summary of a run."""
 
 import functools
 from collections import Counter
@@ -32,7 +32,7 @@ class Draw:
 
 
 class Evaluation:
-    """How one checkpoint is asked one task.
+    """How one checkpoint is evaluated on one task.
 
     Args:
         tokenizer: of the checkpoint.
@@ -97,7 +97,7 @@ def build_draw(
 ) -> Draw:
     """Prompts and answers of every question for one (k, seed).
 
-    A request's key names all its outcome depends on, the length limit included: another selection of items may have a
+    A request's key names all that its outcome depends on, also the length limit: another selection of items may have a
     longer answer.
     """
     shared = None

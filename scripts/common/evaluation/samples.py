@@ -17,7 +17,7 @@ def load_samples(path: Path) -> list[dict[str, Any]]:
     """Rows of a file of `sample_responses`.
 
     Raises:
-        UserError: when it has no rows, lacks a column, has a text that is none, or names a prompt twice.
+        UserError: when it has no rows, lacks a column, has a value that is not a text, or names a prompt twice.
     """
     rows = read_parquet(path)
     if not rows:
@@ -28,9 +28,9 @@ def load_samples(path: Path) -> list[dict[str, Any]]:
     for number, row in enumerate(rows, start=1):
         for column in (*_SHARED, "response"):
             if not isinstance(row[column], str):
-                raise UserError(f"`{column}` is no text in sampled responses", f"{path}, row {number}", _REMEDY)
+                raise UserError(f"`{column}` is not a text in sampled responses", f"{path}, row {number}", _REMEDY)
         if row["id"] in seen:
-            raise UserError(f"the prompt {row['id']} stands twice", f"{path}, row {number}", _REMEDY)
+            raise UserError(f"the prompt {row['id']} appears twice", f"{path}, row {number}", _REMEDY)
         seen.add(row["id"])
     return rows
 

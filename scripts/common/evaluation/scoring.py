@@ -1,10 +1,10 @@
-"""From generated text to the answer it names (paper section 5.1: the generated text is what is scored)."""
+"""From generated text to the answer it names (paper section 5.1: the generated text is scored)."""
 
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-# The scorings, and where the rows of answers say whether each was right of answers.
+# The scorings, and the column that says whether an answer was right under each.
 SCORINGS = {"generation": "correct", "strict": "correct_strict", "likelihood": "correct_likelihood"}
 # A negating word, at most three words before a mention; "not only" and "not sad but happy" deny nothing that follows.
 _NEGATION = re.compile(r"(?:\b(?:not|never|neither|nor|cannot)|n't)\s+(?:(?!(?:but|and|only|just)\b)[\w']+\s+){0,3}$")
@@ -19,7 +19,7 @@ class NamedAnswer:
 
 
 def first_line(text: str) -> str:
-    """The first line with visible text, stripped; empty when there is none."""
+    """The first line with visible text, stripped; empty if there is no such line."""
     return next((line.strip() for line in text.splitlines() if line.strip()), "")
 
 
@@ -35,7 +35,7 @@ def _wordings(accepted: Sequence[Sequence[str]]) -> list[tuple[int, str]]:
 
 
 def _mentions(line: str, accepted: Sequence[Sequence[str]]) -> list[tuple[int, int, int]]:
-    """(start, end, answer) of every wording that stands in a line at word boundaries."""
+    """(start, end, answer) of every wording that is in a line at word boundaries."""
     return [
         (match.start(), match.start() + len(wording), answer)
         for answer, wording in _wordings(accepted)
@@ -71,14 +71,14 @@ def generation_verdict(text: str, accepted: Sequence[Sequence[str]]) -> NamedAns
 
 
 def strict_verdict(text: str, accepted: Sequence[Sequence[str]]) -> NamedAnswer:
-    """The answer that is the whole first line, a final full stop apart."""
+    """The answer that is the whole first line, except for a final full stop."""
     line = _normal(first_line(text)).rstrip(".")
     named = {answer for answer, wording in _wordings(accepted) if wording == line}
     return _only_one(named)
 
 
 def likelihood_verdict(logprobs: Sequence[float], tokens: Sequence[int]) -> int:
-    """The answer with the highest log-likelihood a token; the first of equals.
+    """The answer with the highest log-likelihood per token; the first of equals.
 
     Args:
         logprobs: log-likelihood of each answer.

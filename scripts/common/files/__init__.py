@@ -1,1 +1,1 @@
-"""Files written whole and read with care: any bytes, parquet, CSV, YAML."""
+"""Files written completely or not at all, and checked when read: any bytes, parquet, CSV, YAML."""

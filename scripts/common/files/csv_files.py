@@ -35,5 +35,5 @@ def to_csv(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
 
 
 def records_to_csv(columns: Sequence[str], records: Sequence[Mapping[str, object]]) -> str:
-    """Plain CSV of these columns; what a record lacks is an empty field, what no column names is left out."""
+    """Plain CSV of these columns; a missing value is an empty field, and keys without a column are left out."""
     return to_csv(columns, [[record.get(column) for column in columns] for record in records])

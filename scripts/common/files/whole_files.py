@@ -1,4 +1,4 @@
-"""Reading and writing files so that nothing half-written is ever taken for whole."""
+"""Reading and writing files so that a half-written file is never taken for a complete one."""
 
 import contextlib
 import fcntl
@@ -32,7 +32,7 @@ def sha256_of_text(text: str) -> str:
 
 
 def canonical_json(value: Any) -> str:
-    """One spelling for one meaning: keys sorted, no spaces, NaN refused.
+    """JSON with one spelling for one meaning: keys sorted, no spaces, NaN refused.
 
     Snakemake compares parameters as an unordered set of values; one sorted JSON string makes swapped values
     visible and reordered keys invisible.
@@ -58,7 +58,7 @@ def sync_tree(directory: Path) -> None:
 
 
 def _lock(path: Path) -> int | None:
-    """A descriptor of a locked temporary file or directory; None when the process that writes it still lives."""
+    """A descriptor of a locked temporary file or directory; None when the process that writes it is still alive."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -119,7 +119,7 @@ def read_record(path: Path) -> dict[str, Any]:
     """Read what `write_record` wrote.
 
     Raises:
-        UserError: as `read_json` does, and when the hash is missing: then nothing tells whether the rest is whole.
+        UserError: as `read_json` does, and when the hash is missing: then nothing shows whether the rest is complete.
     """
     content = read_json(path)
     if not isinstance(content, dict) or RECORD_HASH not in content:
@@ -153,18 +153,18 @@ def read_json(path: Path) -> Any:
         raise UserError("a file is not UTF-8", f"{path}, byte {error.start}", "convert it to UTF-8") from error
     except json.JSONDecodeError as error:
         where = f"{path}, line {error.lineno}, column {error.colno}"
-        raise UserError(f"a file is not valid JSON: {error.msg}", where, "mend it or fetch it again") from error
+        raise UserError(f"a file is not valid JSON: {error.msg}", where, "fix it or fetch it again") from error
     except IsADirectoryError as error:
         raise UserError("a directory stands in place of a file", str(path), "name the file in it") from error
     except (ValueError, RecursionError) as error:
-        raise UserError(f"a file is not usable JSON: {error}", str(path), "mend the file") from error
+        raise UserError(f"a file is not usable JSON: {error}", str(path), "fix the file") from error
 
 
 @contextlib.contextmanager
 def new_directory(path: Path) -> Iterator[Path]:
     """A temporary directory that becomes `path` when the block ends without an error.
 
-    Every file in it is flushed first; whatever stood at `path` is replaced.
+    Every file in it is flushed first; whatever was at `path` is replaced.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     _discard_left_over(path)

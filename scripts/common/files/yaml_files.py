@@ -8,7 +8,7 @@ import yaml
 
 from common.base.errors import UserError
 
-# More than any configuration needs; a file of a few hundred bytes can stand for billions of values.
+# More than any configuration needs; a file of a few hundred bytes can expand to billions of values.
 LARGEST_YAML, DEEPEST_YAML = 100_000, 50
 
 
@@ -29,11 +29,11 @@ def read_yaml(path: Path, what: str = "a file") -> Any:
     except FileNotFoundError as error:
         raise UserError(f"{what} is missing", str(path), "check its path") from error
     except (OSError, ValueError, OverflowError, yaml.YAMLError) as error:
-        raise UserError(f"{what} cannot be read: {error}", str(path), "mend the file") from error
+        raise UserError(f"{what} cannot be read: {error}", str(path), "fix the file") from error
     except RecursionError:
         problem = "it is nested too deeply"
     if problem:
-        raise UserError(f"{what} cannot be used: {problem}", str(path), "mend the file")
+        raise UserError(f"{what} cannot be used: {problem}", str(path), "fix the file")
     if repeated:
         key, first, second = repeated
         where, remedy = f"{path}, lines {first} and {second}", "remove one of them; the later would win unnoticed"
@@ -42,7 +42,7 @@ def read_yaml(path: Path, what: str = "a file") -> Any:
 
 
 def _construct(text: str) -> tuple[Any, tuple[str, int, int] | None]:
-    """What a YAML text holds, and the first key that stands twice in one mapping, with its lines."""
+    """What a YAML text holds, and the first key that appears twice in one mapping, with its lines."""
     loader = yaml.SafeLoader(text)
     try:
         node = loader.get_single_node()
@@ -71,7 +71,7 @@ def _repeated_key(root: yaml.Node | None) -> tuple[str, int, int] | None:
 
 
 def _unusual(content: Any) -> str | None:
-    """What in a YAML file is no plain value, or None."""
+    """What in a YAML file is not a plain value, or None."""
     pending, seen = [(content, 0)], 0
     while pending:
         value, depth = pending.pop()
@@ -105,7 +105,7 @@ def read_checked_yaml(path: Path) -> dict[str, Any]:
     problems = [f"{error.json_path[2:] or '(top level)'}: {error.message}" for error in validator.iter_errors(content)]
     if problems:
         raise UserError(
-            "a file of the paper's numbers is not valid:\n    " + "\n    ".join(problems), str(path), "mend"
+            "a file of the paper's numbers is not valid:\n    " + "\n    ".join(problems), str(path), "fix them"
         )
     return dict(content)
 
@@ -114,9 +114,9 @@ def read_mapping(path: Path) -> dict[str, Any]:
     """A YAML file that holds a mapping.
 
     Raises:
-        UserError: when it is missing, no YAML or something else.
+        UserError: when it is missing, not YAML, or not a mapping.
     """
     content = read_yaml(path)
     if not isinstance(content, dict):
-        raise UserError("a file is no mapping of keys", str(path), "mend the file")
+        raise UserError("a file is not a mapping of keys", str(path), "fix the file")
     return content

@@ -1,4 +1,4 @@
-"""Rating files people hand in, and what several of them say together."""
+"""The raters' files, and what several of them say together."""
 
 import datetime
 import unicodedata
@@ -63,10 +63,10 @@ def load_rating(path: Path, sheet: Sheet) -> Rating:
     """
     if path.suffix != ".json":
         remedy = "this folder is for the JSON files the rating page exports; move other files elsewhere"
-        raise UserError("a file among the ratings is no .json file", str(path), remedy)
+        raise UserError("a file among the ratings is not a .json file", str(path), remedy)
     content = read_json(path)
     if not isinstance(content, dict):
-        raise _refused(path, "(top level)", "is no JSON object")
+        raise _refused(path, "(top level)", "is not a JSON object")
     for key in (*RATING_KEYS, *content):
         if key not in content:
             raise _refused(path, key, "is missing")
@@ -86,9 +86,9 @@ def load_rating(path: Path, sheet: Sheet) -> Rating:
     choices = _choices(path, content["ratings"], [item["item"] for item in sheet.items])
     complete = len(choices) == len(sheet.items)
     if not _is_time(content["started"]):
-        raise _refused(path, "started", "is no time as 2024-01-31T12:00:00Z")
+        raise _refused(path, "started", "is not a time as 2024-01-31T12:00:00Z")
     if complete and not _is_time(content["finished"]):
-        raise _refused(path, "finished", "is no time, though every prompt is rated")
+        raise _refused(path, "finished", "is not a time, though every prompt is rated")
     if not complete and content["finished"] is not None:
         raise _refused(path, "finished", f"is not null, though only {len(choices)} of {len(sheet.items)} are rated")
     return Rating(str(path), content["alias"], choices, complete)
@@ -102,7 +102,7 @@ def _refused(path: Path, key: str, problem: str) -> UserError:
 def _choices(path: Path, ratings: Any, known: Sequence[str]) -> dict[str, str]:
     """Prompt id -> choice, every entry checked."""
     if not isinstance(ratings, list):
-        raise _refused(path, "ratings", "is no list")
+        raise _refused(path, "ratings", "is not a list")
     choices: dict[str, str] = {}
     for number, entry in enumerate(ratings):
         where = f"ratings[{number}]"
@@ -112,7 +112,7 @@ def _choices(path: Path, ratings: Any, known: Sequence[str]) -> dict[str, str]:
         if item not in known:
             raise _refused(path, f"{where}.item", f"{item!r} is not on the sheet")
         if item in choices:
-            raise _refused(path, f"{where}.item", f"{item!r} stands twice")
+            raise _refused(path, f"{where}.item", f"{item!r} appears twice")
         if choice not in CHOICES:
             raise _refused(path, f"{where}.choice", f"{choice!r} is not one of {', '.join(CHOICES)}")
         choices[item] = choice
@@ -147,7 +147,7 @@ def verdicts(rating: Rating, sheet: Sheet) -> list[str]:
 
 
 def majority(prompts: Sequence[Sequence[str]]) -> list[str]:
-    """One verdict a prompt: the stage that more than half of the raters preferred, else similar.
+    """One verdict per prompt: the stage that more than half of the raters preferred, else similar.
 
     This is the median on the scale stage 1 < similar < stage 3, where a median between two steps is similar.
 
@@ -163,7 +163,7 @@ def majority(prompts: Sequence[Sequence[str]]) -> list[str]:
 
 
 def fleiss_agreement(prompts: Sequence[Sequence[str]]) -> tuple[float, float | None]:
-    """Share of rater pairs that agree, and Fleiss' kappa (Fleiss 1971), which takes chance agreement off.
+    """Share of rater pairs that agree, and Fleiss' kappa (Fleiss 1971), which corrects for agreement by chance.
 
     Kappa is None when all verdicts are the same: chance alone then explains every agreement.
 

@@ -38,7 +38,7 @@ class Pair:
 
 @dataclass(frozen=True)
 class Sheet:
-    """What a rater sees, in order, and which stage stands where.
+    """What a rater sees, in order, and which stage is on which side.
 
     Attributes:
         items: {item, instruction, input, left, right}.
@@ -57,9 +57,9 @@ class Sheet:
 def draw_sheet(shown_from: Sequence[Pair], sampled: Sequence[Pair], examples: int, seed: int) -> Sheet:
     """Draw prompts and sides.
 
-    Stage 1 stands left in half of the prompts (of an odd number, one side has one more), so that a liking for one
-    side favours neither stage. Which half depends on every sampled response, the unshown ones included: with the
-    seed and the sheet alone it cannot be worked out.
+    Stage 1 is on the left in half of the prompts (with an odd number, one side has one more), so that a preference for
+    one side favours neither stage. Which half depends on every sampled response, also those not shown: it cannot be
+    computed from the seed and the sheet alone.
 
     Args:
         shown_from: pairs that may be shown.

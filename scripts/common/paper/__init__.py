@@ -1,1 +1,1 @@
-"""The published numbers: read, matched with ours, audited, and the claims made of them."""
+"""The published numbers: reading them, matching them with ours, auditing them, checking the claims about them."""

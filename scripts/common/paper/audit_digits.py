@@ -22,7 +22,7 @@ def trials(published: Published, cell: PublishedCell) -> int:
 
 
 def unreachable_cells(published: Published, rounding: str = "nearest") -> list[PublishedCell]:
-    """Cells of Table 3 that are no mean of the stated number of runs over the evaluation set."""
+    """Cells of Table 3 that are not a mean of the stated number of runs over the evaluation set."""
     decimals = published.facts["decimals"]
     units = [cell.units(decimals) for cell in published.table3]
     reached = grim.is_reachable(units, [trials(published, cell) for cell in published.table3], decimals, rounding)
@@ -246,7 +246,7 @@ def check_runs(published: Published) -> Finding:
     stated = published.runs(max(published.shots))
     rivals = [count for runs, count in totals.items() if runs % stated]
     answer = f"{stated} runs reach {totals.get(stated, 0)} of {len(several)} cells; "
-    answer += f"numbers of runs that are no multiple of {stated} reach at most {max(rivals, default=0)}."
+    answer += f"numbers of runs that are not a multiple of {stated} reach at most {max(rivals, default=0)}."
     rows = [[task, *map(str, by_runs.values())] for task, by_runs in fits.items()]
     table = Table("Cells with k > 0 reached, by number of runs", ["Task", *map(str, counts)], rows)
     data = {"cells": len(several), "reached": {str(runs): count for runs, count in totals.items()}}
@@ -296,7 +296,7 @@ def _agreement_chance(published: Published, cell: PublishedCell) -> float:
 
 
 def doubtful_cells(published: Published) -> set[str]:
-    """Names of the cells that are not reachable or stand in a repeated row."""
+    """Names of the cells that are not reachable or are in a repeated row."""
     repeated = {name for entry in repeated_rows(published) for name in entry["cells"]}
     return repeated | {cell.name for cell in unreachable_cells(published)}
 

@@ -1,4 +1,4 @@
-"""The two bodies of evidence a claim of the paper is checked on: the published table, and the tables of a run."""
+"""The two bodies of evidence for checking a claim of the paper: the published table, and the tables of a run."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -13,7 +13,7 @@ from common.stats.intervals import Z95
 
 @dataclass(frozen=True)
 class Contrast:
-    """Two numbers a claim sets against each other, the one it puts ahead first.
+    """Two numbers that a claim compares; first the one that it puts ahead.
 
     Attributes:
         where: what is compared, for people.
@@ -63,7 +63,7 @@ class Subject:
     Attributes:
         name: its key in the evidence.
         label: its name for people.
-        published: the row group of Table 3 it stands for, or None when the paper knows no such model.
+        published: the row group of Table 3 it stands for, or None if the paper has no such model.
     """
 
     name: str
@@ -72,7 +72,7 @@ class Subject:
 
 
 class Evidence(Protocol):
-    """What the tests of claims ask for; tasks go by their published names, methods by pretrained, sft, coh."""
+    """What the tests of claims need; tasks have their published names, methods are pretrained, sft, coh."""
 
     @property
     def subjects(self) -> Sequence[Subject]:
@@ -201,7 +201,7 @@ def _numbers(row: Mapping[str, str]) -> dict[str, float] | None:
     try:
         numbers = {name: float(row[name]) for name in names}
     except ValueError as error:
-        raise UserError(f"a paired comparison is no number: {error}", str(dict(row)), "render it again") from error
+        raise UserError(f"a paired comparison is not a number: {error}", str(dict(row)), "render it again") from error
     if not all(math.isfinite(value) for value in numbers.values()):
         raise UserError("a paired comparison is not finite", str(dict(row)), "render it again")
     return numbers

@@ -1,8 +1,8 @@
 """Claims of the paper checked on a body of evidence: each test gives comparisons, which are judged together.
 
-Verdicts: `as_printed` takes the numbers as they stand (holds, fails); `at_n` says what they can show for the number of
+Verdicts: `as_printed` takes the numbers as they are (holds, fails); `at_n` says what they can show for the number of
 items behind them (holds, fails, undecided), with Holm's correction over all comparisons of the claim. not tested: no
-number bears on the claim; not run: the numbers it needs were not made; not comparable: it is about other models.
+number tests the claim; not run: the numbers it needs were not made; not comparable: it is about other models.
 """
 
 import itertools
@@ -37,7 +37,7 @@ class Verdict:
     """What the evidence says about a claim.
 
     Attributes:
-        as_printed: verdict on the numbers as they stand.
+        as_printed: verdict on the numbers as they are.
         at_n: verdict on what they can show.
         summary: one or two sentences.
         judged: the comparisons behind it.
@@ -57,7 +57,7 @@ def judge(contrasts: Sequence[Contrast], missing: int = 0) -> Verdict:
 
     Args:
         contrasts: those that could be made.
-        missing: how many could not, for want of numbers.
+        missing: how many could not, because numbers are missing.
     """
     total = len(contrasts) + missing
     if not total:
@@ -111,7 +111,7 @@ def _same_for_worst_pairing(contrasts: Sequence[Contrast], at_n: str, missing: i
 
 
 def asserted_cells(test: Mapping[str, Any], published: Published, model: str | None) -> list[tuple[str, int]]:
-    """(task, k) a claim speaks of for one published model; for None those it states of every published model."""
+    """(task, k) that a claim is about for one published model; for None, those it states for every published model."""
     if model is None:
         each = [asserted_cells(test, published, name) for name in published.models]
         return [cell for cell in each[0] if all(cell in cells for cells in each)]
@@ -154,7 +154,7 @@ def _higher(
 def _higher_on_average(
     test: Mapping[str, Any], published: Published, evidence: Evidence, subject: Subject
 ) -> list[Contrast | None]:
-    """Tasks count alike; their errors are independent because their items differ."""
+    """Tasks have equal weight; their errors are independent because their items differ."""
     methods = {"first": test["first"], "second": test["second"]}
     changes = [evidence.change(subject, **methods, task=task, shots=published.shots) for task in published.tasks]
     complete = [change for change in changes if change is not None]
@@ -217,7 +217,7 @@ def check_preference(wins: int, losses: int, similar: int) -> Verdict:
 
 
 def check_example(asks_for: Sequence[str], first: tuple[str, str], second: tuple[str, str]) -> Verdict:
-    """Whether one response names all a prompt asks for and another does not; about one example, so nothing is inferred.
+    """Whether one response names all that a prompt asks for and another does not; one example, so nothing is inferred.
 
     Args:
         asks_for: what a response has to name.
@@ -236,12 +236,12 @@ def check_example(asks_for: Sequence[str], first: tuple[str, str], second: tuple
 
 
 def missing_from(response: str, asked: Sequence[str]) -> list[str]:
-    """What a response does not name, in whatever case."""
+    """What a response does not name, in upper or lower case."""
     return [part for part in asked if part.lower() not in response.lower()]
 
 
 def cut_word(response: str, asked: Sequence[str]) -> str:
-    """The last word of a response when it is the beginning of an asked-for word but no whole one; else empty."""
+    """The last word of a response if it is only the beginning of a word that was asked for; else empty."""
     words = {word.strip(":,.") for part in asked for word in part.lower().split()}
     last = (response.lower().split() or [""])[-1]
     return last if last and last not in words and any(word.startswith(last) for word in words) else ""
@@ -274,7 +274,7 @@ def _sign_test(where: str, wins: int, losses: int) -> Contrast:
 
 
 def check_compared(pairs: Sequence[Sequence[str]], measures: Sequence[tuple[str, frozenset[str]]]) -> Verdict:
-    """Whether each pair of methods stands in one measure.
+    """Whether each pair of methods is covered by one measure.
 
     Args:
         pairs: methods, sft, coh or rl.

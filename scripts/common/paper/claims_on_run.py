@@ -42,7 +42,7 @@ class Stages:
         label: the actor's name for people.
         published: the paper's model it is, or None.
         rows: pairs of sampled rows by prompt, keyed rl_sft and ppo; empty when not sampled.
-        counts: prompts by verdict (stage1, similar, stage3), or None when nobody rated.
+        counts: prompts by verdict (stage1, similar, stage3), or None if nobody has rated.
     """
 
     label: str
@@ -53,7 +53,7 @@ class Stages:
 
 @dataclass(frozen=True)
 class Run:
-    """A run's evidence on Table 3, group by group: the paper's models together, every other model for itself."""
+    """A run's evidence on Table 3, group by group: the paper's models together, every other model by itself."""
 
     groups: Sequence[tuple[bool, Evidence]]
     methods: frozenset[str]
@@ -83,7 +83,7 @@ def load_run(
     samples: Mapping[str, Path],
     ratings: Path | None,
 ) -> Run:
-    """Everything claims are checked on; what is not given counts as not run.
+    """Everything that claims are checked on; what is not given counts as not run.
 
     Args:
         settings: of check_claims.

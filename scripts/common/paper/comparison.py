@@ -175,7 +175,7 @@ def compare_hyper_parameters(
 
 
 def _numbers(text: str) -> list[float]:
-    """The numbers of a value; none when it is no list of numbers, as where a stage has no such hyper-parameter."""
+    """The numbers of a value; none when it is not a list of numbers, as where a stage has no such hyper-parameter."""
     try:
         return [float(part) for part in text.split(",")]
     except ValueError:

@@ -1,4 +1,4 @@
-"""What published counts and percentages can show when the items behind them are not at hand."""
+"""What published counts and percentages can show when the items behind them are not available."""
 
 import math
 from collections.abc import Callable

@@ -132,7 +132,7 @@ def load_table3(path: Path) -> list[PublishedCell]:
     """The cells of Table 3.
 
     Raises:
-        UserError: naming the line, when a value is no percentage, a method is unknown or a cell stands twice.
+        UserError: naming the line, when a value is not a percentage, a method is unknown or a cell appears twice.
     """
     cells: list[PublishedCell] = []
     for line, row in enumerate(_read_csv(path, COLUMNS), start=2):
@@ -150,7 +150,7 @@ def load_table3(path: Path) -> list[PublishedCell]:
             text=row["accuracy"],
         )
         if cell.key in {other.key for other in cells}:
-            raise UserError(f"the cell {cell.name} stands twice", where, "delete one of them")
+            raise UserError(f"the cell {cell.name} appears twice", where, "delete one of them")
         cells.append(cell)
     if not cells:
         raise UserError("a table holds no cell", str(path), "restore the file")
@@ -168,7 +168,7 @@ def _read_csv(path: Path, columns: tuple[str, ...]) -> list[dict[str, str]]:
         raise UserError("a table has other columns than expected", str(path), f"its header is {','.join(columns)}")
     for line, row in enumerate(rows[1:], start=2):
         if len(row) != len(columns):
-            raise UserError(f"{len(row)} fields instead of {len(columns)}", f"{path}, line {line}", "mend the line")
+            raise UserError(f"{len(row)} fields instead of {len(columns)}", f"{path}, line {line}", "fix the line")
     return [dict(zip(columns, (value.strip() for value in row), strict=True)) for row in rows[1:]]
 
 
@@ -190,7 +190,7 @@ def _check_number(text: str, where: str) -> Decimal:
     try:
         value = Decimal(text.strip())
     except InvalidOperation as error:
-        raise UserError(f"`{text}` is no number", where, "give the number the paper prints") from error
+        raise UserError(f"`{text}` is not a number", where, "give the number the paper prints") from error
     if not value.is_finite():
         raise UserError(f"{text} is not finite", where, "give the number the paper prints")
     return value
@@ -198,7 +198,7 @@ def _check_number(text: str, where: str) -> Decimal:
 
 def _check_percentage(text: str, where: str) -> None:
     if not PERCENTAGE.fullmatch(text) or not 0 <= _check_number(text, where) <= 100:
-        raise UserError(f"`{text}` is no percentage", where, "give an accuracy between 0 and 100 in plain digits")
+        raise UserError(f"`{text}` is not a percentage", where, "give an accuracy between 0 and 100 in plain digits")
 
 
 def _check_agreement(published: Published, folder: Path) -> None:
@@ -216,14 +216,12 @@ def _check_agreement(published: Published, folder: Path) -> None:
             f"claim {claim['id']}: {problem}" for problem in _unknown_names(claim["test"], published, examples)
         ]
     names = [claim["id"] for claim in published.claims]
-    problems += [f"the claim {name} stands twice" for name in sorted({n for n in names if names.count(n) > 1})]
+    problems += [f"the claim {name} appears twice" for name in sorted({n for n in names if names.count(n) > 1})]
     ratings = published.ratings
     if ratings["raters"] * ratings["examples"] != sum(ratings["preferred"].values()) + ratings["similar"]:
         problems.append("human_evaluation.yaml: the ratings do not add up to raters x examples")
     if problems:
-        raise UserError(
-            "the paper's numbers disagree:\n    " + "\n    ".join(problems), str(folder), "mend these files"
-        )
+        raise UserError("the paper's numbers disagree:\n    " + "\n    ".join(problems), str(folder), "fix these files")
 
 
 def _unknown_names(test: Mapping[str, Any], published: Published, examples: set[str]) -> list[str]:

@@ -1,1 +1,1 @@
-"""The report page, its figures, the account of a run, and archives."""
+"""The report page, its figures, the description of a run as a crate, and archives."""

@@ -14,14 +14,14 @@ from common.files.whole_files import new_directory, sha256_of_file
 
 MANIFEST = "MANIFEST.json"
 FORMAT = 1
-# Resumable state, what can be fetched again, and weights: none is needed to render tables and report.
+# Resumable state, downloads and weights: none of them is needed to render tables and report.
 LEFT_OUT_FOLDERS = ("scratch", "downloads")
 LEFT_OUT_SUFFIXES = (".safetensors", ".bin", ".pt", ".gguf")
 LARGEST_MANIFEST = 100 << 20
 REFUSED = "get the archive again from where it came; nothing was unpacked"
-# What tells that a folder holds results already. Downloads, models and logs are there after set-up alone.
+# Their presence means that a folder holds results already. Downloads, models and logs exist after set-up alone.
 RESULT_FOLDERS = ("data", "eval", "tables")
-# Of what lies here the archive's is left out: it says how a job went on another machine.
+# For these, existing files are kept and the archive's left out: they say how a job went on another machine.
 KEPT_FOLDERS = ("logs", "benchmarks")
 STAGING = ".restored"
 
@@ -85,9 +85,9 @@ def restore_archive(archive: Path, results: Path) -> dict[str, Any]:
         The manifest.
 
     Raises:
-        UserError: when there are results, or a file with other content where the archive has one; when the file is no
-            such archive or of another preset, or a member is no plain file, leads out of the folder, is not in the
-            manifest, stands twice, is missing, or has another hash.
+        UserError: when there are results, or a file with other content where the archive has one; when the file is not
+            such an archive or is of another preset, or a member is not a plain file, leads out of the folder, is not in
+            the manifest, appears twice, is missing, or has another hash.
     """
     if not archive.is_file():
         remedy = "name a file of `make archive`: make restore ARCHIVE=results-demo.tar"
@@ -113,7 +113,7 @@ def restore_archive(archive: Path, results: Path) -> dict[str, Any]:
 
 
 def _refuse_other_content(files: dict[str, dict[str, Any]], results: Path) -> None:
-    """Stop when something else stands where a file of the archive belongs; checked names only."""
+    """Stop when another file is where a file of the archive belongs; for names that were checked."""
     other = [name for name, entry in files.items() if _stands_in_the_way(results, name, entry["sha256"])]
     if other:
         remedy = "remove or rename what is there; nothing was unpacked and nothing is ever overwritten"
@@ -132,7 +132,7 @@ def _stands_in_the_way(results: Path, name: str, sha256: str) -> bool:
 
 
 def _move_in(staging: Path, results: Path) -> None:
-    """Give unpacked files their place beside what is there already; what tells that there are results comes last."""
+    """Move unpacked files beside the existing ones; the files that mark a folder as holding results come last."""
     names = [path.relative_to(staging) for path in sorted(staging.rglob("*")) if path.is_file()]
     for name in sorted(names, key=lambda name: name.parts[0] in RESULT_FOLDERS):
         if not (results / name).exists():
@@ -173,7 +173,7 @@ def _unpack(tar: tarfile.TarFile, files: dict[str, dict[str, Any]], folder: Path
         if member.name not in files:
             raise UserError("a member of the archive is not in its manifest", where, REFUSED)
         if member.name in seen:
-            raise UserError("a member of the archive stands twice", where, REFUSED)
+            raise UserError("a member of the archive appears twice", where, REFUSED)
         seen.add(member.name)
         if _copy(tar, member, folder / path) != (files[member.name]["bytes"], files[member.name]["sha256"]):
             raise UserError("a file of the archive is not the one its manifest describes", where, REFUSED)

@@ -1,4 +1,4 @@
-"""A run as a Workflow Run RO-Crate: the workflow, its configuration, and what came out."""
+"""A run as a Workflow Run RO-Crate: the workflow, its configuration, and its results."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path

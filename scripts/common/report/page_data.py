@@ -1,4 +1,4 @@
-"""What the report page shows of a run (models, data, tables, cells, claims), read from its results."""
+"""What the report page shows about a run (models, data, tables, cells, claims), read from its results."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -46,7 +46,7 @@ def data_facts(settings: Mapping[str, Any], results: Path) -> dict[str, Any]:
 
 
 def load_table(results: Path, name: str) -> dict[str, Any]:
-    """A table's JSON with its rows in groups: a table whose first column is the model has a group a model."""
+    """A table's JSON with its rows in groups: a table whose first column is the model has one group per model."""
     table = read_json(results / "tables" / f"{name}.json")
     if name not in GRID_TABLES:
         return {**table, "bodies": [{"title": None, "rows": table["rows"]}], "name": name}

@@ -77,7 +77,7 @@ def _legend(figure: Figure, methods: Sequence[str], published: bool) -> None:
 
 
 def draw_accuracy(settings: Mapping[str, Any], grid: Grid, published: Published) -> Figure:
-    """Table 3: a row of panels a model, a panel a task, methods side by side at each number of examples.
+    """Table 3: one row of panels per model, one panel per task, methods side by side at each number of examples.
 
     Args:
         settings: with models, methods, tasks, shots, model_info.
@@ -109,7 +109,7 @@ def _label(settings: Mapping[str, Any], model: str) -> str:
 
 
 def draw_sensitivity(settings: Mapping[str, Any], grids: Mapping[str, Grid]) -> Figure:
-    """The same answers under three scorings: a row of panels a model and number of examples, a panel a task.
+    """The same answers under three scorings: one row of panels per model and number of examples, one panel per task.
 
     Args:
         settings: with models, methods, tasks, shots, model_info.
@@ -143,7 +143,7 @@ def _draw_curve(axes: Axes, steps: pd.Series, values: pd.Series, label: str, sty
 
 
 def draw_learning_curves(runs: Mapping[str, pd.DataFrame]) -> Figure:
-    """Loss by optimizer step, a panel a run; panels share no axis, since models and losses differ.
+    """Loss by optimizer step, one panel per run; panels share no axis, because models and losses differ.
 
     Args:
         runs: columns step and loss by the run's name for people.
@@ -175,7 +175,7 @@ def draw_ppo(metrics: pd.DataFrame) -> Figure:
     divergences = (("kl_k3", "k3 estimate", "-"), ("kl_k1", "k1 estimate", "--"))
     shown = (
         ("Score of the reward model", "mean of a rollout", scores),
-        ("KL divergence from stage 1", "nats a token", divergences),
+        ("KL divergence from stage 1", "nats per token", divergences),
     )
     for axes, (title, unit, columns) in zip(panels[0], shown, strict=True):
         for column, label, style in columns:

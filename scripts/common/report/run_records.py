@@ -28,7 +28,7 @@ def provenance_records(results: Path, settings: Mapping[str, Any]) -> dict[str, 
 
 
 def _places(settings: Mapping[str, Any]) -> Iterator[PurePath]:
-    """Where the JSON results of the run lie; others may be left from an earlier configuration."""
+    """Where the JSON results of the run are; others may be left from an earlier configuration."""
     grid, tasks = settings["grid"], settings["tasks"]
     yield from map(PurePath, ("data/instructions.json", "data/splits/manifest.json"))
     yield from (PurePath("data/tasks", task, "summary.json") for task in tasks)

@@ -36,7 +36,7 @@ class Collector:
 
     Args:
         results: results folder of the preset.
-        count: items a run.
+        count: items per run.
         seed: of their draw.
     """
 

@@ -20,14 +20,14 @@ def percent(share: float | None) -> str | None:
 
 @dataclass
 class AccuracyTable:
-    """Filled a row at a time, then written.
+    """Filled row by row, then written.
 
     Attributes:
         name: of the table, and of its files.
         labels: titles of the columns before the accuracies, by their names in the CSV.
         tasks: in the order of the columns.
         shots: numbers of examples of each task.
-        parts: what the CSV says of a cell, by the suffix of the column's name.
+        parts: what the CSV says about a cell, by the suffix of the column's name.
     """
 
     name: str
@@ -58,9 +58,9 @@ class AccuracyTable:
         """Append a row.
 
         Args:
-            key: names of the row in the CSV and in its cells' ids, one a label column.
+            key: names of the row in the CSV and in its cells' ids, one per label column.
             words: the same as people read them.
-            folder: of the scores, relative to the results, one folder a task in it.
+            folder: of the scores, relative to the results, with one folder per task.
             found: the cell of each column; None where a score is missing.
             bold: columns set in bold.
         """

@@ -10,7 +10,7 @@ CELL_COLUMNS = ("cell", "table", "row", "column", "value", "stderr", "n", "sourc
 
 
 def cell_id(table: str, row: str, column: str) -> str:
-    """The name a number has in cells.csv."""
+    """The name of a number in cells.csv."""
     return f"{table}/{row}/{column}"
 
 
@@ -23,7 +23,7 @@ def cell_line(
         table: name of the table.
         row: the row's key, and its column's: together they are unique in the table.
         column: key of the column.
-        value: the number, or words where there is none.
+        value: the number, or words if there is no number.
         source: files it was computed from, relative to results or project, `;` between them, `*` for any name.
         stderr: standard error of the value.
         n: what it is a mean of.

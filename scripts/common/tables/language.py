@@ -51,7 +51,7 @@ class Words:
     texts: Mapping[str, str] = field(default_factory=dict)
 
     def __call__(self, text: str) -> str:
-        """The text in this language; what is no `Text` is looked up as a whole."""
+        """The text in this language; a plain string is looked up as a whole."""
         if not isinstance(text, Text):
             return self.texts.get(text, text)
         fields = {name: self(value) if isinstance(value, Text) else value for name, value in text.fields.items()}
@@ -68,24 +68,24 @@ def load_words(path: Path | None) -> Words:
         path: YAML with `language` and `texts`, a mapping of English texts to translations, both with `{field}`s.
 
     Raises:
-        UserError: when the file is no such mapping, or a translation has other fields than its text.
+        UserError: when the file is not such a mapping, or a translation has other fields than its text.
     """
     if path is None:
         return ENGLISH
     content = read_yaml(path)
     if not isinstance(content, dict) or not isinstance(content.get("language"), str):
-        raise UserError("translations do not say their language", f"{path}, key `language`", "mend the file")
+        raise UserError("translations do not say their language", f"{path}, key `language`", "fix the file")
     texts = content.get("texts")
     if not isinstance(texts, dict) or not all(isinstance(part, str) for pair in texts.items() for part in pair):
-        raise UserError("translations are no mapping of texts to texts", f"{path}, key `texts`", "mend the file")
+        raise UserError("translations are not a mapping of texts to texts", f"{path}, key `texts`", "fix the file")
     for text, translation in texts.items():
         if _fields(text) is None or _fields(text) != _fields(translation):
-            raise UserError("a translation has other {fields} than its text", f"{path}: {text}", "mend the file")
+            raise UserError("a translation has other {fields} than its text", f"{path}: {text}", "fix the file")
     return Words(content["language"], texts)
 
 
 def _fields(template: str) -> set[str] | None:
-    """Names of a template's plain fields; None when it is no template that `fill` takes."""
+    """Names of a template's plain fields; None if it is not a template that `fill` takes."""
     try:
         names = {name for _, name, _, _ in string.Formatter().parse(template) if name is not None}
         fill(template, dict.fromkeys(names, ""))

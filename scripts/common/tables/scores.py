@@ -85,16 +85,16 @@ def load_cell(folder: Path, k: int, seeds: Sequence[int], column: str = "correct
 
 
 def _rows_of(stem: Path, summary: Mapping[str, Any], column: str) -> pd.DataFrame:
-    """The answers a score was counted from.
+    """The answers that a score was counted from.
 
     Raises:
-        UserError: when they are not those the score was written with.
+        UserError: when they are not the ones that the score was written with.
     """
     path = stem.with_suffix(".parquet")
     frame = read_frame(path)
     whole = summary.get("rows_sha256") == sha256_of_file(path) and {"id", "correct", column} <= {*frame}
     if not whole or int(frame["correct"].sum()) != summary.get("correct"):
-        remedy = "delete both files of this score and run again: it is evaluated anew"
+        remedy = "delete both files of this score and run again: it is evaluated again"
         raise UserError("a score does not follow from its rows", f"{stem}.json, {path.name}", remedy)
     return frame
 

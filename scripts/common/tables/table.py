@@ -19,8 +19,8 @@ class Table:
     Attributes:
         caption: one sentence.
         header: column titles; `groups` spans them.
-        groups: (title, number of columns) over the header, summing up to its length.
-        rows: cells; one that is a `Text` is words and is translated, any other is data and stays as it is.
+        groups: (title, number of columns) above the header; the numbers add up to its length.
+        rows: cells; a `Text` is words and is translated, any other cell is data and stays as it is.
         bold: (row, column) of cells set in bold.
         notes: sentences under the table.
         cells: ids in cells.csv by (row, column).
@@ -46,7 +46,7 @@ _LONG = 60  # characters that no longer fit beside other columns
 
 
 def escape_latex(text: str) -> str:
-    """Text that LaTeX prints as it is, blank lines apart: they would end a caption."""
+    """Text that LaTeX prints as it is, without blank lines: they would end a caption."""
     lines = [line for line in text.splitlines() if line.strip()]
     return "".join(_LATEX.get(char, char) for char in "\n".join(lines))
 

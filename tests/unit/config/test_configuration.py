@@ -299,7 +299,7 @@ def test_global_batch_that_does_not_divide_names_the_method(demo: dict[str, Any]
     path = ("methods", method) if method == "ppo" else ("methods", method, "training")
     told = refusal(overlaid(demo, (*path, "per_device_batch_size"), 3))
     size = 16 if method == "reward" else 8
-    assert f"    {'.'.join(path)}: a global batch of {size} is no multiple of 3 a device on 1 processes" in told
+    assert f"    {'.'.join(path)}: a global batch of {size} is not a multiple of 3 per device on 1 processes" in told
     assert told.count("a global batch") == 1
 
 
@@ -316,7 +316,9 @@ def test_global_batch_is_divided_by_the_processes_there_would_be(
     demo: dict[str, Any], compute: dict[str, Any], processes: int, key: str
 ) -> None:
     told = refusal(overlaid(demo, ("compute",), compute))
-    assert f"methods.reward.training: a global batch of 16 is no multiple of 4 a device on {processes} proc" in told
+    assert (
+        f"methods.reward.training: a global batch of 16 is not a multiple of 4 per device on {processes} proc" in told
+    )
     assert key in told
 
 

@@ -300,9 +300,9 @@ A, B = sampled_rows("A"), sampled_rows("B")
         (A, changed(B, 3, instruction="Do not"), 4, "row 4, column instruction"),
         (A, changed(B, 3, source="paper"), 4, "row 4, column source"),
         (A, changed(B, 3, prompt="Do 3\nAnswer:"), 4, "row 4, column prompt"),
-        (changed(A, 3, id="p2"), B, 4, "the prompt p2 stands twice"),
-        (changed(A, 3, response=None), B, 4, "`response` is no text"),
-        (A, [{**row, "response": 7} for row in B], 4, "`response` is no text"),
+        (changed(A, 3, id="p2"), B, 4, "the prompt p2 appears twice"),
+        (changed(A, 3, response=None), B, 4, "`response` is not a text"),
+        (A, [{**row, "response": 7} for row in B], 4, "`response` is not a text"),
         (A, B, 9, "9 prompts asked for, 8 held-out ones found"),
         *((without(A, column), B, 4, f"lack {column}") for column in A[0]),
         *((A, without(B, column), 4, f"lack {column}") for column in A[0]),
@@ -460,7 +460,7 @@ def test_file_that_is_no_json_object_is_refused(tmp_path: Path, content: bytes) 
 
 def test_file_that_is_not_called_json_is_refused(tmp_path: Path) -> None:
     sheet = sheet_of(1)
-    assert "no .json file" in refused(written(tmp_path, exported(sheet, ["left"]), "rating.json.txt"), sheet).what
+    assert "not a .json file" in refused(written(tmp_path, exported(sheet, ["left"]), "rating.json.txt"), sheet).what
 
 
 any_json = st.recursive(

@@ -86,14 +86,14 @@ def test_hyper_parameters_are_those_of_both_tables() -> None:
 # --- refusing -------------------------------------------------------------------------------------------------
 
 BAD_TABLES = {
-    "a value that is no number": ("SST2,0,0.11", "SST2,0,n/a"),
+    "a value that is not a number": ("SST2,0,0.11", "SST2,0,n/a"),
     "a value above 100": ("SST2,0,0.11", "SST2,0,100.5"),
     "a negative value": ("SST2,0,0.11", "SST2,0,-1"),
     "an exponent": ("SST2,0,0.11", "SST2,0,1e1"),
     "not a number": ("SST2,0,0.11", "SST2,0,NaN"),
     "an unknown method": ("Llama-7B,Pretrained,SST2,0", "Llama-7B,DPO,SST2,0"),
-    "a k that is no number": ("Llama-7B,Pretrained,SST2,0", "Llama-7B,Pretrained,SST2,zero"),
-    "a cell that stands twice": ("Llama-7B,Pretrained,SST2,1", "Llama-7B,Pretrained,SST2,0"),
+    "a k that is not a number": ("Llama-7B,Pretrained,SST2,0", "Llama-7B,Pretrained,SST2,zero"),
+    "a cell that appears twice": ("Llama-7B,Pretrained,SST2,1", "Llama-7B,Pretrained,SST2,0"),
     "too few fields": ("SST2,0,0.11", "SST2,0"),
     "another header": ("model,method,task,k,accuracy", "model,method,task,shots,accuracy"),
 }
@@ -141,7 +141,7 @@ DISAGREEMENTS = {
     "a claim about an unknown model": ("claims.yaml", "{models: [Llama-13B]", "{models: [Llama-30B]", "Llama-30B"),
     "a claim about an unknown task": ("claims.yaml", "tasks: [SST2, MNLI]", "tasks: [SST2, RTE]", "RTE"),
     "a claim about an unknown example": ("claims.yaml", "example: combine-words", "example: poem", "poem"),
-    "two claims of one name": ("claims.yaml", "id: sft-answers-are-short", "id: rl-is-user-friendly", "stands twice"),
+    "two claims of one name": ("claims.yaml", "id: sft-answers-are-short", "id: rl-is-user-friendly", "appears twice"),
 }  # fmt: skip
 
 

@@ -179,7 +179,7 @@ TAMPERED = {
     "another text": (lambda m: m.__setitem__(2, (m[2][0], b"x,y\n")), "not the one its manifest describes"),
     "a longer text": (lambda m: m.__setitem__(2, (m[2][0], m[2][1] + b"z")), "not the one its manifest describes"),
     "a file too many": (lambda m: m.append(plain("more.csv", b"x")), "is not in its manifest"),
-    "a file twice": (lambda m: m.append(plain(m[1][0].name, m[1][1])), "stands twice"),
+    "a file twice": (lambda m: m.append(plain(m[1][0].name, m[1][1])), "appears twice"),
     "a file missing": (lambda m: m.pop(), "files of the manifest are missing"),
     "a way up": (lambda m: renamed(m, "../escaped.csv"), "leads out of the results folder"),
     "a way up inside": (lambda m: renamed(m, "tables/../../escaped.csv"), "leads out of the results folder"),

@@ -383,5 +383,5 @@ def test_collect_cells_refuses_duplicates(
 ) -> None:
     code, output = collect(tmp_path, *names)
     assert code == 2
-    assert "the cell t/a stands twice" in capsys.readouterr().err
+    assert "the cell t/a appears twice" in capsys.readouterr().err
     assert not output.exists()

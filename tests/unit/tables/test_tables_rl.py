@@ -69,7 +69,7 @@ def test_table_2_shows_what_the_runs_used(tmp_path: Path, actor: str, reward: st
         "Clip reward": ["-", "-", "5"], "Clip range": ["-", "-", "0.2"], "gamma": ["-", "-", "1"],
         "lambda": ["-", "-", "0.95"], "Schedule": ["cosine", "cosine", "linear"],
         "Warm-up ratio": ["0.03", "0.03", "0.1"], "AdamW betas": ["0.9, 0.999", "0.9, 0.999", "0.9, 0.95"],
-        "Updates a rollout": ["-", "-", "1"], "Sampling temperature": ["-", "-", "0.7"],
+        "Updates per rollout": ["-", "-", "1"], "Sampling temperature": ["-", "-", "0.7"],
         "Longest response (tokens)": ["-", "-", "256"],
     }  # fmt: skip
     assert {row[0]: row[1:] for row in rows} == expected
@@ -88,7 +88,7 @@ def test_table_2_shows_what_the_runs_used(tmp_path: Path, actor: str, reward: st
 @pytest.mark.parametrize("updates", [1, 4])
 def test_table_2_says_so_when_the_clip_range_binds_nothing(tmp_path: Path, updates: int):
     page = (table2(tmp_path, "a", "b", updates) / "table2.html").read_text()
-    assert ("the clip range binds nothing" in page) == (updates == 1)
+    assert ("the clip range has no effect" in page) == (updates == 1)
     assert "Actor &lt;1&gt;" in page
 
 
