@@ -3,9 +3,9 @@
 python3 tools/set_up.py --environment .venv
 
 Needs a Python and its standard library only. pip installs uv and uv the packages; without uv, pip installs them.
-uv takes torch from PyTorch's own index: the build for the driver of the GPU, or the one for CPUs. If that index cannot be
-reached, or pip or uv is configured with a package index, torch comes from the package index, whatever build that offers.
-UV_TORCH_BACKEND (cpu, cu128, ...) chooses another build.
+uv takes torch from PyTorch's own index: the build for the driver of the GPU, or the one for CPUs. If that index
+cannot be reached, or a package index is configured for pip or uv, torch comes from the package index, in whatever
+build that offers. UV_TORCH_BACKEND (cpu, cu128, ...) chooses another build.
 """
 
 import argparse
@@ -19,13 +19,17 @@ import subprocess
 import sys
 import threading
 import time
+import urllib.error
 import urllib.request
 from pathlib import Path
 from typing import NoReturn
 
+LOCK = Path(__file__).resolve().parents[1] / "requirements.lock"
 UV = "uv==0.13.9"
 OLDEST, NEWEST = (3, 11), (3, 13)  # immutables, which snakemake needs, has no wheel for 3.14
 TORCH_INDEX = "https://download.pytorch.org/whl/cpu/torch/"
+# In the environment, so that uv links files instead of copying them; kept for the next try if a download is cut short.
+CACHE = "uv-cache"
 PATIENCE = 5.0  # seconds the index of torch may take to answer
 BAD_INPUT, MACHINE = 2, 3  # exit codes, as in docs/failures.md
 
@@ -42,13 +46,25 @@ def check_python(version: tuple) -> None:
         return
     others = [f"python3.{minor}" for minor in range(NEWEST[1], OLDEST[1] - 1, -1)]
     known = next(filter(shutil.which, others), "/path/to/python3.12")
-    fail(
-        "Python 3.11, 3.12 or 3.13 is needed, this is {}.{}".format(*version),
-        sys.executable, f"make setup PYTHON={known}", BAD_INPUT,
-    )  # fmt: skip
+    what = "Python 3.11, 3.12 or 3.13 is needed, this is {}.{}".format(*version)
+    fail(what, sys.executable, f"make setup PYTHON={known}", BAD_INPUT)
 
 
 check_python(sys.version_info[:2])  # before anything an older Python cannot read
+
+
+def last_line(text: str) -> str:
+    """The last line that is not empty: pip and uv end with the cause."""
+    return next((line.strip() for line in reversed(text.splitlines()) if line.strip()), "no reason was given")
+
+
+def run(command: list, environ: dict[str, str]) -> str:
+    """Run `command`; what it printed if it failed, else nothing."""
+    try:
+        done = subprocess.run(command, env=environ, capture_output=True, text=True, check=False)
+    except OSError as error:  # a program that this machine cannot run
+        return f"{command[0]}: {error.strerror}"
+    return (done.stdout + done.stderr or f"it ended with {done.returncode}") if done.returncode else ""
 
 
 def make_environment(folder: Path) -> Path:
@@ -59,11 +75,14 @@ def make_environment(folder: Path) -> Path:
     if found and found[1] != version:
         what = f"the environment was made with Python {found[1]}, this is {version}"
         fail(what, settings, f"remove {folder}, or name that Python: make setup PYTHON=python{found[1]}", BAD_INPUT)
-    made = subprocess.run([sys.executable, "-m", "venv", folder], capture_output=True, text=True, check=False)
-    if made.returncode:
-        what = f"Python cannot make an environment: {last_line(made.stdout + made.stderr)}"
-        remedy = f"install Python's venv module (Debian, Ubuntu: apt install python{version}-venv), or free some space"
-        fail(what, folder, remedy, MACHINE)
+    is_new = not folder.exists()
+    told = run([sys.executable, "-m", "venv", folder], dict(os.environ))
+    if told:
+        if is_new:
+            shutil.rmtree(folder, ignore_errors=True)
+        print(told, file=sys.stderr)
+        remedy = f"see above; Python's venv module is needed (Debian, Ubuntu: apt install python{version}-venv)"
+        fail("Python cannot make an environment", folder, remedy, MACHINE)
     return folder / "bin/python"
 
 
@@ -71,7 +90,7 @@ def make_environment(folder: Path) -> Path:
 
 
 def read_pip_settings(listed: str) -> dict[str, str]:
-    """pip's settings from what `pip config list` prints: its environment comes before `install`, that before `global`."""
+    """pip's settings, from what `pip config list` prints: the environment wins over `install`, that over `global`."""
     lines = re.findall(r"^(global|install|:env:)\.([\w-]+)=(.*)$", listed, re.MULTILINE)
     settings = {}
     for section in ("global", "install", ":env:"):
@@ -121,20 +140,19 @@ def configured_index(pip: dict[str, str], environ: dict[str, str]) -> str | None
 
 
 def why_unreachable(url: str, patience: float = PATIENCE) -> str | None:
-    """Why `url` cannot be had within `patience` seconds, or None.
-
-    It is asked for in a thread, since looking up a host's name has no time limit of its own.
-    """
+    """Why `url` does not answer within `patience` seconds, or None."""
     answers: queue.SimpleQueue[str | None] = queue.SimpleQueue()
 
     def ask() -> None:
         try:
-            urllib.request.urlopen(urllib.request.Request(url, method="HEAD"), timeout=patience).close()  # noqa: S310 - https
+            urllib.request.urlopen(url, timeout=patience).close()  # noqa: S310 - the address stands above
             answers.put(None)
+        except urllib.error.HTTPError as error:  # it answers, if only to uv
+            answers.put(str(error) if error.code >= 500 else None)
         except (OSError, ValueError, http.client.HTTPException) as error:
             answers.put(str(getattr(error, "reason", error)))
 
-    threading.Thread(target=ask, daemon=True).start()
+    threading.Thread(target=ask, daemon=True).start()  # looking a host's name up has no time limit of its own
     try:
         return answers.get(timeout=patience)
     except queue.Empty:
@@ -142,8 +160,12 @@ def why_unreachable(url: str, patience: float = PATIENCE) -> str | None:
 
 
 def has_gpu() -> bool:
-    """Whether an NVIDIA driver is at work here."""
-    return Path("/proc/driver/nvidia/version").exists() or shutil.which("nvidia-smi") is not None
+    """Whether uv will find an NVIDIA driver: here, or the one that UV_CUDA_DRIVER_VERSION names for another machine."""
+    if os.environ.get("UV_CUDA_DRIVER_VERSION"):
+        return True
+    files = ("/sys/module/nvidia/version", "/proc/driver/nvidia/version")
+    # Clusters have the program on login nodes too, where it finds no GPU and fails.
+    return any(map(os.path.exists, files)) or not run(["nvidia-smi", "-L"], dict(os.environ))
 
 
 def choose_backends(wanted: str | None, index: str | None, gpus_elsewhere: bool) -> tuple[list[str | None], str]:
@@ -164,9 +186,7 @@ def describe_torch(environment: Path) -> str:
     """Version and kind of the installed torch, read from its files: importing it takes seconds."""
     text = next(environment.glob("lib/python3*/site-packages/torch/version.py")).read_text(encoding="utf-8")
     values = dict(re.findall(r"^(__version__|cuda|hip)\b[^=\n]* = '([^']+)'", text, re.MULTILINE))
-    build = next(
-        (f"{name} {values[key]}" for key, name in (("cuda", "CUDA"), ("hip", "ROCm")) if key in values), "CPUs"
-    )
+    build = f"CUDA {values['cuda']}" if "cuda" in values else f"ROCm {values['hip']}" if "hip" in values else "CPUs"
     unused = "; the GPU of this machine is not used" if build == "CPUs" and has_gpu() else ""
     return f"torch {values['__version__']}, built for {build}{unused}"
 
@@ -174,32 +194,17 @@ def describe_torch(environment: Path) -> str:
 # --- installing ---------------------------------------------------------------------------------------------------
 
 
-def last_line(text: str) -> str:
-    """The last line of a program's output: pip and uv end with the cause."""
-    return next((line.strip() for line in reversed(text.splitlines()) if line.strip()), "no reason was given")
-
-
-def run(command: list, environ: dict[str, str]) -> str:
-    """Run `command`; what it printed if it failed, else nothing."""
-    done = subprocess.run(
-        command, env=environ, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
-    )
-    return (done.stdout or "no reason was given") if done.returncode else ""
-
-
 def install_by_uv(python: Path, lock: Path, environ: dict[str, str], pip: dict[str, str], backends: list) -> str:
     """Install what `lock` pins with the first torch backend that can be had; what uv said if none can, else nothing."""
-    # On the file system of the environment, so that uv need not copy; kept for the next try if a download is cut short.
-    cache = python.parents[1] / "uv-cache"
     command = [python.with_name("uv"), "pip", "install", "--quiet", "--python", python, "--requirement", lock]
     command += uv_options(pip, environ)
-    environ = uv_environment(pip, environ, cache)
+    environ = uv_environment(pip, environ, python.parents[1] / CACHE)
     for backend in backends:
         told = run([*command, "--torch-backend", backend] if backend else command, environ)
         if not told:
-            shutil.rmtree(cache, ignore_errors=True)
             return ""
-        print(f"uv failed with torch for {backend or 'any machine'}: {last_line(told)}")
+        if backend:
+            print(f"torch for {backend} cannot be installed: {last_line(told)}")
     return told
 
 
@@ -207,8 +212,8 @@ def install(python: Path, lock: Path, gpus_elsewhere: bool) -> None:
     """Install what `lock` pins, by uv or else by pip, and say where torch comes from."""
     environ = dict(os.environ)
     wanted = environ.pop("UV_TORCH_BACKEND", None)
-    listed = subprocess.run([python, "-m", "pip", "config", "list"], capture_output=True, text=True, check=False).stdout
-    pip = read_pip_settings(listed)
+    listed = subprocess.run([python, "-m", "pip", "config", "list"], capture_output=True, text=True, check=False)
+    pip = read_pip_settings(listed.stdout)
     for_uv = environ.get("UV_DEFAULT_INDEX") or environ.get("UV_INDEX_URL")
     if for_uv and "index-url" not in pip:
         environ["PIP_INDEX_URL"] = for_uv
@@ -217,25 +222,25 @@ def install(python: Path, lock: Path, gpus_elsewhere: bool) -> None:
     told = run([*by_pip, UV], environ)
     if not told:
         backends, reason = choose_backends(wanted, configured_index(pip, environ), gpus_elsewhere)
-        print(f"torch: the build {reason}")
+        print(f"torch: the build {reason}", flush=True)
         told = install_by_uv(python, lock, environ, pip, backends)
     if told:
-        print(f"without uv, which cannot be used here ({last_line(told)}): pip takes some minutes")
+        print(f"pip installs the packages, which takes longer, since uv cannot: {last_line(told)}")
         told = run([*by_pip, "--no-compile", "--requirement", lock], environ)
     if told:
         print(told, file=sys.stderr)
         fail("the packages cannot be installed", last_line(told), "see above, then run make again", MACHINE)
+    shutil.rmtree(python.parents[1] / CACHE, ignore_errors=True)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--environment", type=Path, required=True, help="folder of the virtual environment")
-    parser.add_argument("--lock", type=Path, default=Path("requirements.lock"), help="packages with their versions")
+    parser.add_argument("--lock", type=Path, default=LOCK, help="packages with their versions")
     parser.add_argument("--gpus-elsewhere", action="store_true", help="jobs run on other machines, with GPUs")
     arguments = parser.parse_args()
     started = time.monotonic()
-    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
-    print(f"setting up {arguments.environment} with Python {'.'.join(map(str, sys.version_info[:3]))}")
+    print(f"setting up {arguments.environment} with Python {'.'.join(map(str, sys.version_info[:3]))}", flush=True)
     python = make_environment(arguments.environment.absolute())
     install(python, arguments.lock, arguments.gpus_elsewhere)
     print(f"set up in {time.monotonic() - started:.0f} s: {describe_torch(arguments.environment)}")
