@@ -95,7 +95,8 @@ def read_pip_settings(listed: str) -> dict[str, str]:
     settings = {}
     for section in ("global", "install", ":env:"):
         settings.update({key: ast.literal_eval(value) for where, key, value in lines if where == section})
-    return {key.replace("default-timeout", "timeout"): value for key, value in settings.items() if value}
+    told = {key: value for key, value in settings.items() if value.lower() not in ("", "0", "no", "false", "off")}
+    return {key.replace("default-timeout", "timeout"): value for key, value in told.items()}
 
 
 def uv_options(pip: dict[str, str], environ: dict[str, str]) -> list[str]:
@@ -110,8 +111,7 @@ def uv_options(pip: dict[str, str], environ: dict[str, str]) -> list[str]:
     ):
         if not any(map(environ.get, own)):
             options += [word for value in pip.get(key, "").split() for word in (option, value)]
-    if pip.get("no-index", "").lower() in ("1", "true", "yes", "on"):
-        options.append("--no-index")
+    options += ["--no-index"] if "no-index" in pip else []
     # As pip does: the best version of all indexes, not only those of the first that knows the package.
     return [*options, "--index-strategy", "unsafe-best-match"] if "--index" in options else options
 

@@ -105,7 +105,7 @@ def test_pips_environment_wins_over_its_files() -> None:
     listed = (
         ":env:.default-timeout='60'\nglobal.index-url='https://a/simple'\nglobal.cert='/etc/ca.pem'\n"
         "install.index-url='https://b/simple'\nglobal.extra-index-url='\\nhttps://c/simple\\nhttps://d/simple'\n"
-        "global.find-links=''\nwheel.no-deps='1'\n"
+        "global.find-links=''\nglobal.no-index='false'\nwheel.no-deps='1'\n"
     )
     settings = set_up.read_pip_settings(listed)
     assert settings == {
@@ -123,7 +123,6 @@ def test_pips_indexes_become_uvs() -> None:
     ]  # fmt: skip
     assert set_up.uv_options({"index-url": MIRROR}, {}) == ["--default-index", MIRROR]
     assert set_up.uv_options({"no-index": "true", "find-links": "/w"}, {}) == ["--find-links", "/w", "--no-index"]
-    assert set_up.uv_options({"no-index": "0"}, {}) == []
 
 
 @pytest.mark.parametrize("name", ["UV_DEFAULT_INDEX", "UV_INDEX_URL"])
