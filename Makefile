@@ -3,6 +3,8 @@ PRESET ?= demo
 PROFILE ?= profiles/default
 PYTHON ?= python3
 VENV := .venv
+# The packages are compiled as they are imported, and each only once.
+unexport PYTHONDONTWRITEBYTECODE
 # CORES= overrides the profile. On a cluster it would limit every job to the cores of this machine, so it has no default.
 SNAKEMAKE = PATH="$(CURDIR)/$(VENV)/bin:$$PATH" snakemake $(if $(CORES),--cores $(CORES)) --workflow-profile $(PROFILE)
 # Targets stand before --configfile, which takes every word after it.
@@ -36,13 +38,8 @@ setup: known $(VENV)/installed  ## the environment and all downloads; after it n
 $(VENV)/installed: requirements.lock
 	@command -v "$(PYTHON)" >/dev/null || \
 	  { echo "error: there is no program \`$(PYTHON)\`"; echo "  where: PYTHON=$(PYTHON)"; \
-	    echo "  what to do: make $(MAKECMDGOALS) PYTHON=/path/to/python3.11"; exit 2; } >&2
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
-	  { echo "error: Python 3.11 or newer is needed, this is $$($(PYTHON) --version)"; \
-	    echo "  what to do: make $(MAKECMDGOALS) PYTHON=/path/to/python3.11"; exit 2; } >&2
-	$(PYTHON) -m venv $(VENV)
-	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-compile -r requirements.lock
-	@$(VENV)/bin/python -m compileall -qq -j 0 $(VENV)/lib || true  # as pip would, but on all cores
+	    echo "  what to do: make $(MAKECMDGOALS) PYTHON=/path/to/python3.12"; exit 2; } >&2
+	@$(PYTHON) tools/set_up.py --environment $(VENV) $(if $(filter profiles/default,$(PROFILE)),,--gpus-elsewhere)
 	@touch $@
 
 run: setup  ## everything of the preset: data, models, scores, tables

@@ -53,7 +53,7 @@ def test_a_python_that_is_not_there_is_told(clone: Path) -> None:
     code, told = make(clone, "setup", "PYTHON=/nonexistent")
     assert code == 2
     assert "error: there is no program `/nonexistent`" in told
-    assert "PYTHON=/path/to/python3.11" in told
+    assert "PYTHON=/path/to/python3.12" in told
 
 
 def test_help_names_every_target(clone: Path) -> None:

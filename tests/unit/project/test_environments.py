@@ -108,7 +108,7 @@ def test_environment_pins_equal_the_lock(path: Path) -> None:
 @pytest.mark.parametrize("path", ENVIRONMENTS, ids=lambda path: path.stem)
 def test_environment_runs_on_the_python_the_project_asks_for(path: Path) -> None:
     dependencies = yaml.safe_load(path.read_text(encoding="utf-8"))["dependencies"]
-    assert project()["project"]["requires-python"] == ">=3.11"
+    assert project()["project"]["requires-python"] == ">=3.11,<3.14"
     assert "python=3.11" in dependencies
     assert "pip" in dependencies
 
@@ -145,6 +145,10 @@ def test_direct_dependencies_are_pinned() -> None:
     assert (direct | development) - lock().keys() == set()
 
 
+# What torch brings along in its builds for GPUs, in versions that torch itself names.
+OF_TORCH = re.compile(r"nvidia-.+|cuda-.+|(pytorch-)?triton(-.+)?")
+
+
 def test_what_pinned_packages_need_is_pinned() -> None:
     needed = set()
     for name in lock():
@@ -153,7 +157,7 @@ def test_what_pinned_packages_need_is_pinned() -> None:
             if requirement.marker is None or requirement.marker.evaluate({"extra": ""}):
                 needed |= required_names([requirement.name])
     assert {"setuptools", "numpy"} <= needed
-    assert needed - lock().keys() == set()
+    assert {name for name in needed - lock().keys() if not OF_TORCH.fullmatch(name)} == set()
 
 
 def test_third_party_imports_are_direct_dependencies() -> None:
