@@ -1,13 +1,13 @@
 """What a plan rests on: a configuration, a GPU type and the stated assumptions."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from common.planning.hardware import Gpu
 from common.planning.job_time import Device
-from common.planning.model_shapes import ModelShape, find_shape
+from common.planning.shapes import ModelShape
 
 FP32, BF16 = 4, 2
 
@@ -21,7 +21,9 @@ class Basis:
         gpu: type that is planned for.
         assumed: values of assumptions.yaml.
         results: directory of the preset's results, read for what is known already; it need not exist.
+        find: of (config, model, results, kind) the model's shape: `find_shape` counts it, `estimate_shape` is fast.
         gpus: GPUs of a rule where a profile says otherwise than the configuration.
+        threads: CPU threads of a rule, likewise.
         longest: tokens of the longest sequence by method, where it is known better than from counted words.
         shapes: those found so far, by model and kind.
     """
@@ -30,7 +32,9 @@ class Basis:
     gpu: Gpu
     assumed: Mapping[str, float]
     results: Path
+    find: Callable[[Mapping[str, Any], str, Path, str], ModelShape]
     gpus: Mapping[str, int] = field(default_factory=dict)
+    threads: Mapping[str, int] = field(default_factory=dict)
     longest: Mapping[str, int] = field(default_factory=dict)
     shapes: dict[tuple[str, str], ModelShape] = field(default_factory=dict)
 
@@ -41,7 +45,7 @@ class Basis:
     def shape(self, model: str, kind: str = "language") -> ModelShape:
         """A configured model's size."""
         if (model, kind) not in self.shapes:
-            self.shapes[model, kind] = find_shape(self.config, model, self.results, kind)
+            self.shapes[model, kind] = self.find(self.config, model, self.results, kind)
         return self.shapes[model, kind]
 
     def device(self, rule: str) -> Device:
@@ -49,7 +53,7 @@ class Basis:
         compute, prefix = self.config["compute"], "" if rule.startswith("train_") else "evaluation_"
         gpus = self.gpus.get(rule, compute[f"{prefix}gpus"])
         if compute["device"] == "cpu" or gpus == 0:
-            return Device(None, compute[f"{prefix}threads"], self.assumed)
+            return Device(None, self.threads.get(rule, compute[f"{prefix}threads"]), self.assumed)
         return Device(self.gpu, gpus, self.assumed)
 
     def deepspeed(self, device: Device) -> bool:
