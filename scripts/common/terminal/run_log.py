@@ -79,7 +79,8 @@ class RunFormatter(DefaultFormatter):
         said = [line for path in logs for line in error_lines(Path(path))]
         if not said:
             return self._format_job_error(record) + [line for path in logs for line in tail(Path(path))]
-        return [] if self.jobs_speak else said
+        message = [f"  {record['rule_msg']}"] if record["rule_msg"] else []  # such as the scheduler's state of the job
+        return message if self.jobs_speak else [*message, *said]
 
 
 class RunHandler(ColorizingTextHandler):

@@ -99,8 +99,8 @@ def test_before_a_run_is_known_jobs_look_as_in_snakemake(terminal: Terminal) -> 
     assert terminal.written.getvalue() == told
 
 
-def failed_job(terminal: Terminal, log: Path) -> str:
-    return terminal.tells("Error", LogEvent.JOB_ERROR, level=logging.ERROR, **job_fields(log=[str(log)]))
+def failed_job(terminal: Terminal, log: Path, **changes: Any) -> str:
+    return terminal.tells("Error", LogEvent.JOB_ERROR, level=logging.ERROR, **job_fields(log=[str(log)], **changes))
 
 
 def test_a_job_that_has_told_its_error_is_not_told_of_twice(terminal: Terminal, tmp_path: Path) -> None:
@@ -120,7 +120,8 @@ def test_the_error_of_a_job_that_runs_elsewhere_is_read_from_its_log(terminal: T
     log.write_text("[train_coh] a step\nerror: no space\n  where: here\n")
     assert error_lines(log) == ["error: no space", "  where: here"]
     terminal.begin(jobs_speak=False)
-    assert failed_job(terminal, log).splitlines()[1:] == ["error: no space", "  where: here"]
+    told = failed_job(terminal, log, rule_msg="SLURM-job '7' failed")
+    assert told.splitlines()[1:] == ["  SLURM-job '7' failed", "error: no space", "  where: here"]
 
 
 def test_a_job_that_ended_without_a_word_is_told_whole(terminal: Terminal, tmp_path: Path) -> None:
