@@ -64,25 +64,36 @@ class Task:
 
 
 def makespan(tasks: Mapping[int, Task], limits: Mapping[str, int]) -> float:
-    """Seconds until the last task ends, when each starts as soon as it can; where several can, the longest first.
+    """Seconds until the last task ends, when each starts as soon as it may and has room, the longest first.
+
+    None overtakes one that waits for room, so the time is a little too long where small tasks could fill a gap.
 
     Args:
         tasks: by number, without circles.
         limits: how much there is of each resource; what is not named is unlimited.
     """
     free, now = dict(limits), 0.0
-    left = {number: {before for before in task.after if before in tasks} for number, task in tasks.items()}
-    order = sorted(tasks, key=lambda number: (not tasks[number].running, -tasks[number].seconds))
+    waits_for = {number: {before for before in task.after if before in tasks} for number, task in tasks.items()}
+    followers: dict[int, list[int]] = {number: [] for number in tasks}
+    for number, befores in waits_for.items():
+        for before in befores:
+            followers[before].append(number)
+    ready = [(not task.running, -task.seconds, number) for number, task in tasks.items() if not waits_for[number]]
+    heapq.heapify(ready)
     ends: list[tuple[float, int]] = []
-    while left or ends:
-        for number in [number for number in order if number in left and not left[number]]:
-            task = tasks[number]
-            if task.running or not ends or all(free[name] >= task.needs.get(name, 0) for name in free):
-                free = {name: amount - task.needs.get(name, 0) for name, amount in free.items()}
-                heapq.heappush(ends, (now + task.seconds, number))
-                del left[number]
+
+    def needed(number: int, name: str) -> int:
+        return min(tasks[number].needs.get(name, 0), limits[name])
+
+    while ready or ends:
+        while ready and (tasks[ready[0][2]].running or all(free[name] >= needed(ready[0][2], name) for name in free)):
+            number = heapq.heappop(ready)[2]
+            free = {name: amount - needed(number, name) for name, amount in free.items()}
+            heapq.heappush(ends, (now + tasks[number].seconds, number))
         now, ended = heapq.heappop(ends)
-        free = {name: amount + tasks[ended].needs.get(name, 0) for name, amount in free.items()}
-        for waiting in left.values():
-            waiting.discard(ended)
+        free = {name: amount + needed(ended, name) for name, amount in free.items()}
+        for follower in followers[ended]:
+            waits_for[follower].discard(ended)
+            if not waits_for[follower]:
+                heapq.heappush(ready, (not tasks[follower].running, -tasks[follower].seconds, follower))
     return now

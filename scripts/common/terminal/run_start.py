@@ -27,7 +27,8 @@ def begin(log: RunLog, workflow: Any, config: Mapping[str, Any], results: str) -
         results: directory of the preset's results.
     """
     if not workflow.touch:
-        log.begin(view_of(workflow, config, results), place(workflow), jobs_speak=workflow.local_exec)
+        view = view_of(workflow, config, results)
+        log.begin(view, place(view.limits, scheduled=not workflow.local_exec), jobs_speak=workflow.local_exec)
 
 
 def view_of(workflow: Any, config: Mapping[str, Any], results: str) -> RunView:
@@ -36,25 +37,40 @@ def view_of(workflow: Any, config: Mapping[str, Any], results: str) -> RunView:
     working = [job for job in dag.jobs if not job.is_norun]
     basis = _basis(config, Path(results), working)
     due = {job: dag.jobid(job) for job in dag.needrun_jobs() if not job.is_norun}
-    limits = _limits(workflow)
+    limits = _limits(workflow, due)
     jobs = {number: _run_job(basis, job, {due[one] for one in dag.dependencies[job] if one in due}, limits)
             for job, number in due.items()}  # fmt: skip
     return RunView(jobs, limits, _seen_before(basis, [job for job in working if job not in due]))
 
 
-def place(workflow: Any) -> str:
-    """Where jobs run, in words."""
-    if not workflow.local_exec:
+def place(limits: Mapping[str, int], scheduled: bool) -> str:
+    """Where jobs run, in words.
+
+    Args:
+        limits: of the run.
+        scheduled: whether a scheduler starts them.
+    """
+    if scheduled:
         return "of computing, apart from waiting in the queue"
-    cores = _limits(workflow)["_cores"]
-    return "on 1 core" if cores == 1 else f"on {cores} cores"
+    name, unit = ("gpu", "GPU") if limits.get("gpu") else ("_cores", "core")
+    return f"on 1 {unit}" if limits[name] == 1 else f"on {limits[name]} {unit}s"
 
 
-def _limits(workflow: Any) -> dict[str, int]:
-    """What all jobs together may use at a time; through a scheduler the cores of this machine limit none."""
+def _limits(workflow: Any, jobs: Iterable[Any]) -> dict[str, int]:
+    """What all jobs together may use at a time.
+
+    Through a scheduler the cores of this machine limit none. Where nothing says how many GPUs there are, as many are
+    assumed as one job asks for.
+    """
     amounts = workflow.scheduler.global_resources.items()
     unlimited = () if workflow.local_exec else ("_cores",)
-    return {name: amount for name, amount in amounts if amount < sys.maxsize and name not in unlimited}
+    limits = {name: amount for name, amount in amounts if amount < sys.maxsize and name not in unlimited}
+    asked = max((job.resources.get("gpu", 0) for job in jobs), default=0)
+    if not asked:
+        limits.pop("gpu", None)
+    elif workflow.local_exec:
+        limits.setdefault("gpu", asked)
+    return limits
 
 
 def _basis(config: Mapping[str, Any], results: Path, jobs: Iterable[Any]) -> Basis:

@@ -10,6 +10,7 @@ from common.base.paths import ROOT
 from common.config.loading import load_configuration
 from common.planning.schedule import Seen
 from common.terminal.arms import served
+from common.terminal.run_start import place
 from common.terminal.run_view import RunJob, RunView, about, benchmark_seconds, places
 
 
@@ -122,6 +123,12 @@ def test_the_end_names_what_is_there(tmp_path: Path) -> None:
     assert [line.split()[0] for line in places(str(tmp_path))[1:]] == [
         f"{tmp_path}/report/report.html", f"{tmp_path}/tables/table3.md",
     ]  # fmt: skip
+
+
+def test_the_place_is_said_in_cores_or_gpus() -> None:
+    assert place({"_cores": 1}, scheduled=False) == "on 1 core"
+    assert place({"_cores": 8, "gpu": 8}, scheduled=False) == "on 8 GPUs"
+    assert place({"_nodes": 100}, scheduled=True).startswith("of computing")
 
 
 SERVED = {
