@@ -47,11 +47,9 @@ def seconds_in(path: Path, threads: int | None) -> float:
 
 def jobs_of(basis: Basis, cpu_time: bool) -> Iterator[tuple[str, str, float, float]]:
     """Rule, name, planned and seen seconds of every benchmark."""
-    compute = basis.config["compute"]
     for path in sorted((basis.results / "benchmarks").glob("*/*.tsv")):
-        rule, threads = path.parent.name, 1
-        if kind_of(rule) != OTHER:
-            threads = compute["threads" if kind_of(rule) == TRAINS else "evaluation_threads"]
+        rule = path.parent.name
+        threads = 1 if kind_of(rule) == OTHER else basis.device(rule).count
         planned = planned_seconds(basis, rule, model_of(basis.config, path.stem))
         yield rule, path.stem, planned, seconds_in(path, threads if cpu_time else None)
 

@@ -58,9 +58,10 @@ def test_each_job_names_whom_it_serves(shown: list[str]) -> None:
     serves = {match["name"]: match["serves"] for line in shown if (match := START.match(line))}
     expected = {
         "train_sft tiny-llama": "SFT", "train_coh tiny-opt": "CoH", "train_ppo tiny-opt-actor": "RL",
-        "train_reward tiny-opt": "RL", "evaluate_task tiny-llama_pretrained_sst2": "base model",
-        "evaluate_task tiny-opt_coh_copa": "CoH", "evaluate_marker tiny-llama_coh_response_mnli": "CoH",
+        "train_reward tiny-opt": "RL", "evaluate_task tiny-llama_pretrained": "base model",
+        "evaluate_task tiny-opt_coh": "CoH", "evaluate_marker tiny-llama_coh_response": "CoH",
         "prepare_model tiny-opt-actor": "RL", "prepare_model tiny-llama": "all methods", "render_table3": "SFT, CoH",
         "render_table4": "RL", "build_report": "all methods",
     }  # fmt: skip
-    assert {name: serves[name] for name in expected} == expected
+    for begins, whom in expected.items():
+        assert {served for name, served in serves.items() if name.startswith(begins)} == {whom}, begins
