@@ -7,6 +7,7 @@ each call of Snakemake loads this.
 
 import logging
 import re
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,8 @@ REMARKS = re.compile(
 COMMAND = re.compile(
     r"RuleException:\nCalledProcessError .* returned non-zero exit status (1|2|3|75|130)\.$", re.DOTALL
 )
-AGAIN = re.compile(r"Trying to restart job (\d+)\.")
+AGAIN = re.compile(r"Trying to restart job (\d+)\.$")
+QUEUED = re.compile(r"Job (\d+) has been submitted with (.*)$", re.DOTALL)
 # Lines of a job's log that are shown when Snakemake's own account of its failure is needed too.
 TAIL = 15
 
@@ -60,8 +62,9 @@ class RunFormatter(DefaultFormatter):
         event, message, fields = get_event(record), str(record.msg), record.__dict__
         if COMMAND.match(message):
             return ""
-        if event is None and (again := AGAIN.match(message)) and int(again[1]) in view.jobs:
-            return f"{'':>9}again   {view.jobs[int(again[1])].name}"
+        for what, pattern in (("again", AGAIN), ("queued", QUEUED)):
+            if (found := pattern.match(message)) and int(found[1]) in view.jobs:
+                return f"{'':>9}{what:<6}  {' '.join([view.jobs[int(found[1])].name, *found.groups()[1:]])}"
         if event not in (LogEvent.JOB_INFO, LogEvent.JOB_FINISHED, LogEvent.JOB_ERROR):
             return None
         number = fields["job_id"] if event == LogEvent.JOB_FINISHED else fields["jobid"]
@@ -155,6 +158,8 @@ def attach(workflow: Any, preset: str, results: str) -> RunLog | None:
         None where Snakemake's output stays as it is: dry runs, --verbose and --debug-dag, the Snakemake of a job on a
         cluster, and beside a logger plugin that writes to the terminal.
     """
+    # Python says this of resources that Snakemake computes once their inputs are there.
+    warnings.filterwarnings("ignore", r"coroutine 'InputFiles\..* was never awaited", RuntimeWarning)
     settings, logger = workflow.output_settings, workflow.logger_manager.logger
     plain = settings.dryrun or settings.verbose or settings.debug_dag or not workflow.is_main_process
     for handler in logger.handlers:

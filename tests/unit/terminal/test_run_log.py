@@ -112,6 +112,8 @@ def test_a_job_that_has_told_its_error_is_not_told_of_twice(terminal: Terminal, 
         assert terminal.tells(command, LogEvent.ERROR, level=logging.ERROR) == ""
     assert failed_job(terminal, log) == f"   0:00  failed  train_coh m (CoH); its log: {log}\n"
     assert terminal.tells("Trying to restart job 1.") == "         again   train_coh m\n"
+    queued = terminal.tells("Job 1 has been submitted with SLURM jobid 12 (log: slurm/12.log).")
+    assert queued == "         queued  train_coh m SLURM jobid 12 (log: slurm/12.log).\n"
     assert terminal.tells("Trying to restart job 7.") == "Trying to restart job 7.\n"
 
 
