@@ -43,10 +43,7 @@ $(VENV)/installed: requirements.lock
 	@touch $@
 
 run: setup  ## everything of the preset: data, models, scores, tables
-	@$(SNAKEMAKE) --quiet rules host reason $(CONFIG)
-	@echo; cat results/$(PRESET)/tables/table3.md; grep -h "Stage 3 minus stage 1" results/$(PRESET)/tables/table4.md
-	@echo "Rating page: results/$(PRESET)/human_eval/sheet.html; report: results/$(PRESET)/report/report.html"
-	@echo "All results: results/$(PRESET) (results/README.md explains them)"
+	@$(SNAKEMAKE) $(CONFIG)
 
 check: $(VENV)/installed  ## unit tests and lint, within a minute
 	@$(MAKE) --no-print-directory --jobs 2 --output-sync=target unit lint
@@ -69,13 +66,13 @@ plan: known $(VENV)/installed  ## what a run needs before it runs: memory, hours
 	@PATH="$(CURDIR)/$(VENV)/bin:$$PATH" python scripts/plan_run.py $(CONFIG) --profile $(PROFILE) $(if $(GPU),--gpu $(GPU))
 
 preflight: known $(VENV)/installed  ## whether the machine that will train is ready; every problem at once
-	@$(SNAKEMAKE) results/$(PRESET)/report/machine.json --quiet rules host reason --forcerun check_machine $(CONFIG)
+	@$(SNAKEMAKE) results/$(PRESET)/report/machine.json --forcerun check_machine $(CONFIG)
 
 chaos: $(VENV)/installed  ## kill the smoke preset again and again and compare its results (SEED= repeats a run)
 	@PATH="$(CURDIR)/$(VENV)/bin:$$PATH" python tools/chaos.py $(if $(SEED),--seed $(SEED))
 
 report: known $(VENV)/installed  ## the report page of the preset; whatever it needs and is not there yet is run first
-	@$(SNAKEMAKE) results/$(PRESET)/report/report.html --quiet rules host reason $(CONFIG)
+	@$(SNAKEMAKE) results/$(PRESET)/report/report.html $(CONFIG)
 	@echo "Report: file://$(CURDIR)/results/$(PRESET)/report/report.html"
 
 readme: run  ## put the tables of the run into README.md and docs/demo.md
@@ -92,7 +89,7 @@ archive: $(VENV)/installed  ## results of the preset with hashes in one file, wi
 restore: known $(VENV)/installed  ## unpack such a file; then all is rendered without training: make restore ARCHIVE=demo.tar
 	@PATH="$(CURDIR)/$(VENV)/bin:$$PATH" python scripts/restore_results.py --archive "$(ARCHIVE)" --results results/$(PRESET)
 	@$(SNAKEMAKE) --touch --quiet all $(CONFIG)
-	@$(SNAKEMAKE) tables results/$(PRESET)/report/report.html --quiet rules host reason \
+	@$(SNAKEMAKE) tables results/$(PRESET)/report/report.html \
 	  --forcerun $$(sed -n 's/^use rule [a-z_]* as \(render_[a-z0-9]*\) with:/\1/p' rules/tables.smk rules/report.smk) $(CONFIG)
 	@echo "Report: file://$(CURDIR)/results/$(PRESET)/report/report.html"
 

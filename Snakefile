@@ -31,6 +31,28 @@ include: "rules/report.smk"
 include: "rules/audit.smk"
 
 
+from common.terminal.run_log import attach
+
+RUN_LOG = attach(workflow, config["preset"], RESULTS)
+
+
+onstart:
+    if RUN_LOG:
+        from common.terminal.run_start import begin  # takes half a second, which a dry run need not wait for
+
+        begin(RUN_LOG, workflow, config, RESULTS)
+
+
+onsuccess:
+    if RUN_LOG:
+        RUN_LOG.end()
+
+
+onerror:
+    if RUN_LOG:
+        RUN_LOG.end_with_failures()
+
+
 wildcard_constraints:
     # Any name: a choice of all models would be tried one by one for every path, so planning would grow quadratically.
     model="[^/]+",

@@ -59,7 +59,8 @@ def work(arguments: argparse.Namespace, console: Console) -> None:
     write_json(arguments.output / "audit.json", {"findings": content, "provenance": provenance.record(inputs)})
     write_text(arguments.output / "audit.md", as_markdown(findings))
     for finding in findings:
-        console.say(f"{finding.title}: {finding.answer}")
+        print(f"{finding.title}: {finding.answer}")
+    console.say(f"{len(findings)} questions asked of the published numbers: {arguments.output}/audit.md")
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -179,7 +179,10 @@ def work(arguments: argparse.Namespace, console: Console) -> None:
     for claim in published.claims:
         verdict, own = results[claim["id"]]
         here = "; ".join(f"{one.models}: {one.verdict.at_n}" for one in own) or "not run"
-        console.say(f"{claim['id']}: as printed {verdict.as_printed}, at n {verdict.at_n}; this run: {here}")
+        print(f"{claim['id']}: as printed {verdict.as_printed}, at n {verdict.at_n}; this run: {here}")
+    console.say(
+        f"{len(published.claims)} claims checked on the published numbers and ours: {arguments.output}/claims.md"
+    )
 
 
 def main(argv: list[str] | None = None) -> int:

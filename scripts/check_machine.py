@@ -38,6 +38,7 @@ from common.planning.machine_checks import (
     has_slices,
     read_pins,
 )
+from common.planning.model_shapes import find_shape
 from common.planning.planner import plan_jobs
 
 
@@ -45,7 +46,8 @@ def planned_jobs(config: Mapping[str, Any], gpus: int, results: Path) -> tuple[B
     """The plan for as many GPUs as training jobs ask for here."""
     there = {**config, "compute": {**config["compute"], "gpus": gpus}}
     assumed = {name: entry.value for name, entry in load_assumptions().items()}
-    basis = Basis(config=there, gpu=load_gpu(config["compute"]["gpu_type"]), assumed=assumed, results=results)
+    gpu = load_gpu(config["compute"]["gpu_type"])
+    basis = Basis(config=there, gpu=gpu, assumed=assumed, results=results, find=find_shape)
     return basis, list(plan_jobs(basis))
 
 

@@ -15,7 +15,7 @@ import pytest
 
 from common.base.errors import EXIT_MACHINE
 from support.slurm_cluster import TOOL, Cluster, Job, Request, running_cluster, watch_writers, why_not
-from support.workflow_runs import copy_project
+from support.workflow_runs import copy_project, whole_log
 
 RESULTS = Path("results/cluster")
 
@@ -73,10 +73,10 @@ def test_no_cluster_is_started_where_a_controller_answers(cluster: Cluster, tmp_
 
 @dataclass(frozen=True)
 class Run:
-    """A finished run of the whole DAG."""
+    """A finished run of the whole DAG, and all that Snakemake said."""
 
     project: Path
-    output: str
+    log: str
     jobs: list[Job]
 
 
@@ -84,8 +84,8 @@ class Run:
 def whole(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Run:
     project = copy_project(tmp_path_factory.mktemp("cluster") / "project")
     with cluster.snakemake(project) as process:
-        output = finish(process, project)
-    return Run(project, output, cluster.jobs())
+        finish(process, project)
+    return Run(project, whole_log(project), cluster.jobs())
 
 
 def finish(process: subprocess.Popen[str], project: Path) -> str:
@@ -119,14 +119,14 @@ def test_every_rule_of_the_table_ran_once_a_target(whole: Run) -> None:
     assert {job.state for job in whole.jobs} == {"COMPLETED"}
     submitted = Counter(rule_of(job) for job in whole.jobs)
     assert submitted.keys() == REQUESTS.keys()
-    stats = re.search(r"^Job stats:\n.*?\n-+ .*?\n(.*?)^total", whole.output, re.MULTILINE | re.DOTALL)
+    stats = re.search(r"^Job stats:\n.*?\n-+ .*?\n(.*?)^total", whole.log, re.MULTILINE | re.DOTALL)
     assert stats is not None
     planned = {rule: int(count) for rule, count in (line.split() for line in stats[1].splitlines())}
     assert dict(submitted) == {rule: planned[rule] for rule in REQUESTS}
 
 
 def test_downloads_and_tables_stay_on_the_login_node(whole: Run) -> None:
-    local = set(re.findall(r"^localrule (\w+):$", whole.output, re.MULTILINE))
+    local = set(re.findall(r"^localrule (\w+):$", whole.log, re.MULTILINE))
     assert {"render_table1", "render_table3", "collect_cells"} <= local
     assert not local & REQUESTS.keys()
 

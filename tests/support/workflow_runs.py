@@ -41,6 +41,16 @@ def snakemake(project: Path, *arguments: str, check: bool = True, record_reads: 
     return output
 
 
+def whole_log(project: Path) -> str:
+    """All that Snakemake said in its last run, of which the terminal shows a part."""
+    return max(project.glob(".snakemake/log/*.snakemake.log")).read_text(encoding="utf-8")
+
+
+def rules_run(project: Path) -> list[str]:
+    """The rule of each job of the last run, in their order."""
+    return RULE.findall(whole_log(project))
+
+
 def planned(project: Path, configfile: str = SMOKE) -> dict[str, list[str]]:
     """Jobs a dry run plans: the outputs of each rule."""
     output = snakemake(project, "--dry-run", "--configfile", configfile)

@@ -18,6 +18,7 @@ class Method:
         together: sequences that an example holds at once.
         has_reference: whether a frozen copy of the model is held beside it.
         starts_from: methods whose checkpoints it starts from.
+        arm: the arm of the comparison it belongs to; its label, where it is one by itself.
     """
 
     label: str
@@ -27,16 +28,17 @@ class Method:
     together: int = 1
     has_reference: bool = False
     starts_from: tuple[str, ...] = ("pretrained",)
+    arm: str = ""
 
 
 # Methods with a row in Table 3, then the stages of the RL arm.
 METHODS = {
     "sft": Method("SFT", "sft", "heldout_sft", ("prompt", "reference")),
-    "sft_best": Method("SFT (best-scored)", "coh", "heldout_coh", ("prompt", "better")),
+    "sft_best": Method("SFT (best-scored)", "coh", "heldout_coh", ("prompt", "better"), arm="SFT"),
     "coh": Method("CoH", "coh", "heldout_coh", ("prompt", "better", "worse")),
     "dpo": Method("DPO", "coh", None, ("prompt", "better"), together=2, has_reference=True, starts_from=("sft",)),
-    "rl_sft": Method("SFT (stage 1)", "rl_sft", "heldout_sft", ("prompt", "reference")),
-    "reward": Method("Reward model", "rl_reward", "heldout_rl_reward", ("prompt", "better"), together=2),
-    "ppo": Method("PPO", "rl_prompts", None, ("prompt",), starts_from=("rl_sft", "reward")),
+    "rl_sft": Method("SFT (stage 1)", "rl_sft", "heldout_sft", ("prompt", "reference"), arm="RL"),
+    "reward": Method("Reward model", "rl_reward", "heldout_rl_reward", ("prompt", "better"), together=2, arm="RL"),
+    "ppo": Method("PPO", "rl_prompts", None, ("prompt",), starts_from=("rl_sft", "reward"), arm="RL"),
 }
 METHOD_LABELS = {"pretrained": "Pretrained", **{name: method.label for name, method in METHODS.items()}}

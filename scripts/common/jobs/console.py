@@ -34,6 +34,8 @@ class Console:
                 self._terminal = None  # the terminal is gone; the log stays
 
 
+# The workflow's logs are logs/<rule>/<wildcards>.log, or logs/<rule>/all.log.
+LOGS, NO_WILDCARDS = "logs", "all"
 # Between two lines of progress.
 SECONDS = 10.0
 
@@ -115,7 +117,7 @@ def run_entry_point(
 ) -> int:
     """Parse, redirect output to the log, do the work, and turn any failure into words and an exit code."""
     arguments = parser.parse_args(argv)
-    name = Path(parser.prog).stem
+    name = job_name(arguments.log) or Path(parser.prog).stem
     console = Console(name)
     try:
         console = _redirect_to_log(name, arguments.log)
@@ -130,6 +132,13 @@ def run_entry_point(
         hint = f"the log {arguments.log}" if arguments.log else "the lines above"
         return report_and_exit(error, hint, console.write)
     return 0
+
+
+def job_name(log: Path | None) -> str:
+    """A job's rule and wildcards, which tell it from others on the same terminal; empty for a log of another kind."""
+    if log is None or log.parent.parent.name != LOGS:
+        return ""
+    return log.parent.name if log.stem == NO_WILDCARDS else f"{log.parent.name} {log.stem}"
 
 
 @contextlib.contextmanager

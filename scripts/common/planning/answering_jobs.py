@@ -1,7 +1,7 @@
 """What jobs that answer prompts need: the evaluation of checkpoints, and responses of the RL arm."""
 
 import math
-import os
+from collections.abc import Sequence
 from dataclasses import replace
 
 from common.config import settings
@@ -17,12 +17,18 @@ from common.planning.sequence_sizes import sequences
 ANSWER_TOKENS, SAMPLE_TOKENS = 4, 8192
 
 
-def evaluation_jobs(basis: Basis, model: str) -> JobPlan:
-    """Answers of all checkpoints of one model: a job per checkpoint and marker, those of the marker table included."""
+def evaluation_jobs(basis: Basis, model: str, shots: Sequence[int] | None = None) -> JobPlan:
+    """Answers of all checkpoints of one model: a job per checkpoint and marker, those of the marker table included.
+
+    Args:
+        basis: of the plan.
+        model: name in the configuration.
+        shots: numbers of in-context examples asked with; those of Table 3 without it.
+    """
     block, table = basis.config["evaluation"], basis.config["table3"]
     question = basis.assumed["tokens_per_word"] * basis.assumed["words_question"]
     items = block["items"] or basis.assumed["items_per_task"]
-    runs = len(settings.draws(basis.config)) * len(table["tasks"])
+    runs = len(settings.draws(basis.config, shots)) * len(table["tasks"])
     answer = block["extra_tokens"] + ANSWER_TOKENS
     job = _answering_job(
         basis, "evaluate_task", model,
@@ -73,7 +79,7 @@ def _answering_job(
     rows = min(requests, max(1, batch_tokens // math.ceil(prompt + answer)))
     tokens = requests * (prompt + answer)
     flops = tokens * forward_flops(shape, prompt + answer)
-    seconds = flops / device.flops + width * shape.parameters / (assumed["disk_read_gb_s"] * 1e9)
+    seconds = flops / device.answering_flops + width * shape.parameters / (assumed["disk_read_gb_s"] * 1e9)
     seconds += decoding_seconds(
         shape, device, tokens=answer, batches=math.ceil(requests / rows), bytes_per_weight=width
     )

@@ -1,7 +1,7 @@
 """What a plan rests on: a configuration, a GPU type and the stated assumptions."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -9,7 +9,7 @@ from typing import Any
 from common.config.machine_settings import job_threads
 from common.planning.hardware import Gpu
 from common.planning.job_time import Device
-from common.planning.model_shapes import ModelShape, find_shape
+from common.planning.shapes import ModelShape
 
 FP32, BF16 = 4, 2
 
@@ -23,7 +23,9 @@ class Basis:
         gpu: type that is planned for.
         assumed: values of assumptions.yaml.
         results: directory of the preset's results, read for what is known already; it need not exist.
+        find: of (config, model, results, kind) the model's shape: `find_shape` counts it, `estimate_shape` is fast.
         gpus: GPUs of a rule where a profile says otherwise than the configuration.
+        threads: CPU threads of a rule, likewise.
         longest: tokens of the longest sequence by method, where it is known better than from counted words.
         shapes: those found so far, by model and kind.
     """
@@ -32,7 +34,9 @@ class Basis:
     gpu: Gpu
     assumed: Mapping[str, float]
     results: Path
+    find: Callable[[Mapping[str, Any], str, Path, str], ModelShape]
     gpus: Mapping[str, int] = field(default_factory=dict)
+    threads: Mapping[str, int] = field(default_factory=dict)
     longest: Mapping[str, int] = field(default_factory=dict)
     shapes: dict[tuple[str, str], ModelShape] = field(default_factory=dict)
 
@@ -43,7 +47,7 @@ class Basis:
     def shape(self, model: str, kind: str = "language") -> ModelShape:
         """A configured model's size."""
         if (model, kind) not in self.shapes:
-            self.shapes[model, kind] = find_shape(self.config, model, self.results, kind)
+            self.shapes[model, kind] = self.find(self.config, model, self.results, kind)
         return self.shapes[model, kind]
 
     def device(self, rule: str) -> Device:
@@ -51,7 +55,8 @@ class Basis:
         compute, prefix = self.config["compute"], "" if rule.startswith("train_") else "evaluation_"
         gpus = self.gpus.get(rule, compute[f"{prefix}gpus"])
         if compute["device"] == "cpu" or gpus == 0:
-            return Device(None, job_threads(compute[f"{prefix}threads"], os.cpu_count()), self.assumed)
+            asked = self.threads.get(rule, compute[f"{prefix}threads"])
+            return Device(None, job_threads(asked, os.cpu_count()), self.assumed)
         return Device(self.gpu, gpus, self.assumed)
 
     def deepspeed(self, device: Device) -> bool:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from common.planning.hardware import INTERCONNECTS, Gpu, bandwidth
 from common.planning.memory import OPTIMIZER, WEIGHT, JobModel
-from common.planning.model_shapes import ModelShape
+from common.planning.shapes import ModelShape
 
 # A forward pass takes two operations a weight and token, a backward pass twice that.
 FORWARD, TRAINING = 2, 6
@@ -33,6 +33,11 @@ class Device:
         if self.gpu is None:
             return self.count * self.assumed["cpu_gflops"] * 1e9
         return self.count * self.gpu.bf16_tflops * 1e12 * self.assumed["utilisation"]
+
+    @property
+    def answering_flops(self) -> float:
+        """The same while prompts are answered."""
+        return self.flops if self.gpu else self.count * self.assumed["cpu_answering_gflops"] * 1e9
 
     @property
     def weight_bytes_s(self) -> float:

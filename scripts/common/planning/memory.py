@@ -7,7 +7,7 @@ weights and two moments 12 (Rajbhandari et al. 2020, section 3.1). Plain torch i
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from common.planning.model_shapes import ModelShape
+from common.planning.shapes import ModelShape
 
 # DeepSpeed's defaults, in elements: what it keeps gathered, fetches ahead, sums before exchanging, updates at once.
 LIVE_PARAMETERS = 1_000_000_000

@@ -37,8 +37,9 @@ from common.planning.job_time import (
     with_checkpoints,
 )
 from common.planning.memory import JobModel, torch_memory, zero3_memory
-from common.planning.model_shapes import ModelShape, find_shape, shape_of
+from common.planning.model_shapes import find_shape, shape_of
 from common.planning.planner import plan_again, plan_jobs
+from common.planning.shapes import ModelShape
 from common.planning.site_profiles import Site, read_site
 from common.planning.step_memory import MEASURED_LAYERS, _measure, step_memory
 from common.planning.training_jobs import reward_job, supervised_job
@@ -59,7 +60,7 @@ def sized(parameters: int, multiplied: int | None = None) -> ModelShape:
 
 
 def basis_of(config: dict[str, Any], gpu: str | None = None, **options: Any) -> Basis:
-    return Basis(config, load_gpu(gpu or config["compute"]["gpu_type"]), ASSUMED, NOWHERE, **options)
+    return Basis(config, load_gpu(gpu or config["compute"]["gpu_type"]), ASSUMED, NOWHERE, find_shape, **options)
 
 
 def tiny(family: str, **values: Any) -> Any:

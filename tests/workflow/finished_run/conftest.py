@@ -9,7 +9,11 @@ from support.workflow_runs import SMOKE, copy_project, snakemake
 
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of the project in which the smoke preset has run, once; beside it reads.txt, what its jobs read."""
+    """A copy of the project in which the smoke preset has run, once.
+
+    Beside it reads.txt, what its jobs read, and terminal.txt, what one saw.
+    """
     project = copy_project(tmp_path_factory.mktemp("run") / "project")
-    snakemake(project, "--configfile", SMOKE, record_reads=project.with_name("reads.txt"))
+    shown = snakemake(project, "--configfile", SMOKE, record_reads=project.with_name("reads.txt"))
+    project.with_name("terminal.txt").write_text(shown, encoding="utf-8")
     return project

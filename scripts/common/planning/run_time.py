@@ -1,0 +1,48 @@
+"""How long each job of a run takes, as planned. Loads no torch: it is asked when a run starts."""
+
+from collections.abc import Mapping
+
+from common.config.methods import METHODS
+from common.planning.answering_jobs import evaluation_jobs, sampling_jobs
+from common.planning.basis import Basis
+from common.planning.hardware import INTERCONNECTS
+from common.planning.schedule import ANSWERS, OTHER, TRAINS
+from common.planning.training_work import job_seconds, training_work
+
+ANSWERING = ("evaluate_task", "evaluate_marker", "sample_responses")
+
+
+def kind_of(rule: str) -> str:
+    """One of KINDS."""
+    if rule.startswith("train_"):
+        return TRAINS
+    return ANSWERS if rule in ANSWERING else OTHER
+
+
+def planned_seconds(basis: Basis, rule: str, model: str = "") -> float:
+    """Seconds of one job, over the fastest interconnect its GPUs have.
+
+    Args:
+        basis: of the plan; with `estimate_shape` no torch is loaded.
+        rule: of the workflow.
+        model: name in the configuration, of a job that has one.
+
+    Raises:
+        UserError: when nothing says how large the model is.
+    """
+    method, start = rule.removeprefix("train_"), basis.assumed["answering_start_seconds"]
+    if kind_of(rule) == TRAINS and method in METHODS:
+        return basis.assumed["training_start_seconds"] + _fastest(
+            job_seconds(basis, training_work(basis, method, model))
+        )
+    if rule == "evaluate_task":
+        return start + _fastest(evaluation_jobs(basis, model).seconds)
+    if rule == "evaluate_marker":
+        return start + _fastest(evaluation_jobs(basis, model, basis.config["marker_table"]["shots"]).seconds)
+    if rule == "sample_responses":
+        return start + _fastest(sampling_jobs(basis).seconds)
+    return start if rule == "prepare_model" else basis.assumed["plain_job_seconds"]
+
+
+def _fastest(seconds: Mapping[str, float | None]) -> float:
+    return min(found for link in INTERCONNECTS if (found := seconds[link]) is not None)

@@ -1,0 +1,131 @@
+"""What decides a model's memory and time, and where its configuration is found. Loads no torch."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+from common.base.errors import UserError
+from common.base.paths import HARDWARE
+from common.files.whole_files import read_json
+from common.files.yaml_files import read_mapping
+
+# Activations of feed-forward layers that multiply two projections and so have a third matrix.
+GATED = ("silu", "swiglu", "geglu", "gelu_pytorch_tanh")
+
+
+@dataclass(frozen=True)
+class ModelShape:
+    """What decides a model's memory and time.
+
+    Attributes:
+        name: in the configuration.
+        config: of the architecture: the keys of its config.json as attributes.
+        kind: language, or reward for a scalar head in place of the vocabulary's.
+        parameters: all of them, shared ones once.
+        multiplied: those that take part in matrix products; looking up an embedding is none.
+        origin: where the configuration was found.
+    """
+
+    name: str
+    config: Any
+    kind: str
+    parameters: int
+    multiplied: int
+    origin: str
+
+    @property
+    def layers(self) -> int:
+        return int(self.config.num_hidden_layers)
+
+    @property
+    def hidden(self) -> int:
+        return int(self.config.hidden_size)
+
+    @property
+    def cache_width(self) -> int:
+        """Numbers the keys and values of one token take over all layers."""
+        heads = self.config.num_attention_heads
+        size = getattr(self.config, "head_dim", None) or self.hidden // heads
+        return int(2 * self.layers * size * (getattr(self.config, "num_key_value_heads", None) or heads))
+
+
+@dataclass(frozen=True)
+class FoundConfiguration:
+    """The keys of a model's config.json, the folder it lies in (None: it is in no folder yet), and where that is."""
+
+    values: Mapping[str, Any]
+    folder: Path | None
+    origin: str
+
+
+def find_configuration(config: Mapping[str, Any], model: str, results: Path) -> FoundConfiguration:
+    """A model's configuration: of the prepared model, its download, the preset or resources/hardware/models.yaml.
+
+    Args:
+        config: the whole configuration.
+        model: name in its registry.
+        results: directory of the preset's results; it need not exist.
+
+    Raises:
+        UserError: when nothing says how large the model is.
+    """
+    source = config["models"][model]["source"]
+    folders = [results / "models" / model / "pretrained", results / "downloads" / "models" / model]
+    folders += [Path(source["path"])] if source["kind"] == "local" else []
+    for folder in folders:
+        if (folder / "config.json").is_file():
+            return FoundConfiguration(read_json(folder / "config.json"), folder, str(folder))
+    if source["kind"] == "random":
+        values = {"model_type": source["architecture"], "vocab_size": source["vocabulary"], **source["config"]}
+        return FoundConfiguration(values, None, "the preset")
+    known = read_mapping(HARDWARE / "models.yaml")
+    identity = source.get("repository") or source.get("package")
+    if identity not in known:
+        raise UserError(
+            f"the size of model `{model}` is not known yet", f"models.{model}.source",
+            f"run `make setup` for this preset first, or add `{identity or model}` to resources/hardware/models.yaml",
+        )  # fmt: skip
+    return FoundConfiguration(known[identity]["config"], None, "resources/hardware/models.yaml")
+
+
+def estimate_shape(config: Mapping[str, Any], model: str, results: Path, kind: str = "language") -> ModelShape:
+    """A model's shape from the keys of its configuration alone: fast, and within some per cent for usual decoders.
+
+    Args: see `find_configuration`; kind: language or reward.
+
+    Raises:
+        UserError: when the configuration is not found or has no such keys.
+    """
+    found = find_configuration(config, model, results)
+    try:
+        return _shape_from_keys(model, found, kind)
+    except KeyError as error:
+        raise UserError(
+            f"the size of model `{model}` cannot be told from its configuration, which has no key {error}",
+            found.origin, "`make plan` builds the model to count its parameters",
+        ) from error  # fmt: skip
+
+
+def _shape_from_keys(model: str, found: FoundConfiguration, kind: str) -> ModelShape:
+    """Weights of the matrices of a decoder; norms, biases and positions are left out."""
+    values = found.values
+    hidden, layers, heads = (values[key] for key in ("hidden_size", "num_hidden_layers", "num_attention_heads"))
+    head = values.get("head_dim") or hidden // heads
+    shared = values.get("num_key_value_heads") or heads
+    inner = values.get("intermediate_size") or values.get("ffn_dim") or 4 * hidden
+    activation = values.get("hidden_act") or ("relu" if "ffn_dim" in values else "silu")
+    matrices = 3 if activation in GATED else 2
+    layer = 2 * hidden * head * (heads + shared) + matrices * hidden * inner
+    embedding = values["vocab_size"] * (values.get("word_embed_proj_dim") or hidden)
+    language = kind == "language"
+    tables = 2 if language and not values.get("tie_word_embeddings", True) else 1
+    keys = SimpleNamespace(
+        hidden_size=hidden, num_hidden_layers=layers, num_attention_heads=heads, num_key_value_heads=shared,
+        head_dim=head, max_position_embeddings=values.get("max_position_embeddings", 2048),
+    )  # fmt: skip
+    return ModelShape(
+        name=model, config=keys, kind=kind, parameters=layers * layer + tables * embedding,
+        multiplied=layers * layer + (embedding if language else 0), origin=found.origin,
+    )  # fmt: skip

@@ -1,0 +1,1 @@
+"""What one sees on the terminal while a run goes on."""
