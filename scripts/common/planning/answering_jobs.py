@@ -1,6 +1,7 @@
 """What jobs that answer prompts need: the evaluation of checkpoints, and responses of the RL arm."""
 
 import math
+import os
 from collections.abc import Sequence
 from dataclasses import replace
 
