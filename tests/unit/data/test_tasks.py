@@ -40,6 +40,14 @@ ROWS = {
         "label": 1,
     },
 }
+IMPOSSIBLE = [
+    "It's impossible to say", "neutral", "It is impossible to say",
+    *(f"impossible to {verb}" for verb in ("say", "tell", "know", "determine")),
+    *(f"not possible to {verb}" for verb in ("say", "tell", "know", "determine")),
+    "isn't possible to say", "isn't possible to tell", "no way to tell", "no way to know",
+    "cannot say", "can't say", "cannot tell", "can't tell", "cannot be said", "can't be said",
+    "cannot be determined", "can't be determined",
+]  # fmt: skip
 
 
 def definition(name):
@@ -112,7 +120,7 @@ def test_mnli_question():
         id="11",
         question=("A man sleeps.\nBased on the paragraph above can we conclude that Someone is awake?\n"),
         answers=["Yes", "It's impossible to say", "No"],
-        accepted=[["Yes", "entailment"], ["It's impossible to say", "neutral"], ["No", "contradiction"]],
+        accepted=[["Yes", "entailment"], IMPOSSIBLE, ["No", "contradiction"]],
         gold=2,
     )
 
@@ -130,10 +138,12 @@ def test_copa_question():
     )
 
 
-@pytest.mark.parametrize(("name", "title"), [("sst2", "SST2"), ("csqa", "CSQA"), ("mnli", "MNLI"), ("copa", "CoPA")])
-def test_definitions_carry_name_title_and_version(name, title):
+@pytest.mark.parametrize(
+    ("name", "title", "version"), [("sst2", "SST2", 1), ("csqa", "CSQA", 1), ("mnli", "MNLI", 2), ("copa", "CoPA", 1)]
+)
+def test_definitions_carry_name_title_and_version(name, title, version):
     loaded = task(name)
-    assert (loaded.name, loaded.title, loaded.version) == (name, title, 1)
+    assert (loaded.name, loaded.title, loaded.version) == (name, title, version)
 
 
 @pytest.mark.parametrize(

@@ -163,6 +163,10 @@ def whole_number(value: Any) -> int:
     return value
 
 
+IMPOSSIBLE = yaml.safe_load((ROOT / "resources/tasks/mnli.yaml").read_text(encoding="utf-8"))["answers"]["labels"][1]
+IMPOSSIBLE = [IMPOSSIBLE["text"], *IMPOSSIBLE["also"]]
+
+
 def question(task: str, row: Any) -> tuple[str, str, list[str], list[list[str]], int]:
     """Id, text, answers, accepted wordings and right answer, as the paper's section 5.1 asks."""
     if task == "sst2":
@@ -172,7 +176,7 @@ def question(task: str, row: Any) -> tuple[str, str, list[str], list[list[str]],
         identity = whole_number(row["idx"])
         asked = f"{filled(row, 'premise')}\nBased on the paragraph above can we conclude that "
         asked += f"{filled(row, 'hypothesis')}?\n"
-        accepted = [["Yes", "entailment"], ["It's impossible to say", "neutral"], ["No", "contradiction"]]
+        accepted = [["Yes", "entailment"], IMPOSSIBLE, ["No", "contradiction"]]
     elif task == "copa":
         identity = whole_number(row["id"])
         choices = [filled(row, "choice1"), filled(row, "choice2")]
