@@ -9,7 +9,7 @@ sys.path.insert(0, str(Path(workflow.basedir) / "scripts"))
 
 from common.base.errors import UserError
 from common.config import settings
-from common.config.loading import load_configuration, refuse_missing_paths
+from common.config.loading import load_configuration, refuse_unusable_paths
 from common.config.machine_settings import job_threads, machine_settings
 from common.config.methods import METHODS as TRAINING_METHODS
 from common.files.whole_files import canonical_json
@@ -22,7 +22,7 @@ def resolved_configuration():
     base = Path(workflow.basedir) / "config.yaml"
     try:
         resolved = load_configuration(base, overlays, dict(workflow.config_settings.config))
-        refuse_missing_paths(resolved)
+        refuse_unusable_paths(resolved)
         refuse_clamped_gpus(resolved["compute"])
     except UserError as error:
         raise WorkflowError(str(error))

@@ -32,7 +32,7 @@ use rule download_model as download_task with:
         job="download_task/{task}_{part}_{suffix}",
     wildcard_constraints:
         part="train|eval",
-        suffix="parquet|jsonl|csv",
+        suffix="parquet|jsonl?|csv",
     localrule: True
     params:
         **calls("download_task", lambda config, task, part, suffix: settings.task_download_settings(config, task, part)),

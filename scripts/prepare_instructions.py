@@ -17,6 +17,10 @@ def work(arguments: argparse.Namespace, console: Console) -> None:
     write_parquet(arguments.output, loaded.rows, COLUMNS)
     inputs = {"references": arguments.references, "comparisons": arguments.comparisons}
     write_json(arguments.summary, {**loaded.counts, "provenance": provenance.record(inputs, n=len(loaded.rows))})
+    for name, path in inputs.items():
+        if markers := loaded.counts[name]["no_input"]:
+            found = ", ".join(f"{marker!r} {count}" for marker, count in markers.items())
+            console.say(f"{path}: inputs that only say that there is none were taken as none: {found}")
     console.say(f"{len(loaded.rows)} prompts")
 
 

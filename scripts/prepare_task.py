@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from common.base.errors import UserError
-from common.data.task_definitions import COLUMNS, load_questions, load_task
+from common.data.task_definitions import COLUMNS, load_questions, load_task, same_answers
 from common.files.parquet import write_parquet
 from common.files.whole_files import write_json
 from common.jobs.console import Console, argument_parser, run_entry_point
@@ -23,6 +23,11 @@ def work(arguments: argparse.Namespace, console: Console) -> None:
         questions, counts[part] = load_questions(task, source, arguments.settings["max_rejected_share"])
         asked[part] = [question.question for question in questions]
         write_parquet(arguments.output / f"{part}.parquet", [question.row() for question in questions], COLUMNS)
+        if twice := [question.id for question in questions if same_answers(question)]:
+            console.say(
+                f"warning: in {len(twice)} of {len(questions)} {part} questions an option stands twice, first in that"
+                f" of id {twice[0]!r}; a text that names it counts as naming several answers ({source})"
+            )
     pool = set(asked["train"])
     shared = sum(question in pool for question in asked["eval"])
     inputs = {"definition": arguments.definition, "train": arguments.train, "eval": arguments.eval}

@@ -24,6 +24,13 @@ def work(arguments: argparse.Namespace, console: Console) -> None:
     summary["hashes"] = {name: sha256_of_file(arguments.output / f"{name}.parquet") for name in files}
     summary["provenance"] = provenance.record({"instructions": arguments.instructions}, n=len(rows), seed=seed)
     write_json(arguments.output / "manifest.json", summary)
+    if summary["prompts_in_other_spellings"]:
+        console.say(
+            f"{summary['prompts_in_other_spellings']} prompts differ from another in case or spacing alone; both are in"
+            " the same part of every split"
+        )
+    if identical := summary["left_out"]["coh_identical_responses"]:
+        console.say(f"{identical} prompts are left out of CoH: their two best responses are one text")
     console.say(", ".join(f"{name} {len(part)}" for name, part in splits.items()))
 
 

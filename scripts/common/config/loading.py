@@ -8,8 +8,10 @@ import difflib
 import functools
 import math
 import string
+import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
@@ -22,6 +24,8 @@ from common.base.paths import HARDWARE, SCHEMA
 from common.base.templates import fill
 from common.files.yaml_files import read_mapping, read_yaml
 
+# Clocks differ by this much where nothing is wrong; a job takes longer.
+CLOCK_SECONDS = 2
 # The fields of the prompt's templates; each must be in its template, and no other may be.
 PROMPT_FIELDS = {"without_input": ("instruction",), "with_input": ("instruction", "input")}
 
@@ -208,52 +212,71 @@ def _gpu_types() -> tuple[str, ...]:
     return tuple(read_mapping(HARDWARE / "gpus.yaml"))
 
 
-def missing_paths(config: Mapping[str, Any]) -> list[str]:
-    """`key: path` of every local model, task or instruction file that a run needs and that does not exist.
+@dataclass(frozen=True)
+class LocalPath:
+    """A local model, task or instruction file that the configuration names.
 
-    Paths are relative to the working directory, as Snakemake takes them. A file whose result exists already is not
-    needed: results may be rendered where their models and data are missing.
-
-    Args:
-        config: a configuration that `check_configuration` returned.
+    Attributes:
+        key: of the configuration.
+        path: relative to the working directory, as Snakemake takes it.
+        made: what is made of it; once all of that is there the file is not needed, since results may be rendered where
+            the models and data they were made from are not.
     """
-    data = Path("results", config["preset"], "data")
-    found = [line for name in dict.fromkeys([*config["table3"]["models"], *config["rl"].values()])
-             for line in _missing_model(config, name)]  # fmt: skip
+
+    key: str
+    path: Path
+    made: tuple[Path, ...]
+
+    def is_missing(self) -> bool:
+        is_there = self.path.is_dir() if self.key.startswith("models.") else self.path.is_file()
+        return not is_there and not all(path.exists() for path in self.made)
+
+    def seconds_ahead(self) -> float:
+        """How far its time, or that of the newest file in it, is in the future; links count as their targets do."""
+        parts = [self.path, *(self.path.iterdir() if self.path.is_dir() else ())]
+        times = [max(part.stat().st_mtime, part.lstat().st_mtime) for part in parts if part.exists()]
+        return max(times, default=0.0) - time.time()
+
+
+def local_paths(config: Mapping[str, Any]) -> Iterator[LocalPath]:
+    """Every local path that a run of a checked configuration reads."""
+    results = Path("results", config["preset"])
+    for name in dict.fromkeys([*config["table3"]["models"], *config["rl"].values()]):
+        source, made = config["models"][name]["source"], results / "models" / name / "pretrained"
+        if source["kind"] == "local":
+            yield LocalPath(f"models.{name}.source.path", Path(source["path"]), (made,))
     for name in config["table3"]["tasks"]:
-        block, made = config["tasks"][name], data / "tasks" / name
+        block, folder = config["tasks"][name], results / "data" / "tasks" / name
         paths = {"definition": block["definition"]}
         if block["source"]["kind"] == "files":
             paths |= {f"source.{part}": block["source"][part] for part in ("train", "eval")}
-        if not all((made / f"{part}.parquet").exists() for part in ("train", "eval")):
-            found += [f"tasks.{name}.{key}: {path}" for key, path in paths.items() if not Path(path).is_file()]
-    if not (data / "instructions.parquet").exists():
-        files = {key: source for key in ("references", "comparisons")
-                 if (source := config["instructions"][key])["kind"] == "file"}  # fmt: skip
-        found += [f"instructions.{key}.path: {source['path']}" for key, source in files.items()
-                  if not Path(source["path"]).is_file()]  # fmt: skip
-    return found
+        for key, path in paths.items():
+            yield LocalPath(f"tasks.{name}.{key}", Path(path), (folder / "train.parquet", folder / "eval.parquet"))
+    for key in ("references", "comparisons"):
+        source = config["instructions"][key]
+        if source["kind"] == "file":
+            made = results / "data" / "instructions.parquet"
+            yield LocalPath(f"instructions.{key}.path", Path(source["path"]), (made,))
 
 
-def _missing_model(config: Mapping[str, Any], name: str) -> list[str]:
-    source = config["models"][name]["source"]
-    made = Path("results", config["preset"], "models", name, "pretrained")
-    if source["kind"] != "local" or made.exists() or Path(source["path"]).is_dir():
-        return []
-    return [f"models.{name}.source.path: {source['path']}"]
+def refuse_unusable_paths(config: Mapping[str, Any]) -> None:
+    """Stop before anything runs when the configuration names local files that are missing or of a future time.
 
-
-def refuse_missing_paths(config: Mapping[str, Any]) -> None:
-    """Stop before anything runs when the configuration names local files that do not exist.
+    Snakemake deletes what was made of an input that is newer than its result, and would make it again for ever.
 
     Raises:
         UserError: naming each with its key.
     """
-    if missing := missing_paths(config):
-        remedy = f"fix these paths; relative ones start from {Path.cwd()}"
+    paths, preset = list(local_paths(config)), f"preset `{config['preset']}`"
+    if missing := [f"{local.key}: {local.path}" for local in paths if local.is_missing()]:
         lines = "\n    ".join(missing)
-        raise UserError(f"files and directories the configuration names do not exist:\n    {lines}",
-                        f"preset `{config['preset']}`", remedy)  # fmt: skip
+        raise UserError(f"files and directories the configuration names do not exist:\n    {lines}", preset,
+                        f"correct these paths; relative ones start from {Path.cwd()}")  # fmt: skip
+    ahead = {local: seconds for local in paths if (seconds := local.seconds_ahead()) > CLOCK_SECONDS}
+    if ahead:
+        lines = "\n    ".join(f"{local.key}: {local.path} ({seconds:.0f} s)" for local, seconds in ahead.items())
+        remedy = "run `touch` on them, or set the clock of this machine or of the file server"
+        raise UserError(f"files the configuration names have times in the future:\n    {lines}", preset, remedy)
 
 
 def load_configuration(base: Path, overlays: Sequence[Path], command_line: Mapping[str, Any]) -> dict[str, Any]:

@@ -32,7 +32,8 @@ def task_files(config: Mapping[str, Any], task: str, downloads: str = "") -> dic
     source = config["tasks"][task]["source"]
     if source["kind"] == "files":
         return {"train": source["train"], "eval": source["eval"]}
-    return {part: f"{downloads}/tasks/{task}/{part}{PurePath(source[part]).suffix}" for part in ("train", "eval")}
+    suffixes = {part: PurePath(source[part].removesuffix(".gz")).suffix for part in ("train", "eval")}
+    return {part: f"{downloads}/tasks/{task}/{part}{suffix}" for part, suffix in suffixes.items()}
 
 
 def task_settings(config: Mapping[str, Any], task: str) -> dict[str, Any]:

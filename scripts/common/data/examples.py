@@ -1,6 +1,7 @@
 """What a method learns from a prompt: its reference, its pair for Chain-of-Hindsight, its preference pairs."""
 
 import itertools
+import unicodedata
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -17,12 +18,16 @@ def sft_rows(rows: Iterable[Row]) -> list[Row]:
 
 
 def hindsight_pair(row: Row, seed: int) -> Row | None:
-    """The best and the second-best response, order among equals drawn by seed; None with fewer than two."""
+    """The best and the second-best response, order among equals drawn by seed; None with fewer than two.
+
+    Of equally good second-best responses those with another text than the best come first.
+    """
     if len(row["responses"]) < 2:
         return None
     random = keyed_random("hindsight", seed, row["id"])
     candidates = random.sample(row["responses"], len(row["responses"]))
-    better, worse = sorted(candidates, key=lambda response: -response["score"])[:2]
+    better, *others = sorted(candidates, key=lambda response: -response["score"])
+    worse = min(others, key=lambda response: (-response["score"], _words(response["text"]) == _words(better["text"])))
     return {
         **_prompt(row),
         "better": better["text"], "worse": worse["text"],
@@ -33,10 +38,24 @@ def hindsight_pair(row: Row, seed: int) -> Row | None:
     }  # fmt: skip
 
 
+def _words(text: str) -> list[str]:
+    """A text but for its spacing and Unicode form."""
+    return unicodedata.normalize("NFC", text).split()
+
+
+def hindsight_pairs(rows: Iterable[Row], seed: int) -> tuple[list[Row], int]:
+    """The pair of each prompt that has one, and how many pairs were left out because both responses are one text.
+
+    Such a pair would teach that a text is better than itself.
+    """
+    pairs = [pair for row in rows if (pair := hindsight_pair(row, seed)) is not None]
+    told_apart = [pair for pair in pairs if _words(pair["better"]) != _words(pair["worse"])]
+    return told_apart, len(pairs) - len(told_apart)
+
+
 def coh_rows(rows: Iterable[Row], seed: int, ties: str) -> list[Row]:
     """Chain-of-Hindsight pairs; `ties` is keep, drop or tie_marker (which keeps them, too)."""
-    pairs = [pair for row in rows if (pair := hindsight_pair(row, seed)) is not None]
-    return [pair for pair in pairs if not (ties == "drop" and pair["tie"])]
+    return [pair for pair in hindsight_pairs(rows, seed)[0] if not (ties == "drop" and pair["tie"])]
 
 
 def reward_rows(rows: Iterable[Row], rule: str) -> list[Row]:

@@ -9,11 +9,13 @@ import math
 import re
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from dataclasses import field as dataclass_field
 from pathlib import Path
 from typing import Any
 
-from common.data.rows import BadRow, Rejections, read_rows, text_field
+from common.data.missing_inputs import says_no_input
+from common.data.rows import BadRow, Rejections, described, field, is_missing, read_rows, row_object, text_field
 from common.files.whole_files import sha256_of_text
 
 COLUMNS = ("id", "instruction", "input", "reference", "responses")
@@ -35,7 +37,7 @@ class Instructions:
     """Usable prompts and the counts of all that was not taken."""
 
     rows: list[dict[str, Any]]
-    counts: dict[str, Any] = field(default_factory=dict)
+    counts: dict[str, Any] = dataclass_field(default_factory=dict)
 
 
 def prompt_id(instruction: str, input_text: str) -> str:
@@ -55,25 +57,31 @@ def parse_rendered_prompt(text: str) -> tuple[str, str]:
     raise BadRow("unknown prompt format", f"user_input begins {text[:40]!r}")
 
 
-def _parse_reference(row: Any) -> tuple[str, str, str]:
-    if isinstance(row, BadRow):
-        raise row
-    if not isinstance(row, Mapping):
-        raise BadRow("wrong type", f"a row is {type(row).__name__}, not an object")
+def _without_marker(input_text: str, no_input: Counter[str]) -> str:
+    """The input, or nothing where it is a marker for none; such markers are counted by their spelling."""
+    if input_text and says_no_input(input_text):
+        no_input[input_text] += 1
+        return ""
+    return input_text
+
+
+def _parse_reference(row: Any, no_input: Counter[str]) -> tuple[str, str, str]:
+    row = row_object(row)
     instruction = text_field(row, "instruction").strip()
     if not instruction:
         raise BadRow("empty instruction")
-    return instruction, text_field(row, "input").strip(), text_field(row, "output").strip()
+    missing, output = is_missing(field(row, "input")), text_field(row, "output").strip()
+    input_text = "" if missing else text_field(row, "input").strip()
+    no_input.update(["null"] * missing)
+    return instruction, _without_marker(input_text, no_input), output
 
 
 def _parse_response(entry: Any) -> dict[str, Any]:
     if not isinstance(entry, Mapping):
-        raise BadRow("wrong type", f"a response is {type(entry).__name__}, not an object")
-    score = entry.get("score")
-    if "score" not in entry:
-        raise BadRow("missing field", "score")
+        raise BadRow("wrong type", f"a response is {described(entry)}, not an object")
+    score = field(entry, "score")
     if isinstance(score, bool) or not isinstance(score, int | float):
-        raise BadRow("wrong type", f"score is {type(score).__name__}, not a number")
+        raise BadRow("wrong type", f"score is {described(score)}, not a number")
     try:
         number = float(score)
     except OverflowError:
@@ -83,21 +91,18 @@ def _parse_response(entry: Any) -> dict[str, Any]:
     return {"source": text_field(entry, "source"), "text": text_field(entry, "response").strip(), "score": number}
 
 
-def _parse_comparison(row: Any, empty: Counter[str]) -> tuple[str, str, list[dict[str, Any]]]:
+def _parse_comparison(row: Any, empty: Counter[str], no_input: Counter[str]) -> tuple[str, str, list[dict[str, Any]]]:
     """Prompt and non-empty responses; empty ones are counted by source in `empty`."""
-    if isinstance(row, BadRow):
-        raise row
-    if not isinstance(row, Mapping):
-        raise BadRow("wrong type", f"a row is {type(row).__name__}, not an object")
+    row = row_object(row)
     instruction, input_text = parse_rendered_prompt(text_field(row, "user_input"))
     if not instruction:
         raise BadRow("empty instruction")
-    entries = row.get("responses_and_scores")
+    entries = field(row, "responses_and_scores")
     if not isinstance(entries, list):
-        raise BadRow("missing field" if entries is None else "wrong type", "responses_and_scores")
+        raise BadRow("wrong type", f"responses_and_scores is {described(entries)}, not a list")
     parsed = [_parse_response(entry) for entry in entries]
     empty.update(response["source"] for response in parsed if not response["text"])
-    return instruction, input_text, [response for response in parsed if response["text"]]
+    return instruction, _without_marker(input_text, no_input), [response for response in parsed if response["text"]]
 
 
 def load_instructions(references: Path, comparisons: Path, max_rejected_share: float) -> Instructions:
@@ -110,19 +115,19 @@ def load_instructions(references: Path, comparisons: Path, max_rejected_share: f
 
     Returns:
         One row a prompt: id, instruction, input, reference (may be empty), responses (may be fewer than two); and
-        counts of everything that was rejected, empty, repeated or found in one file only.
+        counts of everything that was rejected, empty, repeated, a marker for no input or found in one file only.
 
     Raises:
         UserError: when a file is unreadable or more of its rows are bad than allowed.
     """
     key = "instructions.max_rejected_share"
     scored, comparison_counts = _load_comparisons(comparisons, max_rejected_share, key)
-    rejected = Rejections(references)
+    rejected, no_input = Rejections(references), Counter[str]()
     rows, seen, total = [], Counter[str](), 0
     for number, raw in read_rows(references):
         total += 1
         try:
-            instruction, input_text, output = _parse_reference(raw)
+            instruction, input_text, output = _parse_reference(raw, no_input)
         except BadRow as error:
             rejected.add(number, error)
             continue
@@ -148,6 +153,7 @@ def load_instructions(references: Path, comparisons: Path, max_rejected_share: f
             "rejected": dict(rejected.reasons),
             "repeated": sum(n - 1 for n in seen.values()),
             "empty": sum(not row["reference"] for row in rows),
+            "no_input": dict(no_input),
         },
         "comparisons": {**comparison_counts, "without_reference": len(scored)},
         "prompts_with_fewer_than_two_responses": sum(len(row["responses"]) < 2 for row in rows),
@@ -156,13 +162,13 @@ def load_instructions(references: Path, comparisons: Path, max_rejected_share: f
 
 
 def _load_comparisons(path: Path, max_share: float, key: str) -> tuple[dict[str, list[dict[str, Any]]], dict[str, Any]]:
-    rejected, empty, repeated = Rejections(path), Counter[str](), 0
+    rejected, empty, no_input, repeated = Rejections(path), Counter[str](), Counter[str](), 0
     scored: dict[str, list[dict[str, Any]]] = {}
     total = 0
     for number, raw in read_rows(path):
         total += 1
         try:
-            instruction, input_text, responses = _parse_comparison(raw, empty)
+            instruction, input_text, responses = _parse_comparison(raw, empty, no_input)
         except BadRow as error:
             rejected.add(number, error)
             continue
@@ -170,5 +176,11 @@ def _load_comparisons(path: Path, max_share: float, key: str) -> tuple[dict[str,
         repeated += identity in scored
         scored.setdefault(identity, responses)
     rejected.check(max(total, 1), max_share, key)
-    counts = {"rows": total, "rejected": dict(rejected.reasons), "repeated": repeated, "empty_responses": dict(empty)}
+    counts = {
+        "rows": total,
+        "rejected": dict(rejected.reasons),
+        "repeated": repeated,
+        "empty_responses": dict(empty),
+        "no_input": dict(no_input),
+    }
     return scored, counts

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from common.base.errors import UserError
-from common.data.examples import PROMPT_COLUMNS, Row, _prompt, coh_rows, reward_rows, sft_rows
+from common.data.examples import PROMPT_COLUMNS, Row, _prompt, coh_rows, hindsight_pairs, reward_rows, sft_rows
+from common.data.plain_text import spelling
 from common.files.whole_files import sha256_of_text
 
 COLUMNS: dict[str, tuple[str, ...]] = {
@@ -42,8 +43,16 @@ def shuffled(rows: Iterable[Row], seed: int) -> list[Row]:
     return sorted(rows, key=lambda row: sha256_of_text(f"{seed}\0{row['id']}"))
 
 
-def split(rows: Sequence[Row], settings: Mapping[str, Any], seed: int) -> dict[str, list[Row]]:
-    """All splits by name.
+def _spelling(row: Row) -> tuple[str, str]:
+    """What prompts share that differ in case, spacing or Unicode form alone."""
+    return spelling(row["instruction"]), spelling(row["input"])
+
+
+def deal(rows: Sequence[Row], settings: Mapping[str, Any], seed: int) -> dict[str, list[Row]]:
+    """The prompts of each part, `others` being those of SFT and CoH alone; all spellings of a prompt are in one part.
+
+    Each part takes the next prompts in shuffled order. One that does not fit with all its spellings waits for the next
+    part; where only such prompts are left, the spellings that do not fit are left out.
 
     Raises:
         UserError: when there are fewer prompts than the configuration counts on.
@@ -51,12 +60,39 @@ def split(rows: Sequence[Row], settings: Mapping[str, Any], seed: int) -> dict[s
     if len(rows) < settings["prompts"]:
         what = f"{settings['prompts']} prompts are configured, {len(rows)} usable ones were found"
         raise UserError(what, "splits.prompts", "lower the counts in `splits`, or give more instructions")
-    ordered = shuffled(rows, seed)[: settings["prompts"]]
-    parts, start = {}, 0
-    for name in ("heldout", "rl_sft", "rl_reward", "rl_prompts"):
-        parts[name] = ordered[start : start + settings[name]]
-        start += settings[name]
-    fine_tuning = _fine_tuning(ordered, settings)
+    spellings: dict[tuple[str, str], list[Row]] = {}
+    for row in shuffled(rows, seed):
+        spellings.setdefault(_spelling(row), []).append(row)
+    sizes = {name: settings[name] for name in ("heldout", "rl_sft", "rl_reward", "rl_prompts")}
+    sizes["others"] = settings["prompts"] - sum(sizes.values())
+    parts, waiting = {}, list(spellings.values())
+    for name, size in sizes.items():
+        parts[name], waiting = _take(waiting, size)
+    return parts
+
+
+def _take(groups: Sequence[list[Row]], size: int) -> tuple[list[Row], list[list[Row]]]:
+    """`size` rows in whole groups, if it can be done, and the groups left."""
+    taken: list[Row] = []
+    waiting = []
+    for group in groups:
+        if len(taken) + len(group) <= size:
+            taken += group
+        else:
+            waiting.append(group)
+    if waiting and len(taken) < size:
+        taken += waiting.pop(0)[: size - len(taken)]
+    return taken, waiting
+
+
+def split(rows: Sequence[Row], settings: Mapping[str, Any], seed: int) -> dict[str, list[Row]]:
+    """All splits by name.
+
+    Raises:
+        UserError: when there are fewer prompts than the configuration counts on.
+    """
+    parts = deal(rows, settings, seed)
+    fine_tuning = _fine_tuning(parts, settings)
     splits = {
         "sft": sft_rows(fine_tuning),
         "coh": coh_rows(fine_tuning, seed, settings["ties"]),
@@ -81,24 +117,25 @@ def heldout_examples(heldout: Sequence[Row], settings: Mapping[str, Any], seed: 
     }
 
 
-def _fine_tuning(ordered: Sequence[Row], settings: Mapping[str, Any]) -> Sequence[Row]:
-    """The prompts SFT and CoH train on; the held-out ones stand first."""
-    return ordered if settings["fine_tune_on_heldout"] else ordered[settings["heldout"] :]
+def _fine_tuning(parts: Mapping[str, list[Row]], settings: Mapping[str, Any]) -> list[Row]:
+    """The prompts SFT and CoH train on."""
+    used = [name for name in parts if name != "heldout" or settings["fine_tune_on_heldout"]]
+    return [row for name in used for row in parts[name]]
 
 
 def check_heldout(splits: Mapping[str, Sequence[Row]], fine_tune_on_heldout: bool) -> None:
     """No held-out prompt is trained on in the RL arm, nor, unless so configured, in SFT and CoH.
 
-    Prompts are compared by text, not by id.
+    Prompts are compared by text but for case, spacing and Unicode form, not by id.
 
     Raises:
         UserError: naming the first one that is.
     """
-    heldout = {(row["instruction"].casefold(), row["input"].casefold()): row["id"] for row in splits["heldout"]}
+    heldout = {_spelling(row) for row in splits["heldout"]}
     trained = ["rl_sft", "rl_reward", "rl_prompts"] + ([] if fine_tune_on_heldout else ["sft", "coh"])
     for name in trained:
         for row in splits[name]:
-            if (row["instruction"].casefold(), row["input"].casefold()) in heldout:
+            if _spelling(row) in heldout:
                 remedy = "remove one of the two spellings of this prompt from the instruction files"
                 raise UserError("a held-out prompt is trained on", f"split {name}, prompt {row['id']}", remedy)
 
@@ -107,21 +144,27 @@ def manifest(splits: Mapping[str, Sequence[Row]], rows: Sequence[Row], settings:
     """Counts, ties by source and lengths, for people and for the report."""
     pairs = splits["coh"]
     ties = Counter(" = ".join(sorted((p["better_source"], p["worse_source"]))) for p in pairs if p["tie"])
-    fine_tuning = _fine_tuning(shuffled(rows, seed)[: settings["prompts"]], settings)
+    parts = deal(rows, settings, seed)
+    used = sum(len(part) for part in parts.values())
+    fine_tuning = _fine_tuning(parts, settings)
     unpaired = sum(len(row["responses"]) < 2 for row in fine_tuning)
+    told_apart, identical = hindsight_pairs(fine_tuning, seed)
     return {
         "seed": seed,
         "prompts_found": len(rows),
-        "prompts_used": settings["prompts"],
+        "prompts_used": used,
+        "prompts_in_other_spellings": used - len({_spelling(row) for part in parts.values() for row in part}),
         "counts": {name: len(part) for name, part in splits.items()},
         "reward_prompts": settings["rl_reward"],
         "reward_pairs": len(splits["rl_reward"]),
         "left_out": {
             "sft_without_reference": len(fine_tuning) - len(splits["sft"]),
             "coh_without_pair": unpaired,
-            "coh_tie_dropped": len(fine_tuning) - len(pairs) - unpaired,
-            "rl_sft_without_reference": settings["rl_sft"] - len(splits["rl_sft"]),
-            "rl_reward_without_pair": settings["rl_reward"] - len({r["id"] for r in splits["rl_reward"]}),
+            "coh_identical_responses": identical,
+            "coh_tie_dropped": len(told_apart) - len(pairs),
+            "rl_sft_without_reference": len(parts["rl_sft"]) - len(splits["rl_sft"]),
+            "rl_reward_without_pair": len(parts["rl_reward"]) - len({r["id"] for r in splits["rl_reward"]}),
+            "spellings_that_do_not_fit": settings["prompts"] - used,
         },
         "ties": {
             "rule": settings["ties"],

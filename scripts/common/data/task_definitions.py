@@ -1,6 +1,5 @@
 """Evaluation tasks as data: a YAML definition and rows in upstream's schema become questions with answers."""
 
-import re
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,17 +8,19 @@ from typing import Any
 
 from common.base.errors import UserError
 from common.base.templates import fill
+from common.data.plain_text import plain_text
 from common.data.questions import Question
-from common.data.rows import BadRow, CsvText, Rejections, read_rows, text_field
+from common.data.rows import BadRow, Rejections, described, field, read_rows, row_object, text_field, whole_number
 from common.files.yaml_files import read_yaml
 
 COLUMNS = ("id", "question", "answers", "accepted", "gold")
+ROW_NUMBER = "row_number"
 _KEYS = {"name", "title", "version", "fields", "id", "prompt", "option", "answers"}
 
 
 @dataclass(frozen=True)
 class Task:
-    """A task's definition file."""
+    """A task's definition file; `id` is a field, or ROW_NUMBER where rows have no name of their own."""
 
     name: str
     title: str
@@ -30,21 +31,26 @@ class Task:
     option: str
     answers: Mapping[str, Any]
 
-    def question(self, row: Any) -> Question:
+    def question(self, row: Any, number: int = 0) -> Question:
         """The question a row of upstream's schema asks.
+
+        Args:
+            row: as `read_rows` yields it.
+            number: its place in the file.
 
         Raises:
             BadRow: when the row does not fit the definition.
         """
-        if isinstance(row, BadRow):
-            raise row
-        if not isinstance(row, Mapping):
-            raise BadRow("wrong type", f"a row is {type(row).__name__}, not an object")
+        row = row_object(row)
+        if self.id not in row and self.id != ROW_NUMBER:
+            remedy = f"if rows have no id, write `id: {ROW_NUMBER}` in the task's definition and leave the field out"
+            raise BadRow("missing field", f"{self.id}; {remedy}")
         values = {name: _field(row, name, kind) for name, kind in self.fields.items()}
         texts, accepted, gold = self._answers(values)
         options = "\n".join(fill(self.option, {"text": text}) for text in texts)
         question = fill(self.prompt, {**values, "options": options})
-        return Question(id=str(values[self.id]), question=question, answers=texts, accepted=accepted, gold=gold)
+        identity = str(values.get(self.id, number))
+        return Question(id=identity, question=question, answers=texts, accepted=accepted, gold=gold)
 
     def _answers(self, values: Mapping[str, Any]) -> tuple[list[str], list[list[str]], int]:
         if self.answers["kind"] == "labels":
@@ -67,27 +73,18 @@ class Task:
 
 def _field(row: Mapping[str, Any], name: str, kind: str) -> Any:
     """A field of a row, checked against the type its definition names."""
-    if name not in row:
-        raise BadRow("missing field", name)
-    value = row[name]
     if kind == "string":
         text = text_field(row, name).strip()
         if not text:
             raise BadRow("empty field", name)
         return text
-    if kind == "integer":
-        if isinstance(value, CsvText) and re.fullmatch(r"-?[0-9]{1,18}", value):
-            return int(value)
-        if isinstance(value, bool) or not isinstance(value, int):
-            raise BadRow("wrong type", f"{name} is {type(value).__name__}, not an integer")
-        return value
-    return _choices(value, name)
+    return whole_number(row, name) if kind == "integer" else _choices(field(row, name), name)
 
 
 def _choices(value: Any, name: str) -> dict[str, list[str]]:
     """CommonsenseQA's `choices`: parallel lists of labels and texts."""
     if not isinstance(value, Mapping) or not all(isinstance(value.get(k), list) for k in ("label", "text")):
-        raise BadRow("wrong type", f"{name} has no lists `label` and `text`")
+        raise BadRow("wrong type", f"{name} is {described(value)}, not an object with lists `label` and `text`")
     labels, texts = value["label"], value["text"]
     if len(labels) != len(texts) or not all(isinstance(item, str) and item.strip() for item in [*labels, *texts]):
         raise BadRow(
@@ -98,6 +95,12 @@ def _choices(value: Any, name: str) -> dict[str, list[str]]:
     for item in (*labels, *texts):
         text_field({name: item}, name)
     return {"label": labels, "text": [text.strip() for text in texts]}
+
+
+def same_answers(question: Question) -> bool:
+    """Whether two answers share a wording, but for case, spacing, Unicode form and a final full stop."""
+    wordings = [{plain_text(wording).rstrip(".") for wording in each} for each in question.accepted]
+    return sum(map(len, wordings)) > len(set().union(*wordings))
 
 
 def load_task(path: Path) -> Task:
@@ -147,8 +150,8 @@ def _definition_problem(content: Any) -> str | None:
         return f"fields: each must be one of {', '.join(kinds)}"
     if "options" in fields:
         return "fields: `options` is the name of the rendered choices"
-    if content["id"] not in fields:
-        return f"id: `{content['id']}` is not among the fields"
+    if content["id"] not in fields and content["id"] != ROW_NUMBER:
+        return f"id: `{content['id']}` is not among the fields; where rows have none, write `id: {ROW_NUMBER}`"
     return _answers_problem(content["answers"], fields)
 
 
@@ -193,7 +196,7 @@ def load_questions(task: Task, path: Path, max_rejected_share: float) -> tuple[l
     for number, row in read_rows(path):
         total += 1
         try:
-            questions.append(task.question(row))
+            questions.append(task.question(row, number))
         except BadRow as error:
             rejected.add(number, error)
     rejected.check(max(total, 1), max_rejected_share, f"tasks.{task.name}.max_rejected_share")
@@ -201,5 +204,7 @@ def load_questions(task: Task, path: Path, max_rejected_share: float) -> tuple[l
         raise UserError("a file has no usable row", str(path), f"check `tasks.{task.name}.source`")
     (identity, count), *_ = Counter(question.id for question in questions).most_common(1)
     if count > 1:
-        raise UserError(f"id {identity!r} stands twice or more often", str(path), "give each row an id of its own")
-    return questions, {"rows": total, "usable": len(questions), "rejected": dict(rejected.reasons)}
+        remedy = f"give each row an id of its own, or write `id: {ROW_NUMBER}` in the task's definition"
+        raise UserError(f"id {identity!r} stands twice or more often", str(path), remedy)
+    counts = {"rows": total, "usable": len(questions), "rejected": dict(rejected.reasons)}
+    return questions, {**counts, "same_answers": sum(map(same_answers, questions))}

@@ -143,21 +143,33 @@ def read_json(path: Path) -> Any:
         UserError: when it is missing, not UTF-8, cut off or not JSON, with the position; or a record of `write_record`
             that is not as it was written.
     """
+    content = parse_json(read_bytes(path), path)
     try:
-        content = json.loads(path.read_bytes().decode("utf-8"))
         _check_record(content, path)
-        return content
-    except FileNotFoundError as error:
-        raise UserError("a file is missing", str(path), "check the path in the configuration") from error
+    except (ValueError, RecursionError) as error:
+        raise _unusable_json(error, path) from error
+    return content
+
+
+def _unusable_json(error: Exception, path: Path) -> UserError:
+    return UserError(f"a file is not usable JSON: {error}", str(path), "fix the file")
+
+
+def parse_json(content: bytes, path: Path) -> Any:
+    """What the JSON in `content` says.
+
+    Raises:
+        UserError: when it is not UTF-8, cut off or not JSON, with `path` and the position.
+    """
+    try:
+        return json.loads(content.decode("utf-8"))
     except UnicodeDecodeError as error:
         raise UserError("a file is not UTF-8", f"{path}, byte {error.start}", "convert it to UTF-8") from error
     except json.JSONDecodeError as error:
         where = f"{path}, line {error.lineno}, column {error.colno}"
         raise UserError(f"a file is not valid JSON: {error.msg}", where, "fix it or fetch it again") from error
-    except IsADirectoryError as error:
-        raise UserError("a directory stands in place of a file", str(path), "name the file in it") from error
     except (ValueError, RecursionError) as error:
-        raise UserError(f"a file is not usable JSON: {error}", str(path), "fix the file") from error
+        raise _unusable_json(error, path) from error
 
 
 @contextlib.contextmanager

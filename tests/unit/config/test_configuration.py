@@ -14,7 +14,7 @@ import yaml
 from common.base.errors import UserError
 from common.base.paths import ROOT
 from common.config import settings
-from common.config.loading import check_configuration, load_configuration, merge, missing_paths, refuse_missing_paths
+from common.config.loading import check_configuration, load_configuration, local_paths, merge, refuse_unusable_paths
 from common.files.whole_files import canonical_json
 
 BASE, SMOKE, PAPER = ROOT / "config.yaml", ROOT / "config/smoke.yaml", ROOT / "config/paper.yaml"
@@ -332,7 +332,10 @@ def test_unknown_gpu_type_is_refused(demo: dict[str, Any]) -> None:
     assert "did you mean `a100-40gb`?" in told
 
 
-@pytest.mark.parametrize(("name", "usable"), [("x.csv", True), ("a/x.parquet", True), ("x.json", False), ("x", False)])
+@pytest.mark.parametrize(
+    ("name", "usable"),
+    [("x.csv", True), ("a/x.parquet", True), ("x.json", True), ("x.jsonl.gz", True), ("x.txt", False), ("x", False)],
+)
 def test_downloads_of_a_task_have_a_name_its_reader_knows(demo: dict[str, Any], name: str, usable: bool) -> None:
     source = {"kind": "hub", "repository": "a/b", "revision": "0" * 40, "train": "x.jsonl", "eval": name}
     config = overlaid(demo, ("tasks", "sst2", "source"), source)
@@ -360,6 +363,10 @@ def with_paths(demo: dict[str, Any]) -> dict[str, Any]:
     return check_configuration(merge(demo, over))
 
 
+def missing_paths(config: dict[str, Any]) -> list[str]:
+    return [f"{local.key}: {local.path}" for local in local_paths(config) if local.is_missing()]
+
+
 NAMED = [
     "models.own.source.path: my/model",
     "tasks.boolean.definition: my/boolean.yaml",
@@ -377,7 +384,7 @@ def test_missing_files_of_what_is_used_are_named_with_their_keys(
     instructions = "instructions.comparisons.path: resources/demo/instructions/comparison_data_v2.json"
     assert missing_paths(config) == [*NAMED, instructions]
     with pytest.raises(UserError) as caught:
-        refuse_missing_paths(config)
+        refuse_unusable_paths(config)
     assert all(line in str(caught.value) for line in (*NAMED, "mine", str(tmp_path)))
 
 
@@ -392,7 +399,7 @@ def test_files_that_are_there_are_not_missing(
     assert [line.split(":")[0] for line in missing_paths(config)] == ["instructions.comparisons.path"]
     monkeypatch.chdir(ROOT)
     assert missing_paths(demo) == []
-    refuse_missing_paths(demo)
+    refuse_unusable_paths(demo)
 
 
 def test_files_whose_results_are_there_are_not_needed(

@@ -185,10 +185,12 @@ def test_rows_are_joined_by_prompt_wherever_they_stand(load):
     ]
     assert loaded.counts == {
         "prompts": 3,
-        "references": {"rows": 3, "rejected": {}, "repeated": 0, "empty": 0},
-        "comparisons": {"rows": 2, "rejected": {}, "repeated": 0, "empty_responses": {}, "without_reference": 0},
+        "references": {"rows": 3, "rejected": {}, "repeated": 0, "empty": 0, "no_input": {}},
+        "comparisons": {
+            "rows": 2, "rejected": {}, "repeated": 0, "empty_responses": {}, "no_input": {}, "without_reference": 0,
+        },
         "prompts_with_fewer_than_two_responses": 2,
-    }
+    }  # fmt: skip
 
 
 def test_the_same_instruction_with_another_input_is_another_prompt(load):
@@ -243,7 +245,7 @@ def test_prompts_with_fewer_than_two_responses_are_counted(load, responses, too_
         (without(reference(), "input"), "missing field"),
         (without(reference(), "output"), "missing field"),
         ({**reference(), "instruction": None}, "wrong type"),
-        ({**reference(), "input": None}, "wrong type"),
+        ({**reference(), "input": 3}, "wrong type"),
         ({**reference(), "output": 3}, "wrong type"),
         ({**reference(), "output": ["Done"]}, "wrong type"),
         (reference(""), "empty instruction"),
@@ -321,6 +323,7 @@ def test_jsonl_lines_that_cannot_be_read_are_counted_by_reason(new_path):
         "rejected": {"not UTF-8": 1, "not JSON": 1},
         "repeated": 0,
         "empty": 0,
+        "no_input": {},
     }
 
 
@@ -381,7 +384,7 @@ DAMAGED_LINES = {b'{"cut": "o': "not JSON", b'"\xff"': "not UTF-8"}
 DAMAGES = {
     "references": [
         ("missing field", lambda row: without(row, "output")),
-        ("wrong type", lambda row: {**row, "input": None}),
+        ("wrong type", lambda row: {**row, "input": ["x"]}),
         ("wrong type", lambda row: list(row)),
         ("empty instruction", lambda row: {**row, "instruction": "\n"}),
         ("not UTF-8", lambda row: {**row, "output": "\ud800"}),
@@ -551,7 +554,9 @@ def test_the_script_writes_rows_and_counts(tmp_path):
     assert [tuple(row) for row in rows] == [COLUMNS]
     assert [response["score"] for response in rows[0]["responses"]] == [8.0, 8.0]
     summary = json.loads((tmp_path / "summary.json").read_text())
-    assert summary["references"] == {"rows": 2, "rejected": {"wrong type": 1}, "repeated": 0, "empty": 0}
+    assert summary["references"] == {
+        "rows": 2, "rejected": {"wrong type": 1}, "repeated": 0, "empty": 0, "no_input": {},
+    }  # fmt: skip
     assert summary["provenance"]["n"] == 1
 
 

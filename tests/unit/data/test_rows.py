@@ -95,7 +95,7 @@ def test_a_directory_in_place_of_a_file_is_a_user_error(new_path, suffix):
     failure(path)
 
 
-@pytest.mark.parametrize("suffix", [".txt", ".tsv", ".JSON", ""])
+@pytest.mark.parametrize("suffix", [".txt", ".tsv", ".zip", ""])
 def test_an_unknown_suffix_is_refused(new_path, suffix):
     path = new_path(suffix)
     path.write_text("[]")

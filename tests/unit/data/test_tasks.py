@@ -40,6 +40,14 @@ ROWS = {
         "label": 1,
     },
 }
+IMPOSSIBLE = [
+    "It's impossible to say", "neutral", "It is impossible to say",
+    *(f"impossible to {verb}" for verb in ("say", "tell", "know", "determine")),
+    *(f"not possible to {verb}" for verb in ("say", "tell", "know", "determine")),
+    "isn't possible to say", "isn't possible to tell", "no way to tell", "no way to know",
+    "cannot say", "can't say", "cannot tell", "can't tell", "cannot be said", "can't be said",
+    "cannot be determined", "can't be determined",
+]  # fmt: skip
 
 
 def definition(name):
@@ -112,7 +120,7 @@ def test_mnli_question():
         id="11",
         question=("A man sleeps.\nBased on the paragraph above can we conclude that Someone is awake?\n"),
         answers=["Yes", "It's impossible to say", "No"],
-        accepted=[["Yes", "entailment"], ["It's impossible to say", "neutral"], ["No", "contradiction"]],
+        accepted=[["Yes", "entailment"], IMPOSSIBLE, ["No", "contradiction"]],
         gold=2,
     )
 
@@ -130,10 +138,12 @@ def test_copa_question():
     )
 
 
-@pytest.mark.parametrize(("name", "title"), [("sst2", "SST2"), ("csqa", "CSQA"), ("mnli", "MNLI"), ("copa", "CoPA")])
-def test_definitions_carry_name_title_and_version(name, title):
+@pytest.mark.parametrize(
+    ("name", "title", "version"), [("sst2", "SST2", 1), ("csqa", "CSQA", 1), ("mnli", "MNLI", 2), ("copa", "CoPA", 1)]
+)
+def test_definitions_carry_name_title_and_version(name, title, version):
     loaded = task(name)
-    assert (loaded.name, loaded.title, loaded.version) == (name, title, 1)
+    assert (loaded.name, loaded.title, loaded.version) == (name, title, version)
 
 
 @pytest.mark.parametrize(
@@ -155,7 +165,7 @@ def test_the_demo_rows_all_become_questions():
     for name, folder in zip(NAMES, ("sst2", "commonsense_qa", "mnli", "balanced_copa"), strict=True):
         for path in sorted((ROOT / "resources/demo" / folder).glob("*.jsonl")):
             questions, counts = load_questions(task(name), path, 0.0)
-            assert counts == {"rows": len(questions), "usable": len(questions), "rejected": {}}
+            assert counts == {"rows": len(questions), "usable": len(questions), "rejected": {}, "same_answers": 0}
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -363,7 +373,11 @@ def test_a_row_that_is_no_object_is_a_bad_row(name, row):
         ("sst2", {"sentence": "half \ud83d"}, "not UTF-8"),
         ("sst2", {"label": "1"}, "wrong type"),
         ("sst2", {"label": True}, "wrong type"),
-        ("sst2", {"label": 1.0}, "wrong type"),
+        ("sst2", {"label": 1.5}, "wrong type"),
+        ("sst2", {"label": float("nan")}, "wrong type"),
+        ("sst2", {"label": float("inf")}, "wrong type"),
+        ("sst2", {"label": 2.0}, "unknown label"),
+        ("sst2", {"idx": 2.0**53}, "wrong type"),
         ("sst2", {"label": None}, "wrong type"),
         ("sst2", {"label": -1}, "unknown label"),
         ("sst2", {"label": 2}, "unknown label"),
@@ -435,7 +449,7 @@ def sst2_rows(number):
 def test_questions_come_in_file_order_with_counts(load):
     questions, counts = load("sst2", sst2_rows(5))
     assert [question.id for question in questions] == ["0", "1", "2", "3", "4"]
-    assert counts == {"rows": 5, "usable": 5, "rejected": {}}
+    assert counts == {"rows": 5, "usable": 5, "rejected": {}, "same_answers": 0}
 
 
 def test_bad_rows_are_counted_up_to_the_allowed_share(load):
@@ -443,7 +457,7 @@ def test_bad_rows_are_counted_up_to_the_allowed_share(load):
     rows[1], rows[4] = {**rows[1], "label": 9}, None
     questions, counts = load("sst2", rows, 0.25)
     assert [question.id for question in questions] == ["0", "2", "3", "5", "6", "7"]
-    assert counts == {"rows": 8, "usable": 6, "rejected": {"unknown label": 1, "wrong type": 1}}
+    assert counts == {"rows": 8, "usable": 6, "rejected": {"unknown label": 1, "wrong type": 1}, "same_answers": 0}
 
 
 def test_past_the_allowed_share_the_file_row_and_key_are_told(load):
@@ -489,6 +503,7 @@ def test_each_row_of_a_mixture_is_usable_or_rejected(load, kinds):
             "rows": len(kinds),
             "usable": len(good),
             "rejected": Counter(reasons[kind] for kind in kinds if kind != "good"),
+            "same_answers": 0,
         }
         if good
         else None
@@ -513,7 +528,9 @@ def test_csv_rows_with_integers_as_text_become_questions(new_path):
     assert counts["usable"] == 2
 
 
-@pytest.mark.parametrize("label", ["", "one", "1.0", "1e0", " 1", "+1", "0x1", "--1", "\u0661", "9" * 19])
+@pytest.mark.parametrize(
+    "label", ["", "one", "1.5", ".0", "1.0.0", "1.0e0", "1e0", " 1", "+1", "0x1", "--1", "\u0661", "9" * 19]
+)
 def test_csv_text_that_is_no_integer_is_a_bad_row(label):
     assert rejection("copa", {**ROWS["copa"], "label": CsvText(label)}) == "wrong type"
 
@@ -528,7 +545,7 @@ def test_csv_rows_of_another_width_are_counted(new_path):
     copa_csv(path, [{}, {"id": 2}])
     path.write_text(path.read_text() + "3,cut off\n")
     counts = load_questions(task("copa"), path, 0.5)[1]
-    assert counts == {"rows": 3, "usable": 2, "rejected": {"wrong number of fields": 1}}
+    assert counts == {"rows": 3, "usable": 2, "rejected": {"wrong number of fields": 1}, "same_answers": 0}
 
 
 @pytest.mark.parametrize("name", ["sst2", "mnli", "copa", "csqa"])
@@ -661,8 +678,8 @@ def test_the_script_writes_questions_and_counts(tmp_path):
     assert [tuple(row) for row in written] == [COLUMNS] * 3
     assert [Question(**row) for row in written] == [task("sst2").question(row) for row in sst2_rows(3)]
     summary = json.loads((tmp_path / "task/summary.json").read_text())
-    assert summary["train"] == {"rows": 4, "usable": 3, "rejected": {"wrong type": 1}}
-    assert summary["eval"] == {"rows": 2, "usable": 2, "rejected": {}}
+    assert summary["train"] == {"rows": 4, "usable": 3, "rejected": {"wrong type": 1}, "same_answers": 0}
+    assert summary["eval"] == {"rows": 2, "usable": 2, "rejected": {}, "same_answers": 0}
     assert summary["provenance"]["n"] == 2
     assert summary["in_both"] == 2
 

@@ -94,13 +94,15 @@ def usable(rows: list[Any], parse: Callable[[Any], Any], strict: bool) -> list[A
 
 
 def whole_list(content: bytes) -> list[Any]:
-    rows = json.loads(content.decode())
+    rows = json.loads(content.decode("utf-8-sig"))
     assert isinstance(rows, list)
     return rows
 
 
 def reference(row: Any) -> tuple[str, str, str]:
-    return filled(row, "instruction"), text(row, "input"), text(row, "output")
+    given = row["input"]
+    missing = given is None or given != given
+    return filled(row, "instruction"), "" if missing else text(row, "input"), text(row, "output")
 
 
 def rendered(prompt: str) -> tuple[str, str]:
@@ -149,12 +151,20 @@ class Cell(str):
 
 def whole_number(value: Any) -> int:
     if isinstance(value, Cell):
-        assert value.isascii()
-        assert value.removeprefix("-").isdigit()
-        assert len(value.removeprefix("-")) <= 18
+        digits = value.partition(".")[0].removeprefix("-")
+        assert not value.partition(".")[2].replace("0", "")
+        assert digits.isascii()
+        assert digits.isdigit()
+        assert len(digits) <= 18
+        return int(value.partition(".")[0])
+    if type(value) is float and value % 1 == 0 and -(2**53) < value < 2**53:
         return int(value)
     assert type(value) is int
     return value
+
+
+IMPOSSIBLE = yaml.safe_load((ROOT / "resources/tasks/mnli.yaml").read_text(encoding="utf-8"))["answers"]["labels"][1]
+IMPOSSIBLE = [IMPOSSIBLE["text"], *IMPOSSIBLE["also"]]
 
 
 def question(task: str, row: Any) -> tuple[str, str, list[str], list[list[str]], int]:
@@ -166,7 +176,7 @@ def question(task: str, row: Any) -> tuple[str, str, list[str], list[list[str]],
         identity = whole_number(row["idx"])
         asked = f"{filled(row, 'premise')}\nBased on the paragraph above can we conclude that "
         asked += f"{filled(row, 'hypothesis')}?\n"
-        accepted = [["Yes", "entailment"], ["It's impossible to say", "neutral"], ["No", "contradiction"]]
+        accepted = [["Yes", "entailment"], IMPOSSIBLE, ["No", "contradiction"]]
     elif task == "copa":
         identity = whole_number(row["id"])
         choices = [filled(row, "choice1"), filled(row, "choice2")]
