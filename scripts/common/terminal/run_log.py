@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from snakemake.common import NOTHING_TO_BE_DONE_MSG
-from snakemake.logging import ColorizingTextHandler, DefaultFormatter, get_event
-from snakemake_interface_logger_plugins.common import LogEvent
+from snakemake.logging import ColorizingTextHandler, DefaultFormatter, LogEvent, get_event
 
 from common.terminal.run_view import RunView, places
 

@@ -7,9 +7,8 @@ from typing import Any
 
 import pytest
 from snakemake.common import NOTHING_TO_BE_DONE_MSG
-from snakemake.logging import DefaultFilter
+from snakemake.logging import DefaultFilter, LogEvent
 from snakemake.settings.enums import Quietness
-from snakemake_interface_logger_plugins.common import LogEvent
 
 from common.planning.schedule import Seen
 from common.terminal.run_log import RunFormatter, RunHandler, RunLog, error_lines
