@@ -6,7 +6,10 @@ VENV := .venv
 # The packages are compiled as they are imported, and each only once.
 unexport PYTHONDONTWRITEBYTECODE
 # CORES= overrides the profile. On a cluster it would limit every job to the cores of this machine, so it has no default.
-SNAKEMAKE = PATH="$(CURDIR)/$(VENV)/bin:$$PATH" snakemake $(if $(CORES),--cores $(CORES)) --workflow-profile $(PROFILE)
+# On this machine no more jobs run side by side than its free memory holds.
+FREE_MB = $(shell awk '/^MemAvailable/ {print int($$2 / 1024)}' /proc/meminfo)
+SNAKEMAKE = PATH="$(CURDIR)/$(VENV)/bin:$$PATH" snakemake $(if $(CORES),--cores $(CORES)) --workflow-profile $(PROFILE) \
+  $(if $(filter profiles/default,$(PROFILE)),--resources mem_mb=$(FREE_MB))
 # Targets stand before --configfile, which takes every word after it.
 CONFIG = $(if $(filter demo,$(PRESET)),,--configfile config/$(PRESET).yaml)
 
@@ -42,7 +45,7 @@ $(VENV)/installed: requirements.lock
 	@$(PYTHON) tools/set_up.py --environment $(VENV) $(if $(filter profiles/default,$(PROFILE)),,--gpus-elsewhere)
 	@touch $@
 
-run: setup  ## everything of the preset: data, models, scores, tables
+run: known $(VENV)/installed  ## everything of the preset: data, models, scores, tables
 	@$(SNAKEMAKE) $(CONFIG)
 
 check: $(VENV)/installed  ## unit tests and lint, within a minute

@@ -2,8 +2,7 @@
 trained or asked, and then names
 
   pathvars  job="NAME/all": folder and name of its log and benchmark; with wildcards "{model}" in the place of `all`
-  input     named files become options, `words=path` is `--words path`; unnamed ones are read through a folder
-  output    the same
+  input     named files become options, `words=path` is `--words path`; unnamed ones are read through a folder; output likewise
   params    **calls(...): script, settings, options; a launched job also `scratch`, where it keeps what it resumes from
 """
 
@@ -37,7 +36,7 @@ rule launched_job:
     resources:
         gpu=COMPUTE["evaluation_gpus"],
         device=COMPUTE["device"],
-        mem_mb=8000,
+        mem_mb=2500,
         processes=1,
         stop_lead=0,
     params:

@@ -1,7 +1,6 @@
 """Base models in one layout, one rule per fine-tuning method, and the responses of the RL arm.
 
-The checkpoint a method starts from and the data it learns from and is measured on stand in
-scripts/common/config/methods.py; the rest is that of `train_sft`.
+What a method starts from, learns from and is measured on is in scripts/common/config/methods.py; the rest is that of `train_sft`.
 """
 
 
@@ -36,7 +35,7 @@ use rule launched_job as train_sft with:
     threads: lambda wildcards: job_threads(COMPUTE["threads"], workflow.cores)
     resources:
         **TRAINING,
-        mem_mb=8000,
+        mem_mb=5000,
     params:
         **trains("sft"),
 
@@ -70,6 +69,7 @@ use rule train_sft as train_coh with:
 use rule train_sft as train_rl_sft with:
     pathvars:
         **learns("rl_sft"),
+    priority: 1
     params:
         **trains("rl_sft"),
 
@@ -88,9 +88,10 @@ use rule train_sft as train_ppo with:
         train="<results>/data/splits/<split>.parquet",
     pathvars:
         **learns("ppo"),
+    priority: 1
     resources:
         **TRAINING,
-        mem_mb=12000,
+        mem_mb=7500,
     params:
         **trains("ppo", settings.ppo_settings),
 

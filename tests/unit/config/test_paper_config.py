@@ -104,12 +104,12 @@ def test_tasks_are_asked_as_in_section_5(paper: dict[str, Any]) -> None:
     ("method", "marker"), [("pretrained", "Response:"), ("sft", "Response:"), ("coh", "better response:")]
 )
 def test_methods_are_asked_with_their_marker(paper: dict[str, Any], method: str, marker: str) -> None:
-    assert {evaluation_settings(paper, "llama-7b", method, task)["marker"] for task in TASKS} == {marker}
+    assert evaluation_settings(paper, "llama-7b", method)["marker"] == marker
 
 
 def test_coh_is_asked_with_the_marker_it_was_trained_on(paper: dict[str, Any]) -> None:
     trained = training_settings(paper, "coh", "llama-7b")["prompt"]["markers"]["better"]
-    assert evaluation_settings(paper, "llama-7b", "coh", "sst2")["marker"] == trained == "better response:"
+    assert evaluation_settings(paper, "llama-7b", "coh")["marker"] == trained == "better response:"
 
 
 def test_revisions_are_full_hashes(paper: dict[str, Any]) -> None:

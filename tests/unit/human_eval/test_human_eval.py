@@ -779,5 +779,5 @@ def test_number_of_prompts_defaults_to_the_papers_ten() -> None:
 
 
 def test_more_examples_than_held_out_prompts_are_refused_before_anything_runs() -> None:
-    with pytest.raises(UserError, match=r"human_eval.examples: 37 exceeds splits.heldout = 36"):
-        load_configuration(ROOT / "config.yaml", [], {"human_eval": {"examples": 37}})
+    with pytest.raises(UserError, match=r"human_eval.examples: 25 exceeds splits.heldout = 24"):
+        load_configuration(ROOT / "config.yaml", [], {"human_eval": {"examples": 25}})
