@@ -65,7 +65,8 @@ def test_times_are_those_of_the_plan_and_the_start_of_a_job(preset: str) -> None
 def test_more_threads_take_less_time_and_other_rules_are_plain() -> None:
     basis = basis_of("demo")
     one, two = (
-        planned_seconds(replace(basis, threads={"train_sft": threads}), "train_sft", "smollm2-135m") for threads in (1, 2)
+        planned_seconds(replace(basis, threads={"train_sft": threads}), "train_sft", "smollm2-135m")
+        for threads in (1, 2)
     )
     start = ASSUMED["training_start_seconds"]
     assert one - start == pytest.approx(2 * (two - start))
