@@ -20,9 +20,8 @@ from common.jobs.digest import script_digest
 from common.jobs.provenance import Provenance
 from common.jobs.scratch import fingerprint, writer_lock
 from common.models.devices import default_dtype, limit_threads, name_of, uses_gpu
-from common.models.generation import Generator
 from common.models.loading import load_model, load_tokenizer
-from common.models.shared_prefix import IMPLEMENTATION
+from common.models.ways import AnyGenerator, attention_of, build_generator, way_of
 
 # Settings that say which items are answered, and at which precision, but not how.
 NOT_IN_AN_ANSWER = ("items", "dtype", "precision_check_items")
@@ -36,12 +35,13 @@ class Job:
     evaluation: Evaluation
     inputs: dict[str, Path]
     weights_sha256: str
+    way: str
     gpu: bool
     dtype: torch.dtype
 
 
 def evaluate(
-    evaluation: Evaluation, generator: Generator, cache: ItemCache, draw: Draw, progress: Progress
+    evaluation: Evaluation, generator: AnyGenerator, cache: ItemCache, draw: Draw, progress: Progress
 ) -> list[dict[str, Any]]:
     """One row an item of a draw; items in the cache are not generated again."""
     missing = [request for request in draw.requests if request.key not in cache]
@@ -62,16 +62,17 @@ def answer_draws(
         inputs={name: sha256_of_file(path) for name, path in job.inputs.items()},
         weights=job.weights_sha256,
         code=script_digest("evaluate_task.py"),
+        way=job.way,
         dtype=str(dtype),
         gpu=job.gpu,
     )
     cache = ItemCache(job.arguments.scratch / f"{key}.jsonl")
     if len(cache):
         console.say(f"{len(cache)} items were answered before and are kept")
-    model = load_model(job.arguments.model, dtype, IMPLEMENTATION)
+    model = load_model(job.arguments.model, dtype, attention_of(job.way))
     if job.gpu and (dtype == job.dtype or fits_gpu(model)):
         cast(torch.nn.Module, model).cuda()
-    generator = Generator(model, job.evaluation.tokenizer, settings["batch_tokens"])
+    generator = build_generator(job.way, model, job.evaluation.tokenizer, settings["batch_tokens"])
     progress = Progress(console, sum(len(draw.requests) for draw in draws), "items", len(cache))
     for draw in draws:
         provenance = Provenance("evaluate_task.py", settings)
@@ -119,13 +120,15 @@ def work(arguments: argparse.Namespace, console: Console) -> None:
     gpu = uses_gpu(settings["device"])
     dtype = default_dtype(gpu) if settings["dtype"] == "auto" else getattr(torch, settings["dtype"])
     weights_sha256 = read_json(arguments.model / "run.json")["weights_sha256"]
+    way = way_of(arguments.model, max(draw.longest for draw in draws))
     job = Job(
-        arguments=arguments, evaluation=evaluation, inputs=inputs, weights_sha256=weights_sha256, gpu=gpu, dtype=dtype
-    )
+        arguments=arguments, evaluation=evaluation, inputs=inputs, weights_sha256=weights_sha256, way=way, gpu=gpu,
+        dtype=dtype,
+    )  # fmt: skip
     with writer_lock(arguments.scratch / "writer.lock", console):
         answered, scores = [], []
         for draw, (rows, record) in zip(draws, answer_draws(job, draws, dtype, console), strict=True):
-            summary = {**summarise(rows), "k": draw.k, "seed": draw.seed, "marker": settings["marker"]}
+            summary = {**summarise(rows), "k": draw.k, "seed": draw.seed, "marker": settings["marker"], "asked": way}
             console.say(f"k={draw.k} seed {draw.seed}: accuracy {100 * summary['accuracy']:.1f} % of {len(rows)}")
             answered.append(rows)
             scores.append({**summary, "provenance": record})
