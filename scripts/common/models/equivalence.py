@@ -26,7 +26,7 @@ from common.models.ways import SHARED_PREFIX, WAYS, attention_of, build_generato
 TOLERANCE, ROUNDING = 1e-3, 2e-5
 # Of the difference that another prompt makes, this much may not come from the way of asking.
 SHARE_OF_EFFECT = 0.1
-LONGEST_PROBE, NEW_TOKENS, SEED = 768, 4, 0
+LONGEST_PROBE, NEW_TOKENS, SEED = 512, 4, 0
 _GREEDY = Decoding(stop_at_newline=False, stop_at_eos=False, logprobs=True)
 
 
@@ -85,9 +85,10 @@ def _compare(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, found: 
     usual = model.config._attn_implementation
     requests = probe_requests(model, tokenizer)
     found.layers, found.tokens = model.config.get_text_config().num_hidden_layers, requests[0].longest(NEW_TOKENS)
-    effect = _effect_of_prompt(model, requests[0])
+    alone = _next_token(model, requests[0].prompt)
+    effect = _effect_of_prompt(model, requests[0].prompt, alone)
     tolerance = min(TOLERANCE, max(ROUNDING, SHARE_OF_EFFECT * effect))
-    _check_causal(model, requests[0], tolerance)
+    _check_causal(model, requests[0].prompt, alone, tolerance)
     _check_loss(model, requests[0].prompt[-64:], tolerance)
     for way in WAYS:
         if way == SHARED_PREFIX and effect < ROUNDING:
@@ -129,28 +130,31 @@ def probe_requests(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast) -
 
     suffixes = [max(3, longest // 8), max(2, longest // 16), 1]
     prefix = draw(max(1, longest - suffixes[0]))
-    answers = [[draw(3), draw(1)], [draw(2)], []]
+    answers = [[draw(3)], [draw(1), draw(2)], []]
     return [
         Request(f"probe {i}", [*prefix, *draw(count)], few)
         for i, (count, few) in enumerate(zip(suffixes, answers, strict=True))
     ]
 
 
-def _effect_of_prompt(model: PreTrainedModel, request: Request) -> float:
-    """How much the log-likelihoods of the next token differ after a prompt with another beginning."""
-    half = len(request.prompt) // 2
-    turned = [*reversed(request.prompt[:half]), *request.prompt[half:]]
-    one, other = (torch.log_softmax(plain_logits(model, ids, last=1), dim=-1) for ids in (request.prompt, turned))
-    if not (torch.isfinite(one).all() and torch.isfinite(other).all()):
+def _next_token(model: PreTrainedModel, prompt: Sequence[int]) -> torch.Tensor:
+    """Log-likelihoods of the token after a prompt, shape (vocabulary,)."""
+    return torch.log_softmax(plain_logits(model, prompt, last=1), dim=-1)[0]
+
+
+def _effect_of_prompt(model: PreTrainedModel, prompt: Sequence[int], alone: torch.Tensor) -> float:
+    """How much these log-likelihoods, `alone`, change with the beginning of the prompt."""
+    half = len(prompt) // 2
+    other = _next_token(model, [*reversed(prompt[:half]), *prompt[half:]])
+    if not (torch.isfinite(alone).all() and torch.isfinite(other).all()):
         raise UserError("this model's logits are not finite numbers", "", "check how its weights were saved")
-    return float((one - other).abs().mean())
+    return float((alone - other).abs().mean())
 
 
-def _check_causal(model: PreTrainedModel, request: Request, tolerance: float) -> None:
+def _check_causal(model: PreTrainedModel, prompt: Sequence[int], alone: torch.Tensor, tolerance: float) -> None:
     """Refuse a model whose tokens see what comes after them: it has no likelihood of a text."""
-    alone = plain_logits(model, request.prompt, last=1)
-    followed = plain_logits(model, [*request.prompt, *request.prompt[:3]], last=4)[:1]
-    if float((alone.log_softmax(dim=-1) - followed.log_softmax(dim=-1)).abs().max()) > tolerance:
+    followed = plain_logits(model, [*prompt, *prompt[:3]], last=4)[0].log_softmax(dim=-1)
+    if float((alone - followed).abs().max()) > tolerance:
         what = "this is not a causal language model: a token's logits depend on what comes after it"
         raise UserError(what, "", "choose a model that was trained to predict the next token")
 

@@ -122,9 +122,6 @@ def append_nothing(tokenizer: PreTrainedTokenizerFast) -> list[str]:
         template = " ".join([*before, "$A"])
         known = [(token, tokenizer.convert_tokens_to_ids(token)) for token in dict.fromkeys(before)]
         tokenizer.backend_tokenizer.post_processor = processors.TemplateProcessing(template, f"{template} $B:1", known)
-        # Loading would build the template anew from this.
-        setattr(tokenizer, "add_eos_token", False)  # noqa: B010 - typed as read-only
-        tokenizer.init_kwargs.pop("add_eos_token", None)
     return list(behind)
 
 
