@@ -38,11 +38,13 @@ from common.planning.machine_checks import (
     has_slices,
     read_pins,
 )
+from common.planning.model_checks import check_models
 from common.planning.planner import plan_jobs
 
 
 def planned_jobs(config: Mapping[str, Any], gpus: int, results: Path) -> tuple[Basis, list[JobPlan]]:
     """The plan for as many GPUs as training jobs ask for here."""
+    check_models(config, results)
     there = {**config, "compute": {**config["compute"], "gpus": gpus}}
     assumed = {name: entry.value for name, entry in load_assumptions().items()}
     basis = Basis(config=there, gpu=load_gpu(config["compute"]["gpu_type"]), assumed=assumed, results=results)

@@ -20,6 +20,7 @@ from common.planning.advice import Problem, host_problems, lead_problems, memory
 from common.planning.basis import Basis
 from common.planning.hardware import INTERCONNECTS, Assumption, Gpu, load_assumptions, load_gpu
 from common.planning.job_plan import JobPlan, disk_bytes
+from common.planning.model_checks import check_models
 from common.planning.planner import plan_jobs
 from common.planning.site_profiles import Site, read_site
 
@@ -154,7 +155,9 @@ def plan(arguments: argparse.Namespace) -> int:
     assumptions = load_assumptions(arguments.assumptions)
     site: Site = read_site(arguments.profile)
     assumed = {name: entry.value for name, entry in assumptions.items()}
-    basis = Basis(config=config, gpu=gpu, assumed=assumed, results=ROOT / "results" / config["preset"], gpus=site.gpus)
+    results = ROOT / "results" / config["preset"]
+    check_models(config, results)
+    basis = Basis(config=config, gpu=gpu, assumed=assumed, results=results, gpus=site.gpus)
     jobs = list(plan_jobs(basis))
     problems = memory_problems(basis, jobs, lambda job: room_of(gpu, job))
     problems += host_problems(jobs, site) + lead_problems(jobs, site, assumed)

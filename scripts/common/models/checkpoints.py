@@ -10,6 +10,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTra
 
 from common.base.errors import UserError, explain
 from common.models.loading import OFFLINE
+from common.models.tokenizer_fit import check_vocabulary
 
 Loaded = tuple[PreTrainedModel, PreTrainedTokenizerFast]
 
@@ -41,6 +42,19 @@ def load_checkpoint(directory: Path, gguf_file: str | None = None) -> Loaded:
     check_tensors(report, directory)
     _refuse_infinite(model, directory)
     return model, cast(PreTrainedTokenizerFast, _load(AutoTokenizer, directory, options))
+
+
+def check_files(directory: Path) -> PreTrainedTokenizerFast:
+    """The tokenizer of a base model, and a look at what lies beside it; its weights are not read.
+
+    Raises:
+        UserError: as `load_checkpoint`, and when the tokenizer has no vocabulary.
+    """
+    _refuse_adapter(directory)
+    _refuse_quantised(_load(AutoConfig, directory, OFFLINE), directory)
+    tokenizer = cast(PreTrainedTokenizerFast, _load(AutoTokenizer, directory, OFFLINE))
+    check_vocabulary(tokenizer, str(directory))
+    return tokenizer
 
 
 def _load(loader: Any, directory: Path, options: dict[str, Any]) -> Any:
