@@ -53,8 +53,8 @@ class PlainGenerator:
             yield {request.key: outcome}
 
     def _score(self, prompt: list[int], answer: list[int]) -> float:
-        """Log-likelihood of an answer's tokens after the prompt."""
-        logits = plain_logits(self._model, [*prompt, *answer[:-1]], last=len(answer))
+        """Log-likelihood of an answer's tokens after the prompt, from one pass over the whole, as in training."""
+        logits = plain_logits(self._model, [*prompt, *answer], last=len(answer) + 1)[:-1]
         chosen = torch.tensor(answer, device=logits.device)[:, None]
         return float(torch.log_softmax(logits, dim=-1).gather(1, chosen).sum())
 
@@ -75,6 +75,7 @@ class PlainGenerator:
                 attention_mask=torch.ones_like(ids),
                 max_new_tokens=max_new_tokens,
                 use_cache=True,
+                synced_gpus=False,  # the weights are whole, and other processes may have nothing to generate
                 logits_processor=LogitsProcessorList([step]),
                 stopping_criteria=StoppingCriteriaList([_Finished(step)]),
             )
