@@ -77,7 +77,7 @@ def model_inputs(wildcards):
     if kind == "random":
         return {"corpus": "<results>/data/instructions.parquet"}
     if kind == "local":
-        return {"files": model_source(wildcards.model)["path"]}
+        return {"files": ancient(model_source(wildcards.model)["path"])}  # its settings hold the files' hashes
     return {"files": f"<results>/downloads/models/{wildcards.model}"}
 
 

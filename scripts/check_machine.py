@@ -38,12 +38,14 @@ from common.planning.machine_checks import (
     has_slices,
     read_pins,
 )
+from common.planning.model_checks import check_models
 from common.planning.model_shapes import find_shape
 from common.planning.planner import plan_jobs
 
 
 def planned_jobs(config: Mapping[str, Any], gpus: int, results: Path) -> tuple[Basis, list[JobPlan]]:
     """The plan for as many GPUs as training jobs ask for here."""
+    check_models(config, results)
     there = {**config, "compute": {**config["compute"], "gpus": gpus}}
     assumed = {name: entry.value for name, entry in load_assumptions().items()}
     gpu = load_gpu(config["compute"]["gpu_type"])

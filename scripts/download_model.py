@@ -14,8 +14,8 @@ from common.jobs.console import Console, argument_parser, run_entry_point
 
 # Weights as safetensors or tensors-only .bin, tokenizer and configuration; nothing that could run.
 MODEL_FILES = ["*.safetensors", "*.safetensors.index.json", "pytorch_model*.bin", "pytorch_model.bin.index.json",
-               "config.json", "generation_config.json", "tokenizer*", "*.model", "vocab.json", "merges.txt",
-               "special_tokens_map.json"]  # fmt: skip
+               "config.json", "generation_config.json", "adapter_config.json", "tokenizer*", "*.model", "vocab.json",
+               "vocab.txt", "merges.txt", "*.tiktoken", "added_tokens.json", "special_tokens_map.json"]  # fmt: skip
 
 
 def download_wheel(source: dict[str, Any], directory: Path) -> None:

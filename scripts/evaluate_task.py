@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
-from transformers import PreTrainedModel
+from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from common.data.questions import Question, draw_items
 from common.evaluation.answer_cache import ItemCache
@@ -20,9 +20,8 @@ from common.jobs.digest import script_digest
 from common.jobs.provenance import Provenance
 from common.jobs.scratch import fingerprint, writer_lock
 from common.models.devices import default_dtype, limit_threads, name_of, uses_gpu
-from common.models.generation import Generator
 from common.models.loading import load_model, load_tokenizer
-from common.models.shared_prefix import IMPLEMENTATION
+from common.models.ways import AnyGenerator, attention_of, build_generator, way_of
 
 # Settings that say which items are answered, and at which precision, but not how.
 NOT_IN_AN_ANSWER = ("items", "dtype", "precision_check_items")
@@ -31,12 +30,23 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """The model that is asked, and how."""
+    """The model that is asked, and how.
+
+    Attributes:
+        model: its directory.
+        settings: of the job.
+        scratch: directory for answered items.
+        weights_sha256: of the model.
+        way: how it is asked, see `ways.py`.
+        gpu: whether it runs on a GPU.
+        dtype: of the weights.
+    """
 
     model: Path
     settings: dict[str, Any]
     scratch: Path
     weights_sha256: str
+    way: str
     gpu: bool
     dtype: torch.dtype
 
@@ -60,18 +70,20 @@ class Answered:
     record: dict[str, Any]
 
 
-def prepare_prompts(checkpoint: Checkpoint, folder: Path, draws: Sequence[tuple[int, int]], output: Path) -> AskedTask:
+def prepare_prompts(
+    settings: dict[str, Any], tokenizer: PreTrainedTokenizerFast, *, folder: Path, draws: Sequence[tuple[int, int]],
+    output: Path,
+) -> AskedTask:  # fmt: skip
     """The prompts of every (k, seed) of a task, whose name is that of its folder."""
-    settings = {**checkpoint.settings, "task": folder.name}
     inputs = {"train": folder / "train.parquet", "eval": folder / "eval.parquet"}
     pool, items = ([Question(**row) for row in read_parquet(path)] for path in inputs.values())
     questions = draw_items(items, settings["items"], settings["seed"], folder.name)
     evaluation = Evaluation(
-        tokenizer=load_tokenizer(checkpoint.model), marker=settings["marker"], task=folder.name,
+        tokenizer=tokenizer, marker=settings["marker"], task=folder.name,
         examples=settings["examples"], extra_tokens=settings["extra_tokens"],
     )  # fmt: skip
     built = [build_draw(evaluation, pool, questions, k=k, seed=seed) for k, seed in draws]
-    return AskedTask(settings, evaluation, inputs, built, output)
+    return AskedTask({**settings, "task": folder.name}, evaluation, inputs, built, output)
 
 
 def open_cache(checkpoint: Checkpoint, task: AskedTask, dtype: torch.dtype) -> ItemCache:
@@ -81,18 +93,20 @@ def open_cache(checkpoint: Checkpoint, task: AskedTask, dtype: torch.dtype) -> I
         inputs={name: sha256_of_file(path) for name, path in task.inputs.items()},
         weights=checkpoint.weights_sha256,
         code=script_digest("evaluate_task.py"),
+        way=checkpoint.way,
         dtype=str(dtype),
         gpu=checkpoint.gpu,
     )
     return ItemCache(checkpoint.scratch / f"{key}.jsonl")
 
 
-def load_generator(checkpoint: Checkpoint, dtype: torch.dtype) -> Generator:
+def load_generator(checkpoint: Checkpoint, dtype: torch.dtype) -> AnyGenerator:
     """The model in `dtype`, on the GPU where it is to run there or fits."""
-    model = load_model(checkpoint.model, dtype, IMPLEMENTATION)
+    model = load_model(checkpoint.model, dtype, attention_of(checkpoint.way))
     if checkpoint.gpu and (dtype == checkpoint.dtype or fits_gpu(model)):
         cast(torch.nn.Module, model).cuda()
-    return Generator(model, load_tokenizer(checkpoint.model), checkpoint.settings["batch_tokens"])
+    tokenizer, batch_tokens = load_tokenizer(checkpoint.model), checkpoint.settings["batch_tokens"]
+    return build_generator(checkpoint.way, model, tokenizer, batch_tokens)
 
 
 def fits_gpu(model: PreTrainedModel) -> bool:
@@ -154,11 +168,13 @@ def check_precision(
     ]
 
 
-def write_scores(task: AskedTask, answered: Sequence[Answered], checks: Sequence[Row | None], console: Console) -> None:
+def write_scores(
+    task: AskedTask, answered: Sequence[Answered], checks: Sequence[Row | None], *, way: str, console: Console
+) -> None:
     """Summary and rows of each draw of a task."""
     for draw, answers, check in zip(task.draws, answered, checks, strict=True):
         rows = answers.rows
-        summary = {**summarise(rows), "k": draw.k, "seed": draw.seed, "marker": task.evaluation.marker}
+        summary = {**summarise(rows), "k": draw.k, "seed": draw.seed, "marker": task.evaluation.marker, "asked": way}
         accuracy = f"accuracy {100 * summary['accuracy']:.1f} % of {len(rows)}"
         console.say(f"{task.evaluation.task}, k={draw.k} seed {draw.seed}: {accuracy}")
         stem = task.output / f"k{draw.k}_seed{draw.seed}"
@@ -170,23 +186,26 @@ def write_scores(task: AskedTask, answered: Sequence[Answered], checks: Sequence
 
 def work(arguments: argparse.Namespace, console: Console) -> None:
     limit_threads()
-    settings = arguments.settings
-    gpu = uses_gpu(settings["device"])
+    settings, model = arguments.settings, arguments.model
+    gpu, tokenizer = uses_gpu(settings["device"]), load_tokenizer(model)
+    tasks = [
+        prepare_prompts(settings, tokenizer, folder=folder, draws=arguments.draws, output=output)
+        for folder, output in zip(arguments.task, arguments.output, strict=True)
+    ]
     checkpoint = Checkpoint(
-        model=arguments.model,
+        model=model,
         settings=settings,
         scratch=arguments.scratch,
-        weights_sha256=read_json(arguments.model / "run.json")["weights_sha256"],
+        weights_sha256=read_json(model / "run.json")["weights_sha256"],
+        way=way_of(model, max(draw.longest for task in tasks for draw in task.draws)),
         gpu=gpu,
         dtype=default_dtype(gpu) if settings["dtype"] == "auto" else getattr(torch, settings["dtype"]),
     )
-    places = zip(arguments.task, arguments.output, strict=True)
-    tasks = [prepare_prompts(checkpoint, folder, arguments.draws, output) for folder, output in places]
     with writer_lock(checkpoint.scratch / "writer.lock", console):
         answered = answer_tasks(checkpoint, tasks, checkpoint.dtype, console)
         checks = check_precision(checkpoint, tasks, answered, console)
         for task, answers, check in zip(tasks, answered, checks, strict=True):
-            write_scores(task, answers, check, console)
+            write_scores(task, answers, check, way=checkpoint.way, console=console)
 
 
 def draw_argument(text: str) -> tuple[int, int]:

@@ -20,6 +20,7 @@ from common.planning.advice import Problem, host_problems, lead_problems, memory
 from common.planning.basis import Basis
 from common.planning.hardware import INTERCONNECTS, Assumption, Gpu, load_assumptions, load_gpu
 from common.planning.job_plan import JobPlan, disk_bytes
+from common.planning.model_checks import check_models
 from common.planning.model_shapes import find_shape
 from common.planning.planner import plan_jobs
 from common.planning.site_profiles import Site, read_site
@@ -156,6 +157,7 @@ def plan(arguments: argparse.Namespace) -> int:
     site: Site = read_site(arguments.profile)
     assumed = {name: entry.value for name, entry in assumptions.items()}
     results = ROOT / "results" / config["preset"]
+    check_models(config, results)
     basis = Basis(config=config, gpu=gpu, assumed=assumed, results=results, find=find_shape, gpus=site.gpus)
     jobs = list(plan_jobs(basis))
     problems = memory_problems(basis, jobs, lambda job: room_of(gpu, job))

@@ -19,10 +19,10 @@ from common.jobs.provenance import Provenance
 from common.jobs.scratch import fingerprint, writer_lock
 from common.models.decoding import Decoding, decode
 from common.models.devices import default_dtype, limit_threads, uses_gpu
-from common.models.generation import Generator, Outcome, Request
+from common.models.generation import Outcome, Request
 from common.models.loading import load_model, load_tokenizer, weights_hash
 from common.models.reward_model import check_same_tokenizer, load_reward_model, sequence_rewards
-from common.models.shared_prefix import IMPLEMENTATION
+from common.models.ways import attention_of, build_generator, way_of
 
 BATCH_TOKENS = 8192
 REWARD_BATCH = 8
@@ -54,10 +54,11 @@ def generate(
     missing = [request for request in requests if request.key not in cache]
     if not missing:
         return
-    model = on_device(load_model(arguments.model, dtype, IMPLEMENTATION), gpu)
-    generator = Generator(model, load_tokenizer(arguments.model), BATCH_TOKENS)
-    decoding = Decoding(stop_at_newline=False)
-    for outcomes in generator.run(missing, arguments.settings["max_new_tokens"], decoding):
+    limit = arguments.settings["max_new_tokens"]
+    way = way_of(arguments.model, max(request.longest(limit) for request in requests))
+    model = on_device(load_model(arguments.model, dtype, attention_of(way)), gpu)
+    generator = build_generator(way, model, load_tokenizer(arguments.model), BATCH_TOKENS)
+    for outcomes in generator.run(missing, limit, Decoding(stop_at_newline=False)):
         cache.add({key: _item(outcome) for key, outcome in outcomes.items()})
         progress.update(len(cache))
 

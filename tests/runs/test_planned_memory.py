@@ -10,7 +10,8 @@ import pytest
 from common.base.paths import ROOT
 from common.config.loading import load_configuration
 from common.models.loading import save_model
-from common.models.sources import from_random, separate_padding
+from common.models.sources import from_random
+from common.models.tokenizer_fit import separate_padding
 from support.split_files import write_splits
 
 sys.path.insert(0, str(ROOT / "comparisons"))

@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from common.models.loading import save_model
-from common.models.sources import from_random, separate_padding
+from common.models.sources import from_random
+from common.models.tokenizer_fit import separate_padding
 
 FAMILIES = {
     "llama": {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4,

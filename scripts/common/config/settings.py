@@ -5,17 +5,21 @@ Loaded while the DAG is planned: nothing heavy here.
 """
 
 from collections.abc import Mapping, Sequence
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import Any
 
 from common.config.methods import METHODS
+from common.files.content_hashes import content_hashes
 
 
 def prepare_model_settings(config: Mapping[str, Any], model: str) -> dict[str, Any]:
+    """The source of a base model; of a local one the content of its files too: one written over is another model."""
     source = config["models"][model]["source"]
     settings = {"source": source}
     if source["kind"] == "random":
         settings["seed"] = config["seed"]
+    if source["kind"] == "local":
+        settings["files"] = content_hashes(Path(source["path"]))
     return settings
 
 

@@ -30,6 +30,11 @@ class Draw:
     prompts: dict[str, str]
     max_new_tokens: int
 
+    @property
+    def longest(self) -> int:
+        """Tokens of its longest prompt, answer included."""
+        return max(request.longest(self.max_new_tokens) for request in self.requests)
+
 
 class Evaluation:
     """How one checkpoint is evaluated on one task.

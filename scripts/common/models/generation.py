@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import torch
-from transformers import PreTrainedModel, PreTrainedTokenizerFast
+from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerFast
 
 from common.base.errors import UserError
 from common.models.answer_layout import lay_out_answers, layout_width
@@ -36,6 +36,10 @@ class Request:
     key: str
     prompt: list[int]
     answers: list[list[int]]
+
+    def longest(self, max_new_tokens: int) -> int:
+        """Tokens of the prompt with its longest answer, or with a whole generation."""
+        return len(self.prompt) + max([max_new_tokens, *map(len, self.answers)])
 
 
 @dataclass
@@ -94,6 +98,26 @@ def common_prefix(prompts: Sequence[list[int]]) -> int:
     return limit
 
 
+def context_of(config: PretrainedConfig) -> int | None:
+    """Most tokens of a sequence; None where the configuration names no limit."""
+    text = config.get_text_config()
+    return getattr(text, "max_position_embeddings", None) or getattr(text, "max_seq_len", None)
+
+
+def check_lengths(config: PretrainedConfig, requests: Sequence[Request], max_new_tokens: int) -> None:
+    """Refuse what the model has no positions for.
+
+    Raises:
+        UserError: when a prompt and its answer exceed the model's context.
+    """
+    context = context_of(config)
+    for request in requests:
+        if context is not None and request.longest(max_new_tokens) > context:
+            what = f"a prompt of {len(request.prompt)} tokens and its answer exceed the model's {context} positions"
+            remedy = "shorten it (fewer `shots`, a smaller `max_prompt_length`), or a model with more positions"
+            raise UserError(what, f"item {request.key}", remedy)
+
+
 class Generator:
     """Answers requests with one loaded model.
 
@@ -108,22 +132,6 @@ class Generator:
         self._tokenizer = tokenizer
         self._batch_tokens = batch_tokens
         self._device = str(model.device)
-        self._context = getattr(model.config, "max_position_embeddings", None)
-        self._check_logits()
-
-    @torch.inference_mode()
-    def _check_logits(self) -> None:
-        """Refuse a model whose logits are not its output layer's: some scale or cap them afterwards.
-
-        Raises:
-            UserError: naming the model's class.
-        """
-        ids, reading = torch.tensor([[0, 1, 2]], device=self._device), PrefixPass(PrefixCache(3))
-        whole = self._model(input_ids=ids, use_cache=False, attention_pass=reading).logits.float()
-        own = self._logits(self._hidden(ids, torch.arange(3)[None], reading))
-        if not torch.allclose(whole, own, rtol=1e-2, atol=1e-2, equal_nan=True):
-            what = "this model changes its output layer's logits, which the generator does not know"
-            raise UserError(what, type(self._model).__name__, "choose a model whose logits are its output layer's")
 
     @torch.inference_mode()
     def run(
@@ -139,7 +147,7 @@ class Generator:
         Raises:
             UserError: when a prompt and its answer exceed the model's context.
         """
-        self._check_lengths(requests, max_new_tokens)
+        check_lengths(self._model.config, requests, max_new_tokens)
         prefix = self._read_prefix(requests)
         ordered = sorted(requests, key=lambda request: (-len(request.prompt), request.key))
         for batch in self._batches(ordered, prefix, max_new_tokens):
@@ -150,15 +158,6 @@ class Generator:
         outcomes = [Outcome(answer_logprobs=scores) for scores in self._score_answers(batch, logits)]
         self._generate(batch, logits, outcomes, decoding)
         return {request.key: outcome for request, outcome in zip(batch.requests, outcomes, strict=True)}
-
-    def _check_lengths(self, requests: Sequence[Request], max_new_tokens: int) -> None:
-        for request in requests:
-            longest = len(request.prompt) + max([max_new_tokens, *map(len, request.answers)])
-            if self._context is not None and longest > self._context:
-                tokens = len(request.prompt)
-                what = f"a prompt of {tokens} tokens and its answer exceed the model's {self._context} positions"
-                remedy = "shorten it (fewer `shots`, a smaller `max_prompt_length`), or a model with more positions"
-                raise UserError(what, f"item {request.key}", remedy)
 
     def _batches(self, ordered: Sequence[Request], prefix: PrefixCache, max_new_tokens: int) -> Iterator[Batch]:
         """As many requests at once as the batch's tokens allow, with room for their keys and values."""

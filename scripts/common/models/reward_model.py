@@ -9,7 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoModelForSequenceClassification, PreTrainedModel, PreTrainedTokenizerFast
+from transformers import (
+    MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING,
+    AutoConfig,
+    AutoModelForSequenceClassification,
+    PretrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerFast,
+)
 from trl.trainer.reward_trainer import suppress_seqcls_warning
 
 from common.base.errors import UserError
@@ -21,11 +28,27 @@ TOKENIZER_PROBE = "Give three tips.\nInput: \u00e9, 42\nResponse: 1. Eat well </
 
 
 def load_reward_model(directory: Path, dtype: torch.dtype) -> PreTrainedModel:
-    """A reward model, or a language model with a new head drawn from torch's random state, in `dtype`."""
+    """A reward model, or a language model with a new head drawn from torch's random state, in `dtype`.
+
+    Raises:
+        UserError: when the architecture has no reward model.
+    """
+    config = AutoConfig.from_pretrained(directory, **OFFLINE)
+    if type(config) not in MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING:
+        raise no_reward_model(config, str(directory))
     with suppress_seqcls_warning():
-        return AutoModelForSequenceClassification.from_pretrained(
+        model = AutoModelForSequenceClassification.from_pretrained(
             directory, dtype=dtype, num_labels=1, use_safetensors=True, **OFFLINE
         )
+    if not hasattr(model, "score"):
+        raise no_reward_model(config, str(directory))
+    return model
+
+
+def no_reward_model(config: PretrainedConfig, where: str) -> UserError:
+    """What is said of an architecture that transformers has no classifier for with a score for every token."""
+    what = f"transformers makes no reward model of this architecture ({config.model_type})"
+    return UserError(what, where, "choose another model for `rl.reward`, such as OPT or LLaMA")
 
 
 def token_scores(model: Any, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:

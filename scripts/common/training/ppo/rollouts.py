@@ -6,8 +6,9 @@ from dataclasses import dataclass
 import torch
 
 from common.models.decoding import Decoding
-from common.models.generation import Generator, Request
+from common.models.generation import Request
 from common.models.reward_model import pad_right
+from common.models.ways import AnyGenerator
 from common.training.sequences import IGNORED
 
 
@@ -46,7 +47,7 @@ def filler(eos: int) -> Episode:
 
 
 def sample_episodes(
-    generator: Generator, prompts: Sequence[Prompt], occasion: str, max_new_tokens: int, decoding: Decoding
+    generator: AnyGenerator, prompts: Sequence[Prompt], occasion: str, max_new_tokens: int, decoding: Decoding
 ) -> list[Episode]:
     """One episode a prompt, in the order given.
 

@@ -10,9 +10,8 @@ import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from common.models.decoding import Decoding
-from common.models.generation import Generator
 from common.models.reward_model import last_token, token_scores
-from common.models.shared_prefix import IMPLEMENTATION
+from common.models.ways import attention_of, build_generator, way_for
 from common.training.engine import Engine
 from common.training.ppo import losses as ppo
 from common.training.ppo.learners import Learner
@@ -103,10 +102,11 @@ class PPOTrainer:
         mine = ordered[self._engine.rank :: self._engine.processes]
         share = self.settings["global_batch_size"] // self._engine.processes
         episodes: list[Episode] = []
-        with self.models.actor.whole() as actor, _generating(actor):
+        slots = len(ordered[0].tokens) + self.settings["max_new_tokens"]
+        way = way_for(self.models.actor.model.config, slots)
+        with self.models.actor.whole() as actor, _generating(actor, way):
             if mine:
-                slots = len(mine[0].tokens) + self.settings["max_new_tokens"]
-                generator = Generator(actor, self._tokenizer, slots * len(mine))
+                generator = build_generator(way, actor, self._tokenizer, slots * len(mine))
                 episodes = sample_episodes(
                     generator, mine, occasion, max_new_tokens=self.settings["max_new_tokens"], decoding=self._decoding
                 )
@@ -210,10 +210,10 @@ class PPOTrainer:
 
 
 @contextmanager
-def _generating(model: PreTrainedModel) -> Iterator[None]:
-    """The model in evaluation mode with the attention the generator needs."""
+def _generating(model: PreTrainedModel, way: str) -> Iterator[None]:
+    """The model in evaluation mode with the attention this way of asking needs."""
     usual, was_training = model.config._attn_implementation, model.training
-    model.set_attn_implementation(IMPLEMENTATION)
+    model.set_attn_implementation(attention_of(way) or usual)
     try:
         yield
     finally:

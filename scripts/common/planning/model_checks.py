@@ -1,0 +1,38 @@
+"""What can be told of models before anything runs: their files without the weights, and what each role asks of them."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from transformers import PreTrainedTokenizerFast
+
+from common.base.errors import UserError
+from common.models.checkpoints import check_files
+from common.planning.shapes import model_folders
+
+
+def check_models(config: Mapping[str, Any], results: Path) -> None:
+    """Refuse models that `prepare_model` would refuse, as far as their files are here, and roles they cannot take.
+
+    Args:
+        config: the whole configuration.
+        results: directory of the preset's results; it need not exist.
+
+    Raises:
+        UserError: naming the model and what to do.
+    """
+    tokenizers = {}
+    for name in sorted({*config["table3"]["models"], *config["rl"].values()}):
+        folder = next(model_folders(config, name, results), None)
+        if folder is not None:
+            tokenizers[name] = check_files(folder)
+    _check_common_vocabulary(config["rl"], tokenizers)
+
+
+def _check_common_vocabulary(roles: Mapping[str, str], tokenizers: Mapping[str, PreTrainedTokenizerFast]) -> None:
+    if {roles["actor"], roles["reward"]} <= tokenizers.keys():
+        actor, reward = (tokenizers[roles[role]].get_vocab() for role in ("actor", "reward"))
+        if actor != reward:
+            what = f"{roles['actor']} and {roles['reward']} have different vocabularies, which PPO cannot bridge"
+            remedy = "choose two models of one family, such as opt-6.7b and opt-350m"
+            raise UserError(what, "rl.actor, rl.reward", remedy)
