@@ -116,7 +116,7 @@ def configuration(name: str, **values: Any) -> PretrainedConfig:
         chosen["num_hidden_layers"] = _SIZES["num_hidden_layers"]
         more.pop("layer_types")
     ids = {"bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 3}
-    return AutoConfig.for_model(kind, vocab_size=VOCABULARY, **{**chosen, **ids, **more})
+    return AutoConfig.for_model(kind, **{"vocab_size": VOCABULARY, **chosen, **ids, **more})
 
 
 def build(name: str, **values: Any) -> PreTrainedModel:

@@ -5,6 +5,7 @@ fp32, and compared with plain forward passes over the same tokens. Deep models a
 every kind: how a model reads a cache follows from its code, which all layers of a kind share.
 """
 
+import math
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -26,6 +27,8 @@ from common.models.ways import SHARED_PREFIX, WAYS, attention_of, build_generato
 TOLERANCE, ROUNDING = 1e-3, 2e-5
 # Of the difference that another prompt makes, this much may not come from the way of asking.
 SHARE_OF_EFFECT = 0.1
+# Trained models have logits about as large as this.
+LOGITS = 32.0
 LONGEST_PROBE, NEW_TOKENS, SEED = 512, 4, 0
 _GREEDY = Decoding(stop_at_newline=False, stop_at_eos=False, logprobs=True)
 
@@ -85,6 +88,7 @@ def _compare(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, found: 
     usual = model.config._attn_implementation
     requests = probe_requests(model, tokenizer)
     found.layers, found.tokens = model.config.get_text_config().num_hidden_layers, requests[0].longest(NEW_TOKENS)
+    _sharpen(model, requests[0].prompt)
     alone = _next_token(model, requests[0].prompt)
     effect = _effect_of_prompt(model, requests[0].prompt, alone)
     tolerance = min(TOLERANCE, max(ROUNDING, SHARE_OF_EFFECT * effect))
@@ -135,6 +139,14 @@ def probe_requests(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast) -
         Request(f"probe {i}", [*prefix, *draw(count)], few)
         for i, (count, few) in enumerate(zip(suffixes, answers, strict=True))
     ]
+
+
+def _sharpen(model: PreTrainedModel, prompt: Sequence[int]) -> None:
+    """Give a model that was hardly trained the logits it will have, so that what caps or scales them shows."""
+    largest = float(plain_logits(model, prompt, last=1).abs().max())
+    head: Any = model.get_output_embeddings()
+    if head is not None and 0 < largest < LOGITS:
+        head.weight.mul_(2.0 ** math.ceil(math.log2(LOGITS / largest)))  # a power of two rounds nothing
 
 
 def _next_token(model: PreTrainedModel, prompt: Sequence[int]) -> torch.Tensor:

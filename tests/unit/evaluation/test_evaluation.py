@@ -13,6 +13,7 @@ from common.evaluation.draws import changed_answers
 from common.files.parquet import read_parquet, write_parquet
 from common.files.whole_files import canonical_json, write_json
 from common.models.loading import weights_hash
+from common.models.ways import CONFIG_KEY, GENERATE, PLAIN, SHARED_PREFIX
 from common.tables.accuracy_table import precision_note
 from common.tables.scores import load_cell
 
@@ -67,6 +68,21 @@ def test_float32_answers_need_no_check(place: Path) -> None:
     record = score(evaluate(place, "eval"))
     assert record["precision"] is None
     assert record["provenance"]["dtype"] == "float32"
+
+
+@pytest.mark.parametrize("way", [GENERATE, PLAIN])
+def test_a_model_that_is_asked_otherwise_gives_the_same_answers_and_says_so(place: Path, way: str) -> None:
+    fast = evaluate(place, "fast")
+    assert score(fast)["asked"] == SHARED_PREFIX
+    config = place / "model/config.json"
+    write_json(config, {**json.loads(config.read_text(encoding="utf-8")), CONFIG_KEY: way})
+    slow = evaluate(place, "slow", scratch="scratch")
+    assert score(slow)["asked"] == way
+    for run in RUNS:
+        for one, other in zip(answers(fast, run), answers(slow, run), strict=True):
+            assert one["answer_logprobs"] == pytest.approx(other["answer_logprobs"], abs=1e-4)
+            if one["margin"] > 1e-3:
+                assert one["generation"] == other["generation"]
 
 
 @pytest.mark.slow

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from transformers import MODEL_FOR_CAUSAL_LM_MAPPING, PreTrainedModel
+from transformers import MODEL_FOR_CAUSAL_LM_MAPPING, GenerationConfig, PreTrainedModel
 
 from common.base.errors import UserError
 from common.base.paths import ROOT
@@ -64,7 +64,7 @@ def requests(model: PreTrainedModel, length: int, seed: int) -> list[Request]:
 def expected(model: PreTrainedModel, request: Request, cached: bool) -> tuple[list[int], list[float]]:
     """Tokens of transformers' generate and log-likelihoods of answers by plain passes, without our generators."""
     prompt = torch.tensor([request.prompt])
-    model.generation_config.eos_token_id = None
+    model.generation_config = GenerationConfig()
     with torch.no_grad():
         whole = model.generate(
             prompt, attention_mask=torch.ones_like(prompt), max_new_tokens=NEW_TOKENS, do_sample=False,

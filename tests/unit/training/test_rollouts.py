@@ -13,6 +13,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, OPTConfig, OPTForCausalL
 from common.models.decoding import Decoding
 from common.models.generation import Generator
 from common.models.loading import load_tokenizer
+from common.models.plain_generation import PlainGenerator
 from common.models.shared_prefix import IMPLEMENTATION
 from common.training.ppo.rollouts import Episode, Prompt, collate_episodes, filler, sample_episodes
 
@@ -103,6 +104,17 @@ def test_an_episode_does_not_depend_on_what_it_is_sampled_with(model, tokenizer)
             assert episode.response == whole[i].response
             assert episode.finish == whole[i].finish
             assert episode.sampled_logprobs == pytest.approx(whole[i].sampled_logprobs, abs=1e-5)
+
+
+@pytest.mark.parametrize("cached", [True, False])
+def test_the_slow_generator_draws_the_same_samples(model, tokenizer, cached: bool):
+    prompts, decoding = make_prompts(9), Decoding(temperature=1.0, seed=7, stop_at_newline=False, logprobs=True)
+    expected = sample(model, tokenizer, prompts)
+    model.set_attn_implementation("sdpa")
+    found = sample_episodes(PlainGenerator(model, tokenizer, cached), prompts, "epoch 0", 6, decoding)
+    for one, other in zip(found, expected, strict=True):
+        assert (one.prompt, one.response, one.finish) == (other.prompt, other.response, other.finish)
+        assert one.sampled_logprobs == pytest.approx(other.sampled_logprobs, abs=1e-5)
 
 
 def test_seed_epoch_and_prompt_each_give_other_random_numbers(tokenizer):
