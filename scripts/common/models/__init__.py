@@ -1,1 +1,1 @@
-"""Models: sources, loading, devices, generation over a shared prefix, the reward model, the check of what was saved."""
+"""Models: sources, loading, devices, generation over a shared prefix or plainly, the reward model, the checks."""

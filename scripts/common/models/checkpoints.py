@@ -64,7 +64,8 @@ def _load(loader: Any, directory: Path, options: dict[str, Any]) -> Any:
         if explain(error):
             raise
         first = (str(error).splitlines() or [type(error).__name__])[0]
-        raise UserError(f"no model can be loaded: {first}", str(directory), _LAYOUT) from error
+        kind = "tokenizer" if loader is AutoTokenizer else "model"
+        raise UserError(f"no {kind} can be loaded: {first}", str(directory), _LAYOUT) from error
 
 
 def _refuse_adapter(directory: Path) -> None:
