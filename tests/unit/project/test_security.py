@@ -40,7 +40,6 @@ ALLOWED = {
         "tarfile.open",
     ): "member by member, each with its hash",
     ("tests/unit/report/test_archives.py", "tarfile.open"): "makes archives that must be refused",
-    ("scripts/common/models/sources.py", "pickle.UnpicklingError"): "the name of an error",
 }
 
 
