@@ -333,7 +333,18 @@ def denies(rest: str, agrees: bool) -> bool:
 def named_answers(text: str, accepted: list[list[str]]) -> set[int]:
     """The answers that the first line of a text affirms."""
     line = plain(first_line(text))
-    return affirmed(line, find_mentions(line, [[plain(word).rstrip(".。") for word in words] for words in accepted]))
+    return affirmed(line, find_mentions(line, plain_wordings(accepted)))
+
+
+def plain_wordings(accepted: list[list[str]]) -> list[list[str]]:
+    """Wordings without a final full stop, "It's" and "It is" before three words or more both ways and left out."""
+    found: list[list[str]] = [[] for _ in accepted]
+    for answer, words in enumerate(accepted):
+        for word in (plain(word).rstrip(".。") for word in words):
+            rest = word.removeprefix("it's ").removeprefix("it is ")
+            both = rest != word and len(rest.split(" ")) > 2
+            found[answer] += [f"it's {rest}", f"it is {rest}", rest] if both else [word]
+    return found
 
 
 def first_line(text: str) -> str:
@@ -344,7 +355,7 @@ def verdicts(row: dict, question: dict) -> dict[str, bool]:
     """Whether an answer is right under each scoring, by the name of the column that says so."""
     text, accepted = row["generation"], question["accepted"]
     whole = plain(first_line(text)).rstrip(".。")
-    strict = {i for i, words in enumerate(accepted) if whole and whole in {plain(word).rstrip(".。") for word in words}}
+    strict = {i for i, words in enumerate(plain_wordings(accepted)) if whole and whole in words}
     each = [logprob / tokens for logprob, tokens in zip(row["answer_logprobs"], row["answer_tokens"], strict=True)]
     answers = {"": named_answers(text, accepted), "_strict": strict, "_likelihood": {each.index(max(each))}}
     return {f"correct{scoring}": named == {question["gold"]} for scoring, named in answers.items()}

@@ -10,6 +10,7 @@ from common.data.plain_text import plain_text
 
 _STRUCK = re.compile(r"~~.*?~~")
 _EMPHASIS = re.compile(r"\*+(?=\S)|(?<=\S)\*+|(?<!\w)_+|_+(?!\w)")  # stars on a word, underscores around one
+_IT_IS = re.compile(r"it(?:'s| is) (\S+ \S+ .+)")
 
 _HANGUL = re.compile("[\uac00-\ud7a3]")
 _HIRAGANA = re.compile("[\u3041-\u309f]")
@@ -50,9 +51,17 @@ def readable(text: str) -> str:
 
 
 def wordings(accepted: Sequence[Sequence[str]]) -> list[tuple[int, str]]:
-    """(answer, wording) without a final full stop; empty ones name nothing."""
+    """(answer, wording) without a final full stop; empty ones name nothing.
+
+    "It's" or "It is" before three words or more may be spelled either way or left out.
+    """
     pairs = [(i, readable(wording).rstrip(".。")) for i, each in enumerate(accepted) for wording in each]
-    return [pair for pair in pairs if pair[1]]
+    return [(i, spelled) for i, wording in pairs if wording for spelled in _spellings(wording)]
+
+
+def _spellings(wording: str) -> list[str]:
+    match = _IT_IS.fullmatch(wording)
+    return [f"it's {match[1]}", f"it is {match[1]}", match[1]] if match else [wording]
 
 
 def find_mentions(line: str, accepted: Sequence[Sequence[str]]) -> list[Mention]:
