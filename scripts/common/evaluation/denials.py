@@ -20,10 +20,10 @@ _NEGATORS = re.compile(
 )
 # Denies or doubts what follows it, up to a comma.
 _DOUBTS = re.compile(
-    r"\b(?:without|lack(?:s|ed|ing)?|fail(?:s|ed|ing)?|far from|anything but|instead of|(?:rather|less|other) than|unlikely"
-    r"|unable|impossible|doubt\w*|deny|denies|denied|wrong|incorrect|false|untrue|opposite of|contrary to|except|unlike"
-    r"|(?:absence|devoid|void|free|short) of|zero|(?<!\ba )(?:few|little)|hesitate|reluctant|refuse[sd]?|avoid(?:s|ed)?"
-    r"|if|whether|unless"
+    r"\b(?:without|lack(?:s|ed|ing)?|fail(?:s|ed|ing)?|far from|anything but|instead of|(?:rather|less|other) than"
+    r"|unlikely|unable|impossible|doubt\w*|deny|denies|denied|wrong|incorrect|false|untrue|opposite of|contrary to|except"
+    r"|unlike|(?:absence|devoid|void|free|short) of|zero|(?<!\ba )(?:few|little)|hesitate|reluctant|refuse[sd]?"
+    r"|avoid(?:s|ed)?|if|whether|unless"
     r"|too\b[^,.;:!?]*?\bto)\b|是否|如果"
 )
 _NO = re.compile(r"\bno\b")
