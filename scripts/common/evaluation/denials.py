@@ -21,8 +21,8 @@ _NEGATORS = re.compile(
 # Denies or doubts what follows it, up to a comma.
 _DOUBTS = re.compile(
     r"\b(?:without|lack(?:s|ed|ing)?|fail(?:s|ed|ing)?|far from|anything but|instead of|(?:rather|less|other) than"
-    r"|unlikely|unable|impossible|doubt\w*|deny|denies|denied|wrong|incorrect|false|untrue|opposite of|contrary to|except"
-    r"|unlike|(?:absence|devoid|void|free|short) of|zero|(?<!\ba )(?:few|little)|hesitate|reluctant|refuse[sd]?"
+    r"|unlikely|unable|impossible|doubt\w*|deny|denies|denied|wrong|incorrect|false|untrue|opposite of|contrary to"
+    r"|except|unlike|(?:absence|devoid|void|free|short) of|zero|(?<!\ba )(?:few|little)|hesitate|reluctant|refuse[sd]?"
     r"|avoid(?:s|ed)?|if|whether|unless"
     r"|too\b[^,.;:!?]*?\bto)\b|是否|如果"
 )
