@@ -97,7 +97,8 @@ def test_digest_notices_changed_code(copied: Path, old: str, new: str) -> None:
 
 
 def test_digest_concerns_only_reachable_code(copied: Path) -> None:
-    rewrite(copied / "common" / "evaluation" / "scoring.py", "import re\n", "import re\n\nimport common.probe\n")
+    scoring = copied / "common" / "evaluation" / "scoring.py"
+    rewrite(scoring, "import Sequence\n", "import Sequence\n\nimport common.probe\n")
     before = {script: fresh_digest(script) for script in ("train_sft.py", "evaluate_task.py", "ask.py")}
     rewrite(copied / "common" / "probe.py", "LIMIT = 3", "LIMIT = 4")
     changed = {script for script, old in before.items() if fresh_digest(script) != old}
