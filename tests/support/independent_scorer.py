@@ -41,7 +41,8 @@ DOUBTS = [
     *each("without lack lacks lacked lacking fail fails failed failing unlikely unable impossible deny denies denied"),
     *each("wrong incorrect false untrue except unlike zero few little hesitate reluctant refuse refuses refused"),
     "if", "whether", "unless", "far from", "anything but", "instead of", "rather than", "less than", "opposite of",
-    "contrary to", "absence of", "devoid of", "void of", "free of",
+    "contrary to", "absence of", "devoid of", "void of", "free of", "short of", "other than",
+    "avoid", "avoids", "avoided",
 ]  # fmt: skip
 AFTER_NO = each(
     """it its this that these those there here they he she we you i the a an my his her our their because since as and
@@ -63,9 +64,10 @@ DENIALS_ASIAN = each(
     """아니 아닌 아닙 아님 아냐 아녜 않 없 못하 못한 못할 못합 어렵 어려 힘들 틀렸 틀린 틀리 대신 보다 거리가
     ない なく なかった ません より 違う 違い 不对 不對 不正 错 錯 吗 嗎"""
 )
+LINKS = each("도 이나 나 과 와 이랑 랑 も でも や と 和 与 或")  # "neither the one nor the other" in Asian languages
 
 COPULA = each("입니다 이다 이에요 예요 이라고 이라")
-SYLLABLE_ENDINGS = [*each("은 는 을 를 이 에 에서 으로"), *COPULA]
+SYLLABLE_ENDINGS = [*each("은 는 을 를 이 에 에서 으로 과 와 도 이나 이랑"), *COPULA]
 NOUN_ENDINGS = [
     *("", *COPULA),
     *each("이 가 은 는 을 를 의 에 에서 에게 에는 에도 도 만 로 으로 와 과 랑 이랑 나 이나 다 에요 야 이야 임 인 일"),
@@ -117,7 +119,7 @@ def letter(char: str) -> bool:
 
 def script(char: str) -> str:
     """HAN (with Katakana), HIRAGANA, HANGUL, THAI, or nothing for scripts with spaces."""
-    name = unicodedata.name(char, "")
+    name = unicodedata.name(char, "") if char else ""
     if name.startswith(
         ("CJK UNIFIED", "CJK COMPATIBILITY IDEOGRAPH", "KATAKANA LETTER", "KATAKANA-HIRAGANA PROLONGED")
     ):
@@ -134,7 +136,8 @@ def whole_word(line: str, start: int, end: int) -> bool:
         return False
     if before[-1:] == "-" and letter(before[-2:-1]) and letter(word[0]):
         return False
-    if after[:1] in ("-", "'") and letter(after[1:2]) and letter(word[-1]):
+    spaced = not script(word[-1]) and not script(after[1:2])
+    if (after[:1] == "-" or (after[:1] == "'" and spaced)) and letter(after[1:2]) and letter(word[-1]):
         return False
     return free_before(word, before) and free_after(word, after)
 
@@ -265,7 +268,9 @@ def doubts(line: str) -> list[Span]:
 
 
 def turns(line: str) -> list[int]:
-    words = [a for word, a, b in split_words(line) if word in TURNS and not line.startswith("instead of", a)]
+    words = [
+        a for word, a, b in split_words(line) if word in TURNS and not line.startswith(("instead of", "however,"), a)
+    ]
     return words + [a for a, _ in places(line, TURNS_ASIAN)]
 
 
@@ -304,8 +309,16 @@ def taken_back(line: str, span: Span, spans: set[Span]) -> bool:
     rest = line[end:].lstrip("\"')]")
     if rest.startswith(" ") and denies(rest[1:], agrees=line.startswith("no", span[0])):
         return True
-    stops = [a for a, _ in closing] + [a for a, _ in spans if a >= end] + [a + end for a, _ in commas(line[end:])]
-    clause = line[end : min(stops, default=len(line))].rstrip()
+    limits = [a for a, _ in closing] + [a + end for a, _ in commas(line[end:])]
+    for following in sorted(other for other in spans if other[0] >= end):
+        if (
+            line[end : following[0]].strip() not in LINKS
+            or line[end : following[0]] != line[end : following[0]].lstrip()
+        ):
+            limits.append(following[0])
+            break
+        end = following[1]
+    clause = line[end : min(limits, default=len(line))].rstrip()
     alone = any(word == "안" for word, _, _ in split_words(clause))
     return alone or clause.endswith("か") or any(part in clause for part in DENIALS_ASIAN)
 
@@ -313,7 +326,8 @@ def taken_back(line: str, span: Span, spans: set[Span]) -> bool:
 def denies(rest: str, agrees: bool) -> bool:
     """Whether a text begins with "is not", "would hardly", "or not" and the like."""
     told: list[str] = []
-    spaced = rest.replace(" n't", "n't").replace("n't", " not")
+    first, *others = rest.replace(" n't", "n't").split("n't")
+    spaced = first + "".join(("n't" if other[:1].isalnum() or other[:1] == "_" else " not") + other for other in others)
     for word, start, _ in split_words(spaced):
         if spaced[:start] != "".join(f"{before} " for before in told):
             break
@@ -333,7 +347,18 @@ def denies(rest: str, agrees: bool) -> bool:
 def named_answers(text: str, accepted: list[list[str]]) -> set[int]:
     """The answers that the first line of a text affirms."""
     line = plain(first_line(text))
-    return affirmed(line, find_mentions(line, [[plain(word).rstrip(".。") for word in words] for words in accepted]))
+    return affirmed(line, find_mentions(line, plain_wordings(accepted)))
+
+
+def plain_wordings(accepted: list[list[str]]) -> list[list[str]]:
+    """Wordings without a final full stop, "It's" and "It is" before three words or more both ways and left out."""
+    found: list[list[str]] = [[] for _ in accepted]
+    for answer, words in enumerate(accepted):
+        for word in (plain(word).rstrip(".。") for word in words):
+            rest = word.removeprefix("it's ").removeprefix("it is ")
+            both = rest != word and len(rest.split(" ")) > 2
+            found[answer] += [f"it's {rest}", f"it is {rest}", rest] if both else [word]
+    return found
 
 
 def first_line(text: str) -> str:
@@ -344,7 +369,7 @@ def verdicts(row: dict, question: dict) -> dict[str, bool]:
     """Whether an answer is right under each scoring, by the name of the column that says so."""
     text, accepted = row["generation"], question["accepted"]
     whole = plain(first_line(text)).rstrip(".。")
-    strict = {i for i, words in enumerate(accepted) if whole and whole in {plain(word).rstrip(".。") for word in words}}
+    strict = {i for i, words in enumerate(plain_wordings(accepted)) if whole and whole in words}
     each = [logprob / tokens for logprob, tokens in zip(row["answer_logprobs"], row["answer_tokens"], strict=True)]
     answers = {"": named_answers(text, accepted), "_strict": strict, "_likelihood": {each.index(max(each))}}
     return {f"correct{scoring}": named == {question["gold"]} for scoring, named in answers.items()}

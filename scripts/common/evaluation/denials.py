@@ -20,9 +20,10 @@ _NEGATORS = re.compile(
 )
 # Denies or doubts what follows it, up to a comma.
 _DOUBTS = re.compile(
-    r"\b(?:without|lack(?:s|ed|ing)?|fail(?:s|ed|ing)?|far from|anything but|instead of|rather than|less than|unlikely"
-    r"|unable|impossible|doubt\w*|deny|denies|denied|wrong|incorrect|false|untrue|opposite of|contrary to|except|unlike"
-    r"|(?:absence|devoid|void|free) of|zero|(?<!\ba )(?:few|little)|hesitate|reluctant|refuse[sd]?|if|whether|unless"
+    r"\b(?:without|lack(?:s|ed|ing)?|fail(?:s|ed|ing)?|far from|anything but|instead of|(?:rather|less|other) than"
+    r"|unlikely|unable|impossible|doubt\w*|deny|denies|denied|wrong|incorrect|false|untrue|opposite of|contrary to"
+    r"|except|unlike|(?:absence|devoid|void|free|short) of|zero|(?<!\ba )(?:few|little)|hesitate|reluctant|refuse[sd]?"
+    r"|avoid(?:s|ed)?|if|whether|unless"
     r"|too\b[^,.;:!?]*?\bto)\b|是否|如果"
 )
 _NO = re.compile(r"\bno\b")
@@ -47,10 +48,11 @@ _DENIED_AT_END = re.compile(
     r"아[니닌닙님냐녜]|않|없|못[하한할합]|(?<!\w)안(?!\w)|어[렵려]|힘들|틀[렸린리]|대신|보다|거리가"
     r"|な[いく]|なかった|ません|より|違[うい]|か$|不[对對正]|[错錯]|[吗嗎]"
 )
+_LINK = re.compile(r"(?:도|이나|나|과|와|이랑|랑|も|でも|や|と|和|与|或)\s*")
 
 _SENTENCE_END = re.compile(r"[.!?;。]*[!?;。][.!?;。]*|\.{2,}|\.(?!\w)|:(?!\d)")
 _TURN = re.compile(
-    r"\b(?:but|however|whereas|although|though|instead(?! of))\b"
+    r"\b(?:but|however(?!,)|whereas|although|though|instead(?! of))\b"
     r"|而是|但|可是|然而|しかし|하지만|그러나|아니라|では?なく"
 )
 _COMMA = re.compile(r"[,、]|\s-\s")
@@ -117,9 +119,13 @@ def _denied_after(line: str, mention: Mention, mentions: Sequence[Mention]) -> b
     behind = _DENIED_AFTER.match(line, mention.end)
     if behind and not (behind["pronoun"] and line.startswith("no", mention.start)):  # "No it is not" agrees
         return True
+    end, following = mention.end, [other for other in mentions if other.start >= mention.end]
+    while following and _LINK.fullmatch(line, end, following[0].start):  # "neither the one nor the other"
+        end = following[0].end
+        following = [other for other in following if other.start >= end]
     stop = min(
-        [other.start for other in mentions if other.start >= mention.end]
+        [other.start for other in following]
         + [match.start() for pattern in (_SENTENCE_END, _COMMA) if (match := pattern.search(line, mention.end))],
         default=len(line),
     )
-    return _DENIED_AT_END.search(line[mention.end : stop].rstrip()) is not None
+    return _DENIED_AT_END.search(line[end:stop].rstrip()) is not None

@@ -10,6 +10,7 @@ from common.data.plain_text import plain_text
 
 _STRUCK = re.compile(r"~~.*?~~")
 _EMPHASIS = re.compile(r"\*+(?=\S)|(?<=\S)\*+|(?<!\w)_+|_+(?!\w)")  # stars on a word, underscores around one
+_IT_IS = re.compile(r"it(?:'s| is) (\S+ \S+ .+)")
 
 _HANGUL = re.compile("[\uac00-\ud7a3]")
 _HIRAGANA = re.compile("[\u3041-\u309f]")
@@ -18,7 +19,7 @@ _THAI = re.compile("[\u0e01-\u0e4e]")
 
 # What may follow a noun in Korean and leave it the same noun: particles, the copula, 하다.
 _COPULA = "입니다|이다|이에요|예요|이라고|이라"
-_AFTER_SYLLABLE = re.compile(f"은|는|을|를|이|에|에서|으로|{_COPULA}")
+_AFTER_SYLLABLE = re.compile(f"은|는|을|를|이|에|에서|으로|과|와|도|이나|이랑|{_COPULA}")
 _AFTER_NOUN = re.compile(
     f"적?(?:이|가|은|는|을|를|의|에|에서|에게|에는|에도|도|만|로|으로|와|과|랑|이랑|나|이나|{_COPULA}|다|에요|야|이야|임|인|일"
     "|고|이고|며|이며|라|라고|죠|이죠|네요|이네요|였습니다|이었습니다|합니다|해요|하다|한|함|했습니다)?"
@@ -50,9 +51,17 @@ def readable(text: str) -> str:
 
 
 def wordings(accepted: Sequence[Sequence[str]]) -> list[tuple[int, str]]:
-    """(answer, wording) without a final full stop; empty ones name nothing."""
+    """(answer, wording) without a final full stop; empty ones name nothing.
+
+    "It's" or "It is" before three words or more may be spelled either way or left out.
+    """
     pairs = [(i, readable(wording).rstrip(".。")) for i, each in enumerate(accepted) for wording in each]
-    return [pair for pair in pairs if pair[1]]
+    return [(i, spelled) for i, wording in pairs if wording for spelled in _spellings(wording)]
+
+
+def _spellings(wording: str) -> list[str]:
+    match = _IT_IS.fullmatch(wording)
+    return [f"it's {match[1]}", f"it is {match[1]}", match[1]] if match else [wording]
 
 
 def find_mentions(line: str, accepted: Sequence[Sequence[str]]) -> list[Mention]:
@@ -73,7 +82,7 @@ def _inside_longer(mention: Mention, others: Sequence[Mention]) -> bool:
 
 def _is_letter(char: str) -> bool:
     """Whether a character belongs to a word: letters, digits, underscores and the marks on them."""
-    return char.isalnum() or char == "_" or unicodedata.category(char)[0] == "M"
+    return char.isalnum() or char == "_" or (char != "" and unicodedata.category(char)[0] == "M")
 
 
 def _stands_apart(line: str, start: int, end: int) -> bool:
@@ -89,7 +98,7 @@ def _joined_before(wording: str, before: str) -> bool:
     if first.isdigit() and (last == "-" or re.search(r"\d[.,:/]$", before)):
         return True
     if not _is_letter(last):
-        return last == "-" and len(before) > 1 and _is_letter(before[-2]) and _is_letter(first)
+        return last == "-" and _is_letter(before[-2:-1]) and _is_letter(first)
     if _THAI.match(first) and _THAI.match(last):
         return not before.endswith(_BEFORE_THAI)
     if _HIRAGANA.match(first) and _HIRAGANA.match(last):
@@ -107,7 +116,8 @@ def _joined_after(wording: str, after: str) -> bool:
     if last.isdigit() and re.match(r"[.,:/]\d", after):
         return True
     if not _is_letter(following):
-        return following in "-'" and len(after) > 1 and _is_letter(after[1]) and _is_letter(last)
+        joins = following == "-" or (following == "'" and _kind(last) == _kind(after[1:2]) == "other")
+        return joins and _is_letter(after[1:2]) and _is_letter(last)
     if _HANGUL.match(following):
         return not _korean_ending(wording, re.match("[\uac00-\ud7a3]+", after)[0])  # type: ignore[index]
     if _HIRAGANA.match(following):
