@@ -3,9 +3,10 @@
 Training, PPO, evaluation and the sample responses read the stored one: what is put right here is right in all of them.
 """
 
+from pathlib import Path
 from typing import Any
 
-from tokenizers import processors
+from tokenizers import Tokenizer, processors
 from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerFast
 
 from common.base.errors import UserError
@@ -40,6 +41,8 @@ def fit_tokenizer(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, wh
     notes = []
     if not _comes_back(tokenizer, KOREAN):
         notes.append("the tokenizer loses Korean text: what it does not know becomes an unknown token")
+    if not _reads_as_its_file(tokenizer):
+        notes.append(f"{type(tokenizer).__name__} of transformers splits texts otherwise than tokenizer.json says")
     notes += set_eos(model, tokenizer, where)
     if removed := append_nothing(tokenizer):
         notes.append(f"the tokenizer put {' '.join(removed)} behind every text; it no longer does")
@@ -80,6 +83,17 @@ def _comes_back(tokenizer: PreTrainedTokenizerFast, text: str) -> bool:
     back = str(tokenizer.decode(ids, clean_up_tokenization_spaces=False))
     same = "".join(back.split()).casefold() == "".join(text.split()).casefold()
     return same and tokenizer.unk_token_id not in ids
+
+
+def _reads_as_its_file(tokenizer: PreTrainedTokenizerFast) -> bool:
+    """Whether transformers' class for this kind of model splits texts as the tokenizer's own file says."""
+    file = Path(tokenizer.name_or_path) / "tokenizer.json"
+    if not file.is_file():
+        return True
+    stored = Tokenizer.from_file(str(file))
+    return all(
+        stored.encode(text, add_special_tokens=False).ids == _encode(tokenizer, text) for text in (ENGLISH, KOREAN)
+    )
 
 
 def set_eos(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, where: str) -> list[str]:

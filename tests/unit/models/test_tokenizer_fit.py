@@ -156,6 +156,18 @@ def test_a_vocabulary_whose_merges_are_missing_is_refused(corpus: list[str], tmp
         fit(tokenizer, tmp_path)
 
 
+def test_a_class_that_reads_otherwise_than_the_file_is_told(corpus: list[str], tmp_path: Path) -> None:
+    byte_level([*corpus, "42 42 42 42 17 17 17 17 59 59 59"], ANGLED, size=900).save_pretrained(tmp_path)
+    sizes = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
+    for kind, told in (("gpt2", False), ("qwen2", True)):  # Qwen's class splits numbers into digits
+        model = gpt2(900) if kind == "gpt2" else AutoModelForCausalLM.from_config(
+            AutoConfig.for_model("qwen2", vocab_size=900, num_key_value_heads=2, **sizes)
+        )  # fmt: skip
+        model.config.save_pretrained(tmp_path)
+        notes = fit_tokenizer(model, AutoTokenizer.from_pretrained(tmp_path), "here")
+        assert any("otherwise than tokenizer.json says" in note for note in notes) == told
+
+
 def test_lost_korean_is_told(corpus: list[str], tmp_path: Path) -> None:
     tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
     tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
