@@ -1,5 +1,4 @@
-"""What the jobs of all rules have in common: a rule says `use rule plain_job as NAME with`, or `launched_job` where a model is
-trained or asked, and then names
+"""What the jobs of all rules share: a rule says `use rule plain_job as NAME with`, or `launched_job` with a model, and names
 
   pathvars  job="NAME/all": folder and name of its log and benchmark; with wildcards "{model}" in the place of `all`
   input     named files become options, `words=path` is `--words path`; unnamed ones are read through a folder; output likewise

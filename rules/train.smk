@@ -75,6 +75,7 @@ use rule train_sft as train_rl_sft with:
 
 
 use rule train_sft as train_reward with:
+    priority: 1
     pathvars:
         **learns("reward"),
     params:
