@@ -1,8 +1,8 @@
 """What the jobs of all rules share: a rule says `use rule plain_job as NAME with`, or `launched_job` with a model, and names
 
-  pathvars  job="NAME/all": folder and name of its log and benchmark; with wildcards "{model}" in the place of `all`
-  input     named files become options, `words=path` is `--words path`; unnamed ones are read through a folder; output likewise
-  params    **calls(...): script, settings, options; a launched job also `scratch`, where it keeps what it resumes from
+pathvars  job="NAME/all": folder and name of its log and benchmark; with wildcards "{model}" in the place of `all`
+input     named files become options, `words=path` is `--words path`; unnamed ones are read through a folder; output likewise
+params    **calls(...): script, settings, options; a launched job also `scratch`, where it keeps what it resumes from
 """
 
 

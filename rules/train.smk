@@ -75,9 +75,9 @@ use rule train_sft as train_rl_sft with:
 
 
 use rule train_sft as train_reward with:
-    priority: 1
     pathvars:
         **learns("reward"),
+    priority: 1
     params:
         **trains("reward"),
 
