@@ -92,7 +92,7 @@ use rule train_sft as train_ppo with:
     priority: 1
     resources:
         **TRAINING,
-        mem_mb=7500,
+        mem_mb=7800,
     params:
         **trains("ppo", settings.ppo_settings),
 
