@@ -46,9 +46,10 @@ def whole_log(project: Path) -> str:
     return max(project.glob(".snakemake/log/*.snakemake.log")).read_text(encoding="utf-8")
 
 
-def rules_run(project: Path) -> list[str]:
-    """The rule of each job of the last run, in their order."""
-    return RULE.findall(whole_log(project))
+def rules_run(project: Path, ending: str = "") -> list[str]:
+    """The rule of each job of the last run, or of the one that ended with the line `Complete log(s): ...`, in their order."""
+    log = Path(ending.removeprefix("Complete log(s): ")).read_text(encoding="utf-8") if ending else whole_log(project)
+    return RULE.findall(log)
 
 
 def planned(project: Path, configfile: str = SMOKE) -> dict[str, list[str]]:

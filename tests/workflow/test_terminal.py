@@ -43,7 +43,7 @@ def run(project: Path, *arguments: str) -> str:
 def test_an_error_stands_there_whole_and_at_the_end_its_job_is_named(failed: str) -> None:
     error = (
         "error: 1 of 46 rows cannot be used (1 x missing field)\n"
-        "  where: rows.jsonl, row 1: missing field: label\n  what to do: "
+        "  where: rows.jsonl, row 1: missing field: label (the row has idx, sentence)\n  what to do: "
     )
     assert failed.count(error) == 2  # the job was tried again
     assert (

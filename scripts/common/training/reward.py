@@ -117,8 +117,8 @@ class RewardPairTrainer(OrderedTrainer, RewardTrainer):
         loss = (losses * real).sum() / num_items_in_batch * self.accelerator.num_processes
         counts = torch.stack([(margins > 0)[real].sum(), real.sum(), (mask.sum(dim=1) * real.repeat(2)).sum()])
         right, pairs, tokens = self.accelerator.reduce(counts, "sum").tolist()
-        if pairs:
-            self._metrics["train"]["accuracy"].append(right / pairs)
+        # One entry per pair: TRL averages them over a step, whose micro-batches hold fillers as well.
+        self._metrics["train"]["accuracy"] += [1.0] * right + [0.0] * (pairs - right)
         self._total_train_tokens += int(tokens)
         self._metrics["train"]["num_tokens"] = [self._total_train_tokens]
         return loss

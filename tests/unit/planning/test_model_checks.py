@@ -13,7 +13,7 @@ from common.config.loading import load_configuration
 from common.planning.basis import Basis
 from common.planning.hardware import load_assumptions, load_gpu
 from common.planning.model_checks import check_models
-from common.planning.model_shapes import shape_of
+from common.planning.model_shapes import find_shape, shape_of
 from common.planning.planner import plan_jobs
 from support.architectures import configuration
 
@@ -35,7 +35,9 @@ def with_models(**paths: Path) -> dict[str, Any]:
 def basis(architecture: str) -> Basis:
     config = with_models(mine=NOWHERE)
     assumed = {name: entry.value for name, entry in load_assumptions().items()}
-    made = Basis(config=config, gpu=load_gpu(config["compute"]["gpu_type"]), assumed=assumed, results=NOWHERE)
+    made = Basis(
+        config=config, gpu=load_gpu(config["compute"]["gpu_type"]), assumed=assumed, results=NOWHERE, find=find_shape
+    )
     for kind in ("language", "reward"):
         made.shapes["mine", kind] = shape_of("mine", configuration(architecture), kind)
     return made
