@@ -47,7 +47,7 @@ def whole_log(project: Path) -> str:
 
 
 def rules_run(project: Path, ending: str = "") -> list[str]:
-    """The rule of each job of the last run, or of the one that ended with the line `Complete log(s): ...`, in their order."""
+    """The rule of each job of the last run, or of that whose last line is `ending`, in their order."""
     log = Path(ending.removeprefix("Complete log(s): ")).read_text(encoding="utf-8") if ending else whole_log(project)
     return RULE.findall(log)
 
