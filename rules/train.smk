@@ -30,6 +30,7 @@ use rule launched_job as train_sft with:
         metrics="<results>/training/{model}/<method>/metrics.csv",
     pathvars:
         **learns("sft"),
+    priority: 1
     conda:
         "../envs/train.yaml"
     threads: lambda wildcards: job_threads(COMPUTE["threads"], workflow.cores)
@@ -69,7 +70,6 @@ use rule train_sft as train_coh with:
 use rule train_sft as train_rl_sft with:
     pathvars:
         **learns("rl_sft"),
-    priority: 1
     params:
         **trains("rl_sft"),
 
@@ -77,7 +77,6 @@ use rule train_sft as train_rl_sft with:
 use rule train_sft as train_reward with:
     pathvars:
         **learns("reward"),
-    priority: 1
     params:
         **trains("reward"),
 
@@ -89,7 +88,6 @@ use rule train_sft as train_ppo with:
         train="<results>/data/splits/<split>.parquet",
     pathvars:
         **learns("ppo"),
-    priority: 1
     resources:
         **TRAINING,
         mem_mb=7800,
