@@ -6,10 +6,11 @@ VENV := .venv
 # The packages are compiled as they are imported, and each only once.
 unexport PYTHONDONTWRITEBYTECODE
 # CORES= overrides the profile. On a cluster it would limit every job to the cores of this machine, so it has no default.
-# On this machine no more jobs run side by side than its free memory holds.
+# On this machine no more jobs run side by side than its free memory holds. The profile follows, since --resources takes every
+# word up to the next option.
 FREE_MB = $(shell awk '/^MemAvailable/ {print int($$2 / 1024)}' /proc/meminfo)
-SNAKEMAKE = PATH="$(CURDIR)/$(VENV)/bin:$$PATH" snakemake $(if $(CORES),--cores $(CORES)) --workflow-profile $(PROFILE) \
-  $(if $(filter profiles/default,$(PROFILE)),--resources mem_mb=$(FREE_MB))
+SNAKEMAKE = PATH="$(CURDIR)/$(VENV)/bin:$$PATH" snakemake $(if $(CORES),--cores $(CORES)) \
+  $(if $(filter profiles/default,$(PROFILE)),--resources mem_mb=$(FREE_MB)) --workflow-profile $(PROFILE)
 # Targets stand before --configfile, which takes every word after it.
 CONFIG = $(if $(filter demo,$(PRESET)),,--configfile config/$(PRESET).yaml)
 
