@@ -1,6 +1,7 @@
 """What make says before anything runs, and programs whose output is cut short."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -42,6 +43,18 @@ def test_a_typo_is_told_before_anything_happens(clone: Path, target: str, name: 
     assert where in told
     assert "smoke" in told if argument.startswith("PRESET") else "profiles/slurm" in told
     assert not (clone / ".venv").exists()
+
+
+@pytest.mark.parametrize(
+    ("target", "asked"), [("setup", "downloads"), ("preflight", "results/demo/report/machine.json")]
+)
+def test_targets_are_not_taken_for_resources(clone: Path, target: str, asked: str) -> None:
+    """Snakemake's --resources takes every word up to the next option."""
+    commands = make(clone, "--dry-run", target)[1]
+    assert re.search(
+        rf"snakemake +--resources mem_mb=\d+ --workflow-profile profiles/default {re.escape(asked)} ", commands
+    )
+    assert "--resources" not in make(clone, "--dry-run", target, "PROFILE=profiles/slurm")[1]
 
 
 def test_a_preset_of_ones_own_is_known(clone: Path) -> None:
