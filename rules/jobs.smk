@@ -31,7 +31,7 @@ rule launched_job:
         job="launched_job/all",
     conda:
         "../envs/evaluate.yaml"
-    threads: lambda wildcards: job_threads(COMPUTE["evaluation_threads"], workflow.cores)
+    threads: lambda wildcards: job_threads(COMPUTE["evaluation_threads"], workflow.resource_settings.cores)
     resources:
         gpu=COMPUTE["evaluation_gpus"],
         device=COMPUTE["device"],

@@ -33,7 +33,7 @@ use rule launched_job as train_sft with:
     priority: 1
     conda:
         "../envs/train.yaml"
-    threads: lambda wildcards: job_threads(COMPUTE["threads"], workflow.cores)
+    threads: lambda wildcards: job_threads(COMPUTE["threads"], workflow.resource_settings.cores)
     resources:
         **TRAINING,
         mem_mb=5000,
