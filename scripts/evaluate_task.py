@@ -2,7 +2,7 @@
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
@@ -131,9 +131,7 @@ def answer_tasks(
         of_task = []
         for draw in task.draws:
             provenance = Provenance("evaluate_task.py", task.settings)
-            missing = [request for request in draw.requests if request.key not in cache]
-            for outcomes in generator.run(missing, draw.max_new_tokens) if missing else ():
-                cache.add({key: task.evaluation.judge(draw, key, outcome) for key, outcome in outcomes.items()})
+            for _ in answer_missing(task.evaluation, generator, cache, draw):
                 progress.update(sum(map(len, caches)))
             rows = [cache[request.key] for request in draw.requests]
             record = provenance.record(task.inputs, seed=draw.seed, n=len(rows), **facts)
@@ -141,6 +139,15 @@ def answer_tasks(
         answered.append(of_task)
         cache.close()
     return answered
+
+
+def answer_missing(evaluation: Evaluation, generator: AnyGenerator, cache: ItemCache, draw: Draw) -> Iterator[None]:
+    """Fill the cache with the answers of a draw that it lacks, a batch at a time."""
+    missing = [request for request in draw.requests if request.key not in cache]
+    if missing:
+        for outcomes in generator.run(missing, draw.max_new_tokens):
+            cache.add({key: evaluation.judge(draw, key, outcome) for key, outcome in outcomes.items()})
+            yield
 
 
 def check_precision(
@@ -157,7 +164,7 @@ def check_precision(
         replace(task, draws=[sample_draw(draw, count, seed, task.evaluation.task) for draw in task.draws])
         for task in tasks
     ]
-    console.say(f"{count} items a draw are answered again in float32")
+    console.say(f"{count} items per draw are answered again in float32")
     repeated = answer_tasks(checkpoint, samples, torch.float32, console)
     return [
         [
@@ -220,7 +227,9 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--task", type=Path, nargs="+", required=True, help="directories of prepare_task")
     parser.add_argument("--draws", type=draw_argument, nargs="+", required=True, metavar="K:SEED", help="runs to make")
     parser.add_argument("--scratch", type=Path, required=True, help="directory for answered items")
-    parser.add_argument("--output", type=Path, nargs="+", required=True, help="a directory for the scores of each task")
+    parser.add_argument(
+        "--output", type=Path, nargs="+", required=True, help="directories for the scores, one per task"
+    )
     return run_entry_point(parser, work, argv)
 
 

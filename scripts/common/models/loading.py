@@ -20,19 +20,19 @@ OFFLINE: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
 
 def load_tokenizer(directory: Path) -> PreTrainedTokenizerFast:
     """The tokenizer of a prepared model."""
-    _refuse_nothing(directory)
+    _refuse_missing(directory)
     return cast(PreTrainedTokenizerFast, AutoTokenizer.from_pretrained(directory, **OFFLINE))
 
 
 def load_model(directory: Path, dtype: torch.dtype, attention: str | None = None) -> PreTrainedModel:
     """A prepared causal language model from safetensors, in `dtype`."""
-    _refuse_nothing(directory)
+    _refuse_missing(directory)
     return AutoModelForCausalLM.from_pretrained(
         directory, dtype=dtype, attn_implementation=attention, use_safetensors=True, **OFFLINE
     )
 
 
-def _refuse_nothing(directory: Path) -> None:
+def _refuse_missing(directory: Path) -> None:
     if not directory.is_dir():
         raise UserError("there is no model", str(directory), "prepare or train it first")
 

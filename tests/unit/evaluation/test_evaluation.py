@@ -1,5 +1,6 @@
 """One checkpoint asked one task: what a score says of its precision, and what kept answers may be used for."""
 
+import itertools
 import json
 import shutil
 from pathlib import Path
@@ -44,8 +45,9 @@ def place(model_folders: dict[str, Path], tmp_path: Path) -> Path:
 
 def evaluate(place: Path, output: str, scratch: str = "scratch", **settings: Any) -> Path:
     """Run the job; returns the folder of its scores."""
-    folder = place / output / "tiny/sft/words"
-    options = {"--model": place / "model", "--task": place / "data/tasks/words", "--scratch": place / scratch}
+    task = settings.get("task", SETTINGS["task"])
+    folder = place / output / "tiny/sft" / task
+    options = {"--model": place / "model", "--task": place / "data/tasks" / task, "--scratch": place / scratch}
     arguments = [str(part) for option in {**options, "--output": folder}.items() for part in option]
     draws = ["--draws", "0:0", "2:1", "2:2"]
     assert evaluate_task.main(["--settings", canonical_json({**SETTINGS, **settings}), *arguments, *draws]) == 0
@@ -62,6 +64,23 @@ def answers(folder: Path, run: str = "k2_seed1") -> list[dict[str, Any]]:
 
 def differing_texts(rows: list[dict[str, Any]], others: list[dict[str, Any]]) -> int:
     return sum(one["generation"] != other["generation"] for one, other in zip(rows, others, strict=True))
+
+
+def test_two_tasks_of_one_job_are_answered_as_each_alone(place: Path) -> None:
+    shutil.copytree(place / "data/tasks/words", place / "data/tasks/others")
+    alone = {name: evaluate(place, "alone", scratch=f"scratch_{name}", task=name) for name in ("words", "others")}
+    together = {name: place / "together" / name for name in alone}
+    options = {"--model": [place / "model"], "--task": [place / "data/tasks" / name for name in alone],
+               "--scratch": [place / "scratch"], "--output": list(together.values())}  # fmt: skip
+    arguments = [str(part) for option, paths in options.items() for part in (option, *paths)]
+    assert evaluate_task.main(["--settings", canonical_json(SETTINGS), *arguments, "--draws", "0:0", "2:1"]) == 0
+    for name, run in itertools.product(alone, ("k0_seed0", "k2_seed1")):
+        assert answers(together[name], run) == answers(alone[name], run)
+        assert score(together[name], run)["provenance"]["settings"]["task"] == name
+    first, second = (answers(together[name], "k2_seed1") for name in alone)
+    assert [row["prompt_hash"] for row in first] != [
+        row["prompt_hash"] for row in second
+    ]  # examples are drawn per task
 
 
 def test_float32_answers_need_no_check(place: Path) -> None:
