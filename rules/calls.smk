@@ -3,7 +3,7 @@
 import shlex
 from functools import partial
 
-TRAINING = {name: COMPUTE[name] for name in ("device", "processes", "checkpoint_seconds", "offload")}
+TRAINING = {name: COMPUTE[name] for name in ("device", "processes", "checkpoint_seconds", "stuck_seconds", "offload")}
 TRAINING |= {"gpu": COMPUTE["gpus"], "stop_lead": COMPUTE["stop_lead_seconds"]}
 
 
@@ -78,7 +78,7 @@ def learns(method):
 
 def trains(method, part=settings.training_settings):
     """Parameters of a training job."""
-    called = calls(f"train_{method}", partial(part, method=method), "offload", "checkpoint_seconds")
+    called = calls(f"train_{method}", partial(part, method=method), "offload", "checkpoint_seconds", "stuck_seconds")
     return {**called, "scratch": f"{RESULTS}/scratch/train_{method}/{{model}}"}
 
 

@@ -9,6 +9,7 @@ use rule launched_job as evaluate_task with:
         grid_scores(["{model}"], ["{method}"]),
     pathvars:
         job="evaluate_task/{model}_{method}",
+    priority: 1  # longer than what else there is to do then
     params:
         **calls(
             "evaluate_task",
@@ -26,6 +27,7 @@ use rule evaluate_task as evaluate_marker with:
         crossed_scores([("{method}", "{marker}")], ["{model}"]),
     pathvars:
         job="evaluate_marker/{model}_{method}_{marker}",
+    priority: 0
     params:
         options=options(
             task=expand("<results>/data/tasks/{task}", task=TASKS),

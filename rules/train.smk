@@ -30,7 +30,7 @@ use rule launched_job as train_sft with:
         metrics="<results>/training/{model}/<method>/metrics.csv",
     pathvars:
         **learns("sft"),
-    priority: 1
+    priority: 2
     conda:
         "../envs/train.yaml"
     threads: lambda wildcards: job_threads(COMPUTE["threads"], workflow.resource_settings.cores)
@@ -62,7 +62,7 @@ use rule train_sft as train_dpo with:
 use rule train_sft as train_coh with:
     pathvars:
         **learns("coh"),
-    priority: 2  # the longest chain of jobs begins here
+    priority: 3  # the longest chain of jobs begins here
     params:
         **trains("coh"),
 

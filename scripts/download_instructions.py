@@ -15,10 +15,10 @@ def work(arguments: argparse.Namespace, console: Console) -> None:
     console.say(f"downloading {source['url']}")
     with tempfile.TemporaryDirectory() as folder:
         target = Path(folder) / "download"
-        found = fetch_url(source["url"], target, source.get("sha256"))
+        found = fetch_url(source["url"], target, source.get("sha256"), source.get("git_blob"))
         write_bytes(arguments.output, target.read_bytes())
     write_json(arguments.output.with_suffix(".download.json"), {"source": source, "sha256": found})
-    if not source.get("sha256"):
+    if not (source.get("sha256") or source.get("git_blob")):
         console.say(f"warning: no hash is configured for this file; add `sha256: {found}` to pin it")
 
 

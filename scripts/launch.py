@@ -23,7 +23,7 @@ from common.jobs.gpu_leases import LEASES, assign_gpus
 # A day means: the scheduler decides.
 SECONDS_TO_STOP = 24 * 3600
 WORKER = "--worker"
-STOP_TIME = "JOB_STOP_TIME"  # read by common.training.checkpoints
+STOP_TIME, STOP_LEAD = "JOB_STOP_TIME", "JOB_STOP_LEAD"  # read by common.training.checkpoints
 # glibc returns large freed blocks to the system at once and faults every page in again at the next step: training on a
 # CPU then spends a quarter of its time in the kernel. Keeping the memory is all these settings do.
 KEEP_MEMORY = {
@@ -31,6 +31,8 @@ KEEP_MEMORY = {
     "MALLOC_TRIM_THRESHOLD_": str(64 << 30),
     "MALLOC_TOP_PAD_": str(256 << 20),
 }
+# Batches differ in length from step to step: without growing segments ever more of a GPU's memory lies between blocks.
+GROWING_SEGMENTS = {"PYTORCH_CUDA_ALLOC_CONF": "expandable_segments:True"}
 
 
 def torchrun_arguments(script: str, arguments: list[str], processes: int) -> list[str]:
@@ -78,8 +80,12 @@ def become_worker(script: str, arguments: list[str]) -> NoReturn:
 def set_stop_time(lead: int) -> None:
     """Tell the script when to save and stop: `lead` seconds before the job's time limit, where that is known.
 
+    The lead alone tells it how much time it has after SIGTERM.
+
     JOB_END_TIME, seconds since 1970, is for whoever starts the job; newer versions of SLURM set SLURM_JOB_END_TIME.
     """
+    if lead:
+        os.environ[STOP_LEAD] = str(lead)
     end = os.environ.get("JOB_END_TIME") or os.environ.get("SLURM_JOB_END_TIME", "")
     if end.isdecimal():
         os.environ[STOP_TIME] = str(int(end) - lead)
@@ -117,6 +123,7 @@ def main(argv: list[str] | None = None) -> int:
     os.environ["OMP_NUM_THREADS"] = str(max(1, options.threads // processes))
     if gpus:
         console.say(f"GPUs {','.join(devices)}")
+        os.environ.update(GROWING_SEGMENTS)
     else:
         os.environ.update(KEEP_MEMORY)
     if gpus == 0 and processes == 1:

@@ -16,6 +16,7 @@ from datasets import Dataset
 from transformers import PreTrainedTokenizerFast
 from trl import DPOConfig, DPOTrainer
 
+from common.base.batch_sizes import deal_equally
 from common.base.errors import UserError
 from common.data.prompts import PromptFormat
 from common.files.parquet import read_parquet
@@ -74,8 +75,8 @@ def collate(rows: Sequence[Mapping[str, list[int]]], pad: int) -> dict[str, torc
 class PreferenceTrainer(OrderedTrainer, DPOTrainer):
     """DPOTrainer on encoded pairs, in the order of data all methods share.
 
-    Each pair weighs one over the global batch. A filler has no response: its loss is ln 2 whatever the model, its
-    gradient zero.
+    Each pair weighs one over the global batch, because DPOTrainer averages over micro-batches of equal size. A filler
+    has no response: its loss is ln 2 whatever the model, its gradient zero.
     """
 
     def _prepare_dataset(self, dataset: Dataset, *args: Any, **kwargs: Any) -> Dataset:
@@ -111,6 +112,7 @@ def dpo_objective(frame: Frame, model: Path, pairs: Sequence[Pair], facts: Mappi
         measure=None,
         facts=facts,
         summary=lambda before, after: {},
+        deal=deal_equally,
     )
 
 

@@ -93,6 +93,7 @@ def work(arguments: argparse.Namespace, console: Console) -> None:
             console=console,
             scratch=frame.state,
             checkpoint_seconds=frame.checkpoint_seconds,
+            stuck_seconds=frame.stuck_seconds,
             metrics=frame.metrics,
         )
         facts |= {"prompts": len(prompts), "left_out_prompt_too_long": len(left_out)}

@@ -193,6 +193,43 @@ def test_when_a_rank_dies_the_others_end_within_a_minute(
     assert not (tmp_path / "model").exists()
 
 
+SLEEPY = "import signal, time\nsignal.signal(signal.SIGUSR1, lambda *_: time.sleep(3600))\n"
+
+
+@pytest.mark.parametrize("asked_to_stop", [False, True])
+def test_a_job_whose_rank_sleeps_ends_by_itself(
+    model_folders: dict[str, Path], splits: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asked_to_stop: bool
+) -> None:
+    """The other rank waits for it in a collective operation, where no signal handler of Python runs."""
+    (tmp_path / "sleepy").mkdir()
+    (tmp_path / "sleepy/sitecustomize.py").write_text(SLEEPY)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "sleepy"))
+    options = {"training": {"epochs": 200}, "stuck_seconds": 600 if asked_to_stop else 5, "stop_lead": 16}
+    process = launch("sft", model_folders["llama"], splits, tmp_path, "deepspeed", 2, checkpoint_seconds=1, **options)
+    try:
+        wait_for_checkpoint(process, tmp_path)
+        both = ranks(process.pid)
+        os.kill(both[1], signal.SIGUSR1)
+        time.sleep(1)
+        if asked_to_stop:
+            process.terminate()
+        asleep = time.monotonic()
+        _, told = process.communicate(timeout=120)
+    finally:
+        process.kill()
+    assert time.monotonic() - asleep < (16 if asked_to_stop else 30)
+    assert process.returncode == (EXIT_RESUMABLE if asked_to_stop else EXIT_MACHINE)
+    words = "the step under way did not end in time" if asked_to_stop else "no step ended within 5 seconds"
+    assert told.count(words) == 1, told
+    assert "unexpected" not in told, told
+    assert "where: process 0 of 2" in told
+    stacks = (tmp_path / "log.txt").read_text().split("Threads of process ")
+    assert sorted(text[:6] for text in stacks[1:]) == ["0 of 2", "1 of 2"]
+    assert all("in training_step" in text for text in stacks[1:])
+    assert sum('sitecustomize.py", line 2' in text for text in stacks) == 1
+    assert not any(Path(f"/proc/{pid}").exists() for pid in both)
+
+
 def test_a_port_in_use_is_told(
     model_folders: dict[str, Path], splits: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

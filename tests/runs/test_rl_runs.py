@@ -13,9 +13,10 @@ import torch
 from safetensors.torch import load_file
 
 from common.data.splits import COLUMNS
-from common.files.parquet import write_parquet
+from common.files.parquet import read_parquet, write_parquet
 from common.files.whole_files import sha256_of_file
 from common.models.loading import load_tokenizer
+from common.models.ways import CONFIG_KEY, GENERATE, SHARED_PREFIX
 from common.training.reward import initial_reward_model
 from support.forked import Forked
 from support.ppo_settings import PPO, TIMES
@@ -55,7 +56,7 @@ def make_inputs(model: Path, folder: Path) -> dict[str, Path]:
 
 def command(
     script: str, inputs: dict[str, Path], out: Path, engine: str, checkpoint_seconds: int = 600,
-    recompute: bool = False, epochs: int | None = None,
+    recompute: bool = False, epochs: int | None = None, per_device: int = 2,
 ) -> list[str]:  # fmt: skip
     """The arguments a rule would give; `recompute` switches gradient checkpointing on."""
     settings: dict[str, Any] = {
@@ -63,9 +64,9 @@ def command(
         "compute": {"device": "cpu", "engine": engine, "gradient_checkpointing": recompute},
     }  # fmt: skip
     if script == "train_ppo":
-        block = {"epochs": epochs or 3, "global_batch_size": 8, "per_device_batch_size": 2, "updates_per_rollout": 2,
-                 "schedule": "cosine", "warmup_ratio": 0.1, "max_prompt_length": 100, "max_new_tokens": 12,
-                 "actor_learning_rate": 1e-3, "critic_learning_rate": 2e-3}  # fmt: skip
+        block = {"epochs": epochs or 3, "global_batch_size": 8, "per_device_batch_size": per_device,
+                 "updates_per_rollout": 2, "schedule": "cosine", "warmup_ratio": 0.1, "max_prompt_length": 100,
+                 "max_new_tokens": 12, "actor_learning_rate": 1e-3, "critic_learning_rate": 2e-3}  # fmt: skip
         settings |= {"method": "ppo", "ppo": {**PPO, **block}}
         models = ["--actor", str(inputs["actor"]), "--reward", str(inputs["reward"])]
         data = ["--train", str(inputs["rl_prompts"])]
@@ -93,8 +94,9 @@ def start(
     checkpoint_seconds: int = 600,
     recompute: bool = False,
     epochs: int | None = None,
+    per_device: int = 2,
 ) -> Forked:
-    arguments = command(script, inputs, out, engine, checkpoint_seconds, recompute, epochs)
+    arguments = command(script, inputs, out, engine, checkpoint_seconds, recompute, epochs, per_device)
     return Forked(script, arguments, out, processes)
 
 
@@ -182,6 +184,48 @@ def test_parted_weights_and_recomputed_activations_agree_with_torch(script, wide
         off = (weight - reference[name]).abs()
         assert float(off.max()) < 2e-3, name
         assert float((off > 1e-4).float().mean()) < 1e-4, name
+
+
+def with_prompts(inputs: dict[str, Path], count: int, folder: Path, way: str = SHARED_PREFIX) -> dict[str, Path]:
+    """The same inputs with so many prompts, and with an actor that is asked in this way."""
+    some = folder / "rl_prompts.parquet"
+    write_parquet(some, read_parquet(inputs["rl_prompts"])[:count], COLUMNS["rl_prompts"])
+    actor = shutil.copytree(inputs["actor"], folder / "actor")
+    config = json.loads((actor / "config.json").read_text())
+    (actor / "config.json").write_text(json.dumps({**config, CONFIG_KEY: way}))
+    return {**inputs, "rl_prompts": some, "actor": actor}
+
+
+@pytest.mark.parametrize("way", [SHARED_PREFIX, GENERATE])
+def test_a_rank_without_a_prompt_takes_part(wide_inputs, tmp_path: Path, way: str):
+    """Of 9 prompts in batches of 8 the last leaves a rank empty, which must not wait for the others' generation."""
+    one, two = tmp_path / "one", tmp_path / "two"
+    one.mkdir()
+    inputs = with_prompts(wide_inputs, 9, tmp_path, way)
+    finish(start("train_ppo", inputs, one, "torch", epochs=1), one)
+    finish(start("train_ppo", inputs, two, "deepspeed", processes=2, epochs=1), two)
+    compare_curves(two, one, processes=2)
+    assert curve(one)["episodes"].tolist() == [8, 1]
+
+
+@pytest.mark.full
+def test_eight_ranks_killed_in_the_last_step_go_on(wide_inputs, tmp_path: Path):
+    one, eight = tmp_path / "one", tmp_path / "eight"
+    one.mkdir()
+    inputs = with_prompts(wide_inputs, 19, tmp_path)
+    finish(start("train_ppo", inputs, one, "torch", epochs=1, per_device=1), one)
+    process = start("train_ppo", inputs, eight, "deepspeed", 8, checkpoint_seconds=0, epochs=1, per_device=1)
+    deadline = time.monotonic() + 500
+    while not list(eight.glob("scratch/*/checkpoint-2/complete.json")):
+        assert process.poll() is None, (eight / "log.txt").read_text()[-3000:]
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    process.kill()
+    finish(process, eight, -signal.SIGKILL)
+    finish(start("train_ppo", inputs, eight, "deepspeed", 8, epochs=1, per_device=1), eight)
+    assert json.loads((eight / "model/run.json").read_text())["resumed_from_step"] == 2
+    compare_curves(eight, one, processes=8)
+    assert curve(one)["episodes"].tolist() == [8, 8, 3]
 
 
 def test_ppo_without_prompts_is_refused_before_it_begins(inputs: dict[str, Path], tmp_path: Path):

@@ -42,6 +42,7 @@ def job_frame(settings: dict[str, Any], model: Path, folder: Path, inputs: dict[
         console=Console("test"),
         state=folder / "state",
         checkpoint_seconds=600,
+        stuck_seconds=600,
         offload="none",
         metrics=folder / "metrics.csv",
         output=folder / "model",

@@ -39,6 +39,7 @@ def command(method: str, model: Path, splits: Path, out: Path, engine: str = "to
         *(["--heldout", str(splits / f"{heldout}.parquet")] if heldout else []),
         "--scratch", str(out / "scratch"), "--metrics", str(out / "metrics.csv"), "--output", str(out / "model"),
         "--checkpoint-seconds", str(options.get("checkpoint_seconds", 600)),
+        "--stuck-seconds", str(options.get("stuck_seconds", 600)),
     ]  # fmt: skip
 
 

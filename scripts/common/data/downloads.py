@@ -63,11 +63,17 @@ def _read_block(response: http.client.HTTPResponse, url: str) -> bytes:
         raise _failed(error, url) from error
 
 
-def fetch_url(url: str, target: Path, sha256: str | None) -> str:
+def fetch_url(url: str, target: Path, sha256: str | None, git_blob: str | None = None) -> str:
     """Download one file over https and return its SHA-256.
 
+    Args:
+        url: its address.
+        target: file to write.
+        sha256: the hash it must have; None for any.
+        git_blob: the id that git must give its content; None for any.
+
     Raises:
-        UserError: when it cannot be fetched or its hash differs from `sha256`.
+        UserError: when it cannot be fetched or is not the file that is wanted.
     """
     digest = hashlib.sha256()
     try:
@@ -82,7 +88,21 @@ def fetch_url(url: str, target: Path, sha256: str | None) -> str:
         raise _failed(error, url) from error
     if announced is not None and received != int(announced):
         raise _failed(f"{received} of {announced} bytes came", url)
-    if sha256 and digest.hexdigest() != sha256:
-        remedy = "do not use it; check the address and `sha256` in the configuration"
-        raise UserError("a download's hash is not the configured one", f"{url}: {digest.hexdigest()}", remedy)
+    _check_hash(url, "sha256", sha256, digest.hexdigest())
+    _check_hash(url, "git_blob", git_blob, git_blob_id(target) if git_blob else "")
     return digest.hexdigest()
+
+
+def git_blob_id(path: Path) -> str:
+    """The id under which git stores a file: SHA-1 of its length and its content."""
+    digest = hashlib.sha1(f"blob {path.stat().st_size}\0".encode(), usedforsecurity=False)
+    with open(path, "rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def _check_hash(url: str, key: str, wanted: str | None, found: str) -> None:
+    if wanted and found != wanted:
+        remedy = f"do not use it; check the address and `{key}` in the configuration"
+        raise UserError("a download's hash is not the configured one", f"{url}: {found}", remedy)

@@ -53,8 +53,13 @@ def sync_tree(directory: Path) -> None:
     """Flush every file under a directory to disk."""
     for file in directory.rglob("*"):
         if file.is_file():
-            with open(file, "rb") as handle:
-                os.fsync(handle.fileno())
+            sync_file(file)
+
+
+def sync_file(path: Path) -> None:
+    """Flush a file to disk."""
+    with open(path, "rb") as handle:
+        os.fsync(handle.fileno())
 
 
 def _lock(path: Path) -> int | None:

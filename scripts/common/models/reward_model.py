@@ -22,7 +22,7 @@ from trl.trainer.reward_trainer import suppress_seqcls_warning
 from common.base.errors import UserError
 from common.models.loading import OFFLINE
 from common.models.saved_check import Probe
-from common.models.sorted_batches import score_in_batches
+from common.models.sorted_batches import ALONE, score_in_batches
 
 TOKENIZER_PROBE = "Give three tips.\nInput: \u00e9, 42\nResponse: 1. Eat well </s> <|im_end|>"
 
@@ -40,9 +40,21 @@ def load_reward_model(directory: Path, dtype: torch.dtype) -> PreTrainedModel:
         model = AutoModelForSequenceClassification.from_pretrained(
             directory, dtype=dtype, num_labels=1, use_safetensors=True, **OFFLINE
         )
-    if not hasattr(model, "score"):
+    if not isinstance(getattr(model, "score", None), torch.nn.Linear):
         raise no_reward_model(config, str(directory))
+    model.score.__class__ = SinglePrecisionHead
     return model
+
+
+class SinglePrecisionHead(torch.nn.Linear):
+    """A linear layer that computes in fp32 whatever its weights and inputs are.
+
+    In bf16 a reward above 2 would be rounded to 1/64, more than what the KL divergence takes from a token's reward.
+    """
+
+    def forward(self, input: torch.Tensor) -> torch.Tensor:  # noqa: A002 - the name that torch gives it
+        bias = None if self.bias is None else self.bias.float()
+        return torch.nn.functional.linear(input.float(), self.weight.float(), bias)
 
 
 def no_reward_model(config: PretrainedConfig, where: str) -> UserError:
@@ -89,7 +101,14 @@ def pad_right(sequences: Sequence[Sequence[int]], pad: int) -> dict[str, torch.T
     return {"input_ids": ids, "attention_mask": mask}
 
 
-def sequence_rewards(model: Any, sequences: Sequence[Sequence[int]], pad: int, batch: int, device: str) -> list[float]:
+def sequence_rewards(
+    model: Any,
+    sequences: Sequence[Sequence[int]],
+    pad: int,
+    batch: int,
+    device: str,
+    share: tuple[int, int] = ALONE,
+) -> list[float]:
     """Each sequence's reward: the score at its last token.
 
     Args:
@@ -98,13 +117,14 @@ def sequence_rewards(model: Any, sequences: Sequence[Sequence[int]], pad: int, b
         pad: padding token id.
         batch: sequences at once.
         device: where the model is.
+        share: see `score_in_batches`.
     """
 
     def score(chosen: list[int]) -> list[torch.Tensor]:
         inputs = {key: value.to(device) for key, value in pad_right([sequences[i] for i in chosen], pad).items()}
         return [token_scores(model, **inputs)[torch.arange(len(chosen)), last_token(inputs["attention_mask"])]]
 
-    [rewards] = score_in_batches(model, [len(ids) for ids in sequences], batch, score, device=device)
+    [rewards] = score_in_batches(model, [len(ids) for ids in sequences], batch, score, device=device, share=share)
     return rewards
 
 

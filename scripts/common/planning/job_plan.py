@@ -67,7 +67,7 @@ class JobPlan:
 
 def needed_lead(job: JobPlan, assumed: Mapping[str, float]) -> float:
     """Seconds between SIGTERM and SIGKILL a job needs: the step that is under way, then its checkpoint."""
-    return job.step_seconds + checkpoint_seconds(job.checkpoint, assumed)
+    return job.step_seconds + checkpoint_seconds(job.checkpoint, max(1, job.gpus), assumed)
 
 
 @dataclass(frozen=True)

@@ -115,14 +115,14 @@ def decoding_seconds(shape: ModelShape, device: Device, tokens: float, batches: 
     return tokens * batches * step
 
 
-def checkpoint_seconds(size: float, assumed: Mapping[str, float]) -> float:
-    """Seconds to write a checkpoint and hash it."""
-    return size / (assumed["disk_write_gb_s"] * 1e9) + size / (assumed["hash_gb_s"] * 1e9)
+def checkpoint_seconds(size: float, processes: int, assumed: Mapping[str, float]) -> float:
+    """Seconds to write a checkpoint, and to hash it, of which each process does its share."""
+    return size / (assumed["disk_write_gb_s"] * 1e9) + size / processes / (assumed["hash_gb_s"] * 1e9)
 
 
-def with_checkpoints(seconds: float, size: float, every: float, assumed: Mapping[str, float]) -> float:
+def with_checkpoints(seconds: float, writing: float, every: float) -> float:
     """A job's seconds with the checkpoints it writes on its way, one every so many seconds."""
-    return seconds + (seconds // every) * checkpoint_seconds(size, assumed)
+    return seconds + (seconds // every) * writing
 
 
 def checkpoint_bytes(models: Sequence[JobModel], deepspeed: bool) -> float:

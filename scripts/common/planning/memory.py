@@ -7,13 +7,9 @@ weights and two moments 12 (Rajbhandari et al. 2020, section 3.1). Plain torch i
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from common.base.zero3 import LIVE_PARAMETERS, PREFETCHED, REDUCE_BUCKET, SUB_GROUP
 from common.planning.shapes import ModelShape
 
-# DeepSpeed's defaults, in elements: what it keeps gathered, fetches ahead, sums before exchanging, updates at once.
-LIVE_PARAMETERS = 1_000_000_000
-PREFETCHED = 50_000_000
-REDUCE_BUCKET = 500_000_000
-SUB_GROUP = 1_000_000_000
 WEIGHT, OPTIMIZER = 2, 12
 
 

@@ -2,6 +2,7 @@
 
 import functools
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,21 +28,27 @@ class Sequences:
         count: of them.
         mean: tokens of one, cut to the longest allowed.
         longest: tokens of the longest.
+        spread: standard deviation of a length's logarithm.
         measured: whether counts and lengths come from the splits and not from assumptions.
     """
 
     count: int
     mean: float
     longest: int
+    spread: float
     measured: bool
 
 
 @dataclass(frozen=True)
 class WordCounts:
-    """Mean and largest number of words of a text; the largest is unknown without splits."""
+    """Mean and largest number of words of a text, and the spread of their logarithm.
+
+    The largest is unknown without splits.
+    """
 
     mean: float
     largest: float | None
+    spread: float
 
 
 def read_manifest(config: Mapping[str, Any], results: Path) -> dict[str, Any] | None:
@@ -92,15 +99,23 @@ def example_count(config: Mapping[str, Any], method: str, known: Mapping[str, An
 def text_words(known: Mapping[str, Any] | None, assumed: Mapping[str, float]) -> dict[str, WordCounts]:
     """Words of prompts and responses by role."""
     if known is None:
-        response = WordCounts(assumed["words_response"], None)
-        second = WordCounts(assumed["words_second_response"], None)
-        prompt = WordCounts(assumed["words_prompt"], None)
+        spread = assumed["length_spread"]
+        response = WordCounts(assumed["words_response"], None, spread)
+        second = WordCounts(assumed["words_second_response"], None, spread)
+        prompt = WordCounts(assumed["words_prompt"], None, spread)
         return {"prompt": prompt, "reference": response, "better": response, "worse": second}
     found = known["words"]
     names = {
         "prompt": "instruction_and_input", "reference": "sft_response", "better": "coh_better", "worse": "coh_worse",
     }  # fmt: skip
-    return {role: WordCounts(found[name]["mean"] or 0.0, found[name]["max"]) for role, name in names.items()}
+    return {role: _word_counts(found[name]) for role, name in names.items()}
+
+
+def _word_counts(found: Mapping[str, Any]) -> WordCounts:
+    """A text's numbers of words, whose logarithms are taken to be normal: mean and median then tell their spread."""
+    mean, median = found["mean"] or 0.0, found["median"] or 0.0
+    spread = math.sqrt(2 * math.log(mean / median)) if mean > median > 0 else 0.0
+    return WordCounts(mean, found["max"], spread)
 
 
 def sequences(
@@ -125,4 +140,5 @@ def sequences(
     if known is not None:
         longest = min(limit, round(assumed["tokens_per_word"] * sum(value or 0 for value in largest) + frame))
     count = example_count(config, method, known, assumed["pairs_per_prompt"])
-    return Sequences(count, min(mean, limit), longest, known is not None)
+    spread = max(words[text].spread for text in texts)
+    return Sequences(count, min(mean, limit), longest, spread, known is not None)

@@ -6,11 +6,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from common.base.batch_sizes import accumulation_steps
+from common.base.checkpoint_times import AUTO, seconds_between
 from common.config.methods import METHODS
 from common.planning.basis import BF16, Basis, weight_bytes
 from common.planning.job_time import (
     Device,
     checkpoint_bytes,
+    checkpoint_seconds,
     decoding_seconds,
     exchanged_bytes,
     forward_flops,
@@ -19,6 +21,7 @@ from common.planning.job_time import (
     with_checkpoints,
 )
 from common.planning.memory import JobModel
+from common.planning.padding import padding_factor
 from common.planning.sequence_sizes import sequences
 
 
@@ -71,13 +74,16 @@ def supervised_work(basis: Basis, method: str, model: str) -> TrainingWork:
     device = basis.device(rule)
     data = sequences(basis.config, method, limit=training["max_length"], results=basis.results, assumed=basis.assumed)
     accumulation = accumulation_of(training, device)
+    padding = padding_factor(
+        data.mean, training["max_length"], data.spread, training["global_batch_size"], accumulation, processes(device)
+    )
     steps = training["epochs"] * math.ceil(data.count / training["global_batch_size"])
     tokens = training["epochs"] * data.count * together * data.mean
     looking = forward_flops(shape, data.mean) * METHODS[method].has_reference
     flops = tokens * (training_flops(shape, data.mean, basis.config["compute"]["gradient_checkpointing"]) + looking)
     return TrainingWork(
         rule=rule, model=model, device=device, models=models, tokens=tokens, flops=flops, steps=steps,
-        computing=flops * basis.assumed["padding"] / device.flops / steps, accumulation=accumulation,
+        computing=flops * padding / device.flops / steps, accumulation=accumulation,
         micro_steps=accumulation, generation=0.0, longest=basis.longest.get(method, data.longest),
         estimated=not data.measured,
     )  # fmt: skip
@@ -106,9 +112,13 @@ def ppo_work(basis: Basis) -> TrainingWork:
         actor, one, tokens=block["max_new_tokens"], batches=1, bytes_per_weight=weight_bytes(device)
     )
     accumulation = accumulation_of(block, device)
+    padding = padding_factor(
+        mean, block["max_prompt_length"] + block["max_new_tokens"], answers.spread, block["global_batch_size"],
+        accumulation, processes(device),
+    )  # fmt: skip
     return TrainingWork(
         rule="train_ppo", model=rl["actor"], device=device, models=models, tokens=tokens, flops=flops, steps=steps,
-        computing=flops * basis.assumed["padding"] / device.flops / steps, accumulation=accumulation,
+        computing=flops * padding / device.flops / steps, accumulation=accumulation,
         micro_steps=accumulation * updates, generation=generation,
         longest=basis.longest.get("ppo", prompts.longest + block["max_new_tokens"]), estimated=not prompts.measured,
     )  # fmt: skip
@@ -139,8 +149,10 @@ def step_seconds(basis: Basis, work: TrainingWork) -> dict[str, float | None]:
 def job_seconds(basis: Basis, work: TrainingWork) -> dict[str, float | None]:
     """Seconds of the job by interconnect, with the checkpoints it writes on its way."""
     size = checkpoint_bytes(work.models, basis.deepspeed(work.device))
+    writing = checkpoint_seconds(size, processes(work.device), basis.assumed)
     every = basis.config["compute"]["checkpoint_seconds"]
+    every = seconds_between(writing) if every == AUTO else every
     return {
-        link: None if one is None else with_checkpoints(work.steps * one, size, every, basis.assumed)
+        link: None if one is None else with_checkpoints(work.steps * one, writing, every)
         for link, one in step_seconds(basis, work).items()
     }

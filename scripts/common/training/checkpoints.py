@@ -1,17 +1,21 @@
 """Resumable checkpoints of a training job: when one is written, how it is marked complete, which one is used."""
 
+import contextlib
 import json
 import os
 import shutil
 import signal
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from common.base.checkpoint_times import FIRST_SECONDS, seconds_between
 from common.base.errors import Resumable
-from common.files.whole_files import sha256_of_file, sync_directory, sync_tree, write_json
+from common.files.whole_files import sha256_of_file, sync_directory, sync_file, write_json
 from common.jobs.console import Console
-from common.training.engine import Engine, agree, from_main
+from common.training.engine import Engine, agree, from_all, from_main, wait_for_all
+from common.training.watchdog import Watchdog
 
 MARKER = "complete.json"
 # Where a checkpoint is written before it is complete.
@@ -22,25 +26,32 @@ KEPT = 2
 class CheckpointClock:
     """When a job saves its state: on SIGTERM, shortly before its time limit, and whenever so many seconds have passed.
 
-    The launcher gives the time to stop at in JOB_STOP_TIME, seconds since 1970.
+    The launcher gives the time to stop at in JOB_STOP_TIME, seconds since 1970, and the seconds between SIGTERM and
+    SIGKILL in JOB_STOP_LEAD. A job that is stuck when its time is up is ended by its watchdog.
 
     Args:
         engine: all its processes come to the same decision.
-        seconds: time between two checkpoints.
+        console: where it is told that a job was ended.
+        seconds: time between two checkpoints; None for as often as costs little (base/checkpoint_times.py).
+        stuck_seconds: see `Watchdog`.
     """
 
-    def __init__(self, engine: Engine, seconds: float):
-        self._engine, self._seconds = engine, seconds
-        self._saved = time.monotonic()
+    def __init__(self, engine: Engine, console: Console, seconds: float | None, stuck_seconds: float):
+        self._engine, self._adaptive = engine, seconds is None
+        self._seconds = FIRST_SECONDS if seconds is None else seconds
+        self._saved = self._decided = time.monotonic()
         self._requested = False
         self._stop_time = float(os.environ.get("JOB_STOP_TIME") or "inf")
+        lead = float(os.environ.get("JOB_STOP_LEAD") or "inf")
+        self._watchdog = Watchdog(engine.share, console, stuck_seconds=stuck_seconds, lead=lead)
         signal.signal(signal.SIGTERM, self._request_stop)
 
     def _request_stop(self, signum: int, frame: Any) -> None:
         self._requested = True
 
     def stop_requested(self) -> bool:
-        """Whether any process was asked to stop, or the job's time is up."""
+        """Whether any process was asked to stop, or the job's time is up; asked after every step."""
+        self._watchdog.watch()
         return agree(self._requested or time.time() > self._stop_time, self._engine)
 
     def stopped(self, step: int, steps: int, where: Path) -> Resumable:
@@ -51,11 +62,28 @@ class CheckpointClock:
 
     def due(self) -> bool:
         """Whether it is time for a checkpoint."""
-        return agree(time.monotonic() - self._saved > self._seconds, self._engine)
+        self._decided = time.monotonic()
+        return agree(self._decided - self._saved > self._seconds, self._engine)
 
-    def restart(self) -> None:
-        """Count from now: a checkpoint was written, or work begins."""
+    @contextlib.contextmanager
+    def watched(self) -> Iterator[None]:
+        """The block holds all steps; what follows takes as long as it takes."""
+        try:
+            yield
+        finally:
+            self._watchdog.pause()
+
+    def begin(self) -> None:
+        """Count from now: the first step begins."""
         self._saved = time.monotonic()
+        self._watchdog.watch()
+
+    def saved(self) -> None:
+        """Count from now: a checkpoint was written."""
+        self._saved = time.monotonic()
+        if self._adaptive:
+            self._seconds = seconds_between(self._saved - self._decided)
+        self._watchdog.watch()
 
 
 def step_of(checkpoint: Path) -> int:
@@ -63,26 +91,47 @@ def step_of(checkpoint: Path) -> int:
     return int(checkpoint.name.split("-")[1])
 
 
-def mark_complete(checkpoint: Path) -> None:
-    """Record every file's hash; a checkpoint without this file is torn."""
-    files = [path for path in sorted(checkpoint.rglob("*")) if path.is_file() and path.name != MARKER]
-    write_json(checkpoint / MARKER, {str(path.relative_to(checkpoint)): sha256_of_file(path) for path in files})
+def _sealed(checkpoint: Path, engine: Engine) -> dict[str, str | None]:
+    """Hash of every file, None where it cannot be read; each process reads a share of them and flushes it to disk."""
+    names = from_main([str(path.relative_to(checkpoint)) for path in _files(checkpoint)], engine)
+    share = {name: _hash_on_disk(checkpoint / name) for name in names[engine.rank :: engine.processes]}
+    return {name: value for part in from_all(share, engine) for name, value in part.items()}
 
 
-def commit(partial: Path) -> None:
+def _files(checkpoint: Path) -> list[Path]:
+    """Files of a checkpoint, the largest first, so that equal shares of them are about equally large."""
+    found = [path for path in sorted(checkpoint.rglob("*")) if path.is_file() and path.name != MARKER]
+    return sorted(found, key=lambda path: -path.stat().st_size)
+
+
+def _hash_on_disk(path: Path) -> str | None:
+    try:
+        sync_file(path)
+        return sha256_of_file(path)
+    except OSError:
+        return None
+
+
+def commit(partial: Path, engine: Engine) -> None:
     """Turn a written checkpoint into one to resume from: synced, marked, renamed; then older ones are deleted.
+
+    Every process calls this when it has written its part.
 
     Args:
         partial: `<directory>/partial/checkpoint-<step>`; it becomes `<directory>/checkpoint-<step>`.
+        engine: of the job.
     """
-    directory = partial.parent.parent
-    final = directory / partial.name
-    shutil.rmtree(final, ignore_errors=True)  # a damaged one, which was not resumed from
-    sync_tree(partial)
-    mark_complete(partial)
-    os.replace(partial, final)
-    sync_directory(directory)
-    prune(directory)
+    wait_for_all(engine)
+    hashes = _sealed(partial, engine)
+    if engine.is_main:
+        directory = partial.parent.parent
+        final = directory / partial.name
+        shutil.rmtree(final, ignore_errors=True)  # a damaged one, which was not resumed from
+        write_json(partial / MARKER, hashes)
+        os.replace(partial, final)
+        sync_directory(directory)
+        prune(directory)
+    wait_for_all(engine)  # when a process ends, torchrun ends the others 30 seconds later
 
 
 def discard_partial(directory: Path, console: Console) -> None:
@@ -92,13 +141,13 @@ def discard_partial(directory: Path, console: Console) -> None:
     shutil.rmtree(directory / PARTIAL, ignore_errors=True)
 
 
-def is_complete(checkpoint: Path) -> bool:
-    """Whether the checkpoint was marked and every file still has its hash."""
+def is_complete(checkpoint: Path, engine: Engine) -> bool:
+    """Whether the checkpoint was marked and every file still has its hash; every process calls this."""
     try:
-        hashes = json.loads((checkpoint / MARKER).read_text(encoding="utf-8"))
-        return all(sha256_of_file(checkpoint / name) == value for name, value in hashes.items())
-    except (OSError, ValueError, AttributeError):
-        return False
+        marked = json.loads((checkpoint / MARKER).read_text(encoding="utf-8")) if engine.is_main else None
+    except (OSError, ValueError):
+        marked = None
+    return bool(from_main(marked, engine) == _sealed(checkpoint, engine))
 
 
 def _by_age(directory: Path) -> list[Path]:
@@ -107,28 +156,23 @@ def _by_age(directory: Path) -> list[Path]:
     return sorted(found, key=lambda path: -step_of(path))
 
 
-def newest_complete(directory: Path, console: Console) -> Path | None:
-    """The checkpoint to resume from; torn ones are named and passed over."""
-    for checkpoint in _by_age(directory):
-        if is_complete(checkpoint):
-            return checkpoint
-        console.say(f"skipping the incomplete checkpoint {checkpoint}")
-    return None
-
-
 def find_resume(directory: Path, engine: Engine, console: Console) -> Path | None:
-    """The checkpoint every process resumes from.
+    """The newest complete checkpoint, from which every process resumes; torn ones are named and passed over.
 
-    The main process alone looks and verifies: what it can read another may not, and all must go on from one step.
-    What a killed run was writing is deleted.
+    The main process alone looks: what it can read another may not, and all must go on from one step. What a killed run
+    was writing is deleted.
     """
-    found = None
     if engine.is_main:
         discard_partial(directory, console)
-        found = newest_complete(directory, console)
-        if found is not None:
-            console.say(f"resuming from {found.name}")
-    return from_main(found, engine)
+    for checkpoint in from_main(_by_age(directory), engine):
+        complete = is_complete(checkpoint, engine)
+        if engine.is_main:
+            console.say(
+                f"resuming from {checkpoint.name}" if complete else f"skipping the incomplete checkpoint {checkpoint}"
+            )
+        if complete:
+            return checkpoint
+    return None
 
 
 def prune(directory: Path) -> None:

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import torch
 
 from common.base.errors import EXIT_MACHINE, UserError
+from common.base.zero3 import LIVE_PARAMETERS, PREFETCHED, REDUCE_BUCKET, SUB_GROUP
 from common.models.devices import default_dtype, name_of, uses_gpu
 
 # Processes wait for each other while one writes and hashes a large state, or waits for another run's lock.
@@ -132,6 +133,10 @@ def deepspeed_config(
         "stage": 3,
         "overlap_comm": engine.device == "cuda",
         "contiguous_gradients": True,
+        "reduce_bucket_size": REDUCE_BUCKET,
+        "sub_group_size": SUB_GROUP,
+        "stage3_max_live_parameters": LIVE_PARAMETERS,
+        "stage3_prefetch_bucket_size": PREFETCHED,
         "stage3_gather_16bit_weights_on_model_save": True,
     }
     if offload in ("optimizer", "parameters"):
@@ -169,6 +174,15 @@ def from_main(value: Value, engine: Engine) -> Value:
     values = [value]
     torch.distributed.broadcast_object_list(values, src=0)
     return values[0]
+
+
+def from_all(value: Value, engine: Engine) -> list[Value]:
+    """Every process's value, by rank, on every process."""
+    if engine.processes == 1:
+        return [value]
+    values: list[Any] = [None] * engine.processes
+    torch.distributed.all_gather_object(values, value)
+    return values
 
 
 def wait_for_all(engine: Engine) -> None:

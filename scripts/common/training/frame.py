@@ -9,6 +9,7 @@ from typing import Any
 
 from transformers import PreTrainedTokenizerFast
 
+from common.base.checkpoint_times import AUTO
 from common.data.prompts import PromptFormat
 from common.files.whole_files import sha256_of_file
 from common.jobs.console import Console, argument_parser
@@ -33,11 +34,19 @@ def job_parser(doc: str) -> argparse.ArgumentParser:
     parser = argument_parser(doc)
     parser.add_argument("--train", type=Path, required=True, help="parquet file of the training split")
     parser.add_argument("--scratch", type=Path, required=True, help="directory for resumable state")
-    parser.add_argument("--checkpoint-seconds", type=int, default=600, help="time between two checkpoints")
+    parser.add_argument("--checkpoint-seconds", type=seconds_or_none, default=600, help="time between two checkpoints")
+    parser.add_argument(
+        "--stuck-seconds", type=int, default=1800, help="time without a step after which a job is ended"
+    )
     parser.add_argument("--offload", default="none", help="what DeepSpeed keeps in CPU memory")
     parser.add_argument("--metrics", type=Path, required=True, help="CSV file of the training curve to write")
     parser.add_argument("--output", type=Path, required=True, help="model directory to write")
     return parser
+
+
+def seconds_or_none(text: str) -> int | None:
+    """A number of seconds; None where the configuration leaves it to the job."""
+    return None if text == AUTO else int(text)
 
 
 @dataclass(frozen=True)
@@ -51,7 +60,7 @@ class Frame:
         prompt: how prompts are written.
         console: where progress goes.
         state: directory for resumable state, keyed by all the run depends on.
-        checkpoint_seconds: time between two checkpoints.
+        checkpoint_seconds, stuck_seconds: see `CheckpointClock`.
         offload: what DeepSpeed keeps in CPU memory.
         metrics: CSV file of the training curve to write.
         output: model directory to write.
@@ -65,7 +74,8 @@ class Frame:
     prompt: PromptFormat
     console: Console
     state: Path
-    checkpoint_seconds: float
+    checkpoint_seconds: float | None
+    stuck_seconds: float
     offload: str
     metrics: Path
     output: Path
@@ -113,6 +123,7 @@ def training_frame(
         console=console,
         state=state,
         checkpoint_seconds=arguments.checkpoint_seconds,
+        stuck_seconds=arguments.stuck_seconds,
         offload=arguments.offload,
         metrics=arguments.metrics,
         output=arguments.output,

@@ -14,7 +14,14 @@ from trl import RewardConfig, RewardTrainer
 
 from common.data.prompts import PromptFormat
 from common.files.whole_files import new_directory
-from common.models.reward_model import REWARD_MODEL, last_token, load_reward_model, pad_right, token_scores
+from common.models.reward_model import (
+    REWARD_MODEL,
+    last_token,
+    load_reward_model,
+    pad_right,
+    sequence_rewards,
+    token_scores,
+)
 from common.models.saved_check import PROBE_TOKENS
 from common.models.sorted_batches import ALONE, score_in_batches
 from common.stats.intervals import cluster_interval
@@ -135,6 +142,8 @@ def pair_values(
     share: tuple[int, int] = ALONE,
 ) -> tuple[list[float], list[float]]:
     """Loss and margin of each pair, in evaluation mode; the work is shared as in `score_in_batches`."""
+    if loss == "last_token":
+        return _values_of_last_tokens(model, rows, pad=pad, batch=2 * batch, device=device, share=share)
     collate = PairCollator(pad)
 
     def score(chosen: list[int]) -> tuple[torch.Tensor, torch.Tensor]:
@@ -145,6 +154,17 @@ def pair_values(
     lengths = [pair_length(row) for row in rows]
     losses, margins = score_in_batches(model, lengths, batch=batch, score=score, device=device, share=share)
     return losses, margins
+
+
+def _values_of_last_tokens(
+    model: Any, rows: Sequence[Mapping[str, Any]], *, pad: int, batch: int, device: str, share: tuple[int, int]
+) -> tuple[list[float], list[float]]:
+    """The same where a pair needs each response's reward alone: a response of several pairs is scored once."""
+    pairs = [(tuple(row["chosen_ids"]), tuple(row["rejected_ids"])) for row in rows]
+    sequences = list(dict.fromkeys(ids for pair in pairs for ids in pair))
+    rewards = dict(zip(sequences, sequence_rewards(model, sequences, pad, batch, device, share), strict=True))
+    margins = torch.tensor([rewards[chosen] - rewards[rejected] for chosen, rejected in pairs], dtype=torch.float64)
+    return (-logsigmoid(margins)).tolist(), margins.tolist()
 
 
 def pair_length(row: Mapping[str, Any]) -> int:

@@ -21,15 +21,15 @@ from transformers import (
     TrainingArguments,
 )
 
-from common.base.batch_sizes import accumulation_steps
+from common.base.batch_sizes import accumulation_steps, deal_out
 from common.files.csv_files import records_to_csv
 from common.files.whole_files import read_json, write_json, write_text
-from common.jobs.console import Console, Progress
+from common.jobs.console import Progress
 from common.models.saved_check import Probe
 from common.stats.intervals import bootstrap_interval
 from common.training.checkpoints import PARTIAL, CheckpointClock, commit, find_resume, step_of
-from common.training.data_order import GlobalBatchSampler, filler_count
-from common.training.engine import Engine, deepspeed_config, from_main, wait_for_all
+from common.training.data_order import Deal, MicroBatchLoader, MicroBatchSampler, filler_count
+from common.training.engine import deepspeed_config, from_main, wait_for_all
 from common.training.frame import Frame
 from common.training.fused_head import skip_unlabelled_positions
 from common.training.saving import save_model
@@ -38,20 +38,29 @@ METRIC_COLUMNS = ("step", "epoch", "loss", "accuracy", "learning_rate", "grad_no
 
 
 class OrderedTrainer:
-    """What our trainers add to TRL's: the sampler's order, and a count of tokens that outlives an interruption.
+    """What our trainers add to TRL's: the sampler's micro-batches, and a count of tokens that outlives an interruption.
 
     TRL's count is kept in the trainer's state, where a resumed run finds it.
     """
 
+    args: TrainingArguments
     state: TrainerState
+    train_dataset: Dataset
+    data_collator: Any
 
-    def __init__(self, *args: Any, sampler: GlobalBatchSampler, **kwargs: Any):
+    def __init__(self, *args: Any, sampler: MicroBatchSampler, **kwargs: Any):
         self._sampler = sampler
         skip_unlabelled_positions()
         super().__init__(*args, **kwargs)
 
-    def _get_train_sampler(self, train_dataset: Dataset | None = None) -> GlobalBatchSampler:
-        return self._sampler
+    def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
+        """As part of a checkpoint under ZeRO-3, save nothing: each process writes its share of the weights there."""
+        if not (_internal_call and self.args.deepspeed):
+            super().save_model(output_dir, _internal_call)  # type: ignore[misc]
+
+    def get_train_dataloader(self) -> MicroBatchLoader:
+        pin_memory = self.args.dataloader_pin_memory
+        return MicroBatchLoader(self.train_dataset, self._sampler, self.data_collator, pin_memory)
 
     @property
     def _total_train_tokens(self) -> int:
@@ -78,6 +87,7 @@ class Objective:
         measure: one value for each held-out example, given the (wrapped) model; None when none are held out.
         facts: what run.json says of the data.
         summary: what run.json says of the held-out values before and after training.
+        deal: how a global batch is parted into micro-batches.
     """
 
     arguments_class: Callable[..., TrainingArguments]
@@ -91,6 +101,7 @@ class Objective:
     measure: Callable[[Any], list[float]] | None
     facts: Mapping[str, Any]
     summary: Callable[[list[float], list[float]], dict[str, Any]]
+    deal: Deal = deal_out
 
 
 @dataclass(frozen=True)
@@ -110,9 +121,9 @@ class Trained:
 class JobCallback(TrainerCallback):
     """Progress, checkpoints by time, and an orderly stop on SIGTERM."""
 
-    def __init__(self, engine: Engine, console: Console, seconds: float, on_begin: Callable[[], None]):
-        self._engine, self._console, self._on_begin = engine, console, on_begin
-        self.clock = CheckpointClock(engine, seconds)
+    def __init__(self, frame: Frame, on_begin: Callable[[], None]):
+        self._engine, self._console, self._on_begin = frame.engine, frame.console, on_begin
+        self.clock = CheckpointClock(frame.engine, frame.console, frame.checkpoint_seconds, frame.stuck_seconds)
         self._progress: Progress | None = None
         self.stopped = False
 
@@ -122,7 +133,7 @@ class JobCallback(TrainerCallback):
         self._on_begin()
         if self._engine.is_main:
             self._progress = Progress(self._console, state.max_steps, "steps", state.global_step)
-        self.clock.restart()
+        self.clock.begin()
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         if self.clock.stop_requested():
@@ -137,12 +148,10 @@ class JobCallback(TrainerCallback):
         state.log_history[-1].setdefault("seconds", round(time.time(), 1))
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
-        wait_for_all(self._engine)
+        commit(Path(str(args.output_dir)) / f"checkpoint-{state.global_step}", self._engine)
         if self._engine.is_main:
-            commit(Path(str(args.output_dir)) / f"checkpoint-{state.global_step}")
             self._console.say(f"saved a checkpoint at step {state.global_step}")
-        wait_for_all(self._engine)  # when a process ends, torchrun ends the others 30 seconds later
-        self.clock.restart()
+        self.clock.saved()
 
 
 def _arguments(frame: Frame, arguments_class: Callable[..., TrainingArguments]) -> Any:
@@ -223,10 +232,14 @@ def run_training(frame: Frame, objective: Objective) -> Trained:
     arguments = _arguments(frame, objective.arguments_class)
     checkpoint = find_resume(scratch, engine, console)
     model = objective.load(engine.dtype)
-    examples, global_batch = len(objective.rows), frame.settings["training"]["global_batch_size"]
-    rows = [*objective.rows, *[objective.filler] * filler_count(examples, global_batch)]
-    lengths = [objective.length(row) for row in rows]
-    sampler = GlobalBatchSampler(lengths, examples, global_batch, frame.settings["seed"])
+    training = frame.settings["training"]
+    global_batch = training["global_batch_size"]
+    rows = [*objective.rows, *[objective.filler] * filler_count(len(objective.rows), global_batch)]
+    sampler = MicroBatchSampler(
+        [objective.length(row) for row in objective.rows], global_batch=global_batch,
+        per_device=training["per_device_batch_size"], seed=frame.settings["seed"], share=engine.share,
+        deal=objective.deal,
+    )  # fmt: skip
     before_file = scratch / "heldout_before.json"
 
     def wrapped() -> Any:
@@ -238,7 +251,7 @@ def run_training(frame: Frame, objective: Objective) -> Trained:
             if engine.is_main:
                 write_json(before_file, values)
 
-    callback = JobCallback(engine, console, frame.checkpoint_seconds, before_training)
+    callback = JobCallback(frame, before_training)
     trainer = objective.trainer(
         model=model,
         args=arguments,
@@ -247,7 +260,8 @@ def run_training(frame: Frame, objective: Objective) -> Trained:
         sampler=sampler,
         callbacks=[callback],
     )
-    trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    with callback.clock.watched():
+        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     if callback.stopped and trainer.state.global_step < trainer.state.max_steps:
         raise callback.clock.stopped(trainer.state.global_step, trainer.state.max_steps, scratch)
     facts: dict[str, Any] = {

@@ -43,6 +43,7 @@ from common.planning.shapes import ModelShape
 from common.planning.site_profiles import Site, read_site
 from common.planning.step_memory import MEASURED_LAYERS, _measure, step_memory
 from common.planning.training_jobs import reward_job, supervised_job
+from common.planning.training_work import job_seconds, supervised_work
 from support.tiny_models import FAMILIES
 
 ASSUMED = {name: entry.value for name, entry in load_assumptions().items()}
@@ -286,11 +287,25 @@ def test_decoding_is_bound_by_reading_weights_or_by_the_shortest_step() -> None:
     assert decoding_seconds(sized(1000), gpu, 100, 3, 2) == pytest.approx(300 * 0.001)
 
 
-@given(st.floats(1, 1e6), st.floats(0, 1e12), st.floats(1, 1e5))
-def test_a_job_writes_a_checkpoint_for_each_full_interval(seconds: float, size: float, every: float) -> None:
-    one = size / (ASSUMED["disk_write_gb_s"] * 1e9) + size / (ASSUMED["hash_gb_s"] * 1e9)
-    assert checkpoint_seconds(size, ASSUMED) == pytest.approx(one)
-    assert with_checkpoints(seconds, size, every, ASSUMED) == pytest.approx(seconds + int(seconds / every) * one)
+@given(st.floats(1, 1e6), st.floats(0, 1e12), st.floats(1, 1e5), st.integers(1, 16))
+def test_a_job_writes_a_checkpoint_for_each_full_interval(seconds: float, size: float, every: float, ranks: int):
+    one = size / (ASSUMED["disk_write_gb_s"] * 1e9) + size / ranks / (ASSUMED["hash_gb_s"] * 1e9)
+    assert checkpoint_seconds(size, ranks, ASSUMED) == pytest.approx(one)
+    assert with_checkpoints(seconds, one, every) == pytest.approx(seconds + int(seconds / every) * one)
+
+
+@pytest.mark.parametrize("preset_name", ["paper", "single-gpu"])
+def test_checkpoints_take_at_most_three_percent_where_the_job_chooses_when(preset_name: str) -> None:
+    config = preset(preset_name)
+    assert config["compute"]["checkpoint_seconds"] == "auto"
+    basis = basis_of(config)
+    without = {**config, "compute": {**config["compute"], "checkpoint_seconds": 10**9}}
+    for method, model in ((method, model) for method in ("sft", "coh") for model in config["table3"]["models"]):
+        work = supervised_work(basis, method, model)
+        for link, seconds in job_seconds(basis, work).items():
+            alone = job_seconds(basis.changed(without), work)[link]
+            if seconds is not None and alone is not None:
+                assert alone <= seconds <= 1.03 * alone
 
 
 # --- data -------------------------------------------------------------------------------------------------------------
@@ -469,12 +484,12 @@ def test_a_profile_states_gpus_and_leads_by_rule(tmp_path: Path) -> None:
 def test_a_lead_shorter_than_a_checkpoint_needs_is_refused(paper: tuple[Basis, list[JobPlan]]) -> None:
     job = job_of(paper[1], "train_sft", "llama-13b")
     needed = needed_lead(job, ASSUMED)
-    assert needed == pytest.approx(job.step_seconds + 182.2 + 182.2 / 0.6, abs=2)
+    assert needed == pytest.approx(job.step_seconds + 182.2 + 182.2 / 8 / 0.6, abs=2)
     assert lead_problems([job], Site(default_lead=int(needed) + 1), ASSUMED) == []
     assert lead_problems([job], Site(), ASSUMED) == []
     problems = lead_problems([job], Site(lead={"train_sft": int(needed) - 1}), ASSUMED)
     assert len(problems) == 1
-    assert "--signal=TERM@540" in problems[0].remedies[0]
+    assert "--signal=TERM@240" in problems[0].remedies[0]
 
 
 @pytest.mark.slow
@@ -539,7 +554,7 @@ def test_assumptions_can_be_replaced_but_not_mistyped(tmp_path: Path) -> None:
     found = load_assumptions(given_values)
     assert found["utilisation"].value == 0.5
     assert found["hash_gb_s"].source == "measured here"
-    assert found["padding"] == load_assumptions()["padding"]
+    assert found["length_spread"] == load_assumptions()["length_spread"]
     for content, complaint in (("utilisaton: 0.5\n", "no plan assumes"), ("utilisation: 0\n", "no positive number")):
         given_values.write_text(content)
         with pytest.raises(UserError, match=complaint):

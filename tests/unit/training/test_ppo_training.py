@@ -360,6 +360,7 @@ def run_in(
         console=Console("test"),
         scratch=folder / name,
         checkpoint_seconds=checkpoint_seconds,
+        stuck_seconds=600,
         metrics=folder / f"{name}.csv",
     )
 

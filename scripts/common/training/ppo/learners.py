@@ -13,6 +13,7 @@ from transformers.integrations import HfDeepSpeedConfig
 
 from common.files.whole_files import read_json, write_json
 from common.training.engine import Engine, deepspeed_config
+from common.training.ppo.zero_wrappers import without_wrappers
 
 _DROPOUT = ("dropout", "attention_dropout", "activation_dropout", "layerdrop")
 
@@ -161,16 +162,11 @@ class ZeroLearner:
 
     @contextlib.contextmanager
     def whole(self) -> Iterator[PreTrainedModel]:
-        """Weights gathered once, ZeRO's hooks removed meanwhile: with them every token would gather every layer."""
+        """Weights gathered once, and DeepSpeed out of the forward pass meanwhile."""
         import deepspeed
-        from trl.models.utils import add_hooks, remove_hooks
 
-        with deepspeed.zero.GatheredParameters(list(self.model.parameters())):
-            remove_hooks(self._engine)
-            try:
-                yield self.model
-            finally:
-                add_hooks(self._engine)
+        with deepspeed.zero.GatheredParameters(list(self.model.parameters())), without_wrappers(self._engine):
+            yield self.model
 
     def state_dict(self) -> dict[str, torch.Tensor] | None:
         """Gathered weights, on the main process; all processes must call."""

@@ -7,7 +7,7 @@ from typing import Any
 from common.files.whole_files import read_json, write_json, write_text
 from common.jobs.console import Console, Progress
 from common.training.checkpoints import PARTIAL, CheckpointClock, commit, find_resume, step_of
-from common.training.data_order import GlobalBatchSampler, filler_count
+from common.training.data_order import global_batches
 from common.training.engine import Engine, wait_for_all
 from common.training.ppo.metrics import check_health, mean_of, metrics_csv
 from common.training.ppo.rollouts import Prompt
@@ -18,16 +18,11 @@ def prompt_batches(
     prompts: Sequence[Prompt], global_batch: int, epochs: int, seed: int
 ) -> list[tuple[str, list[Prompt]]]:
     """(epoch, prompts) of every step, in seeded order; an epoch's last batch holds what is left."""
-    lengths = [len(prompt.tokens) for prompt in prompts] + [0] * filler_count(len(prompts), global_batch)
-    sampler = GlobalBatchSampler(lengths, len(prompts), global_batch, seed)
-    batches = []
-    for epoch in range(epochs):
-        sampler.set_epoch(epoch)
-        order = list(sampler)
-        for start in range(0, len(order), global_batch):
-            chosen = [prompts[i] for i in order[start : start + global_batch] if i < len(prompts)]
-            batches.append((f"epoch {epoch}", chosen))
-    return batches
+    return [
+        (f"epoch {epoch}", [prompts[i] for i in rows if i < len(prompts)])
+        for epoch in range(epochs)
+        for rows in global_batches(len(prompts), global_batch, seed, epoch)
+    ]
 
 
 def _save_state(trainer: PPOTrainer, rows: Sequence[Mapping[str, float]], engine: Engine, scratch: Path) -> None:
@@ -37,11 +32,9 @@ def _save_state(trainer: PPOTrainer, rows: Sequence[Mapping[str, float]], engine
     wait_for_all(engine)
     trainer.models.actor.save(partial, "actor")
     trainer.models.critic.save(partial, "critic")
-    wait_for_all(engine)
     if engine.is_main:
         write_json(partial / "metrics.json", list(rows))
-        commit(partial)
-    wait_for_all(engine)
+    commit(partial, engine)
 
 
 def run_ppo(
@@ -51,7 +44,8 @@ def run_ppo(
     engine: Engine,
     console: Console,
     scratch: Path,
-    checkpoint_seconds: float,
+    checkpoint_seconds: float | None,
+    stuck_seconds: float,
     metrics: Path,
 ) -> dict[str, Any]:
     """Train on every batch, resuming from scratch state when there is any.
@@ -62,7 +56,7 @@ def run_ppo(
         engine: from `start_engine`.
         console: where progress goes.
         scratch: directory for resumable state.
-        checkpoint_seconds: time between two checkpoints.
+        checkpoint_seconds, stuck_seconds: see `CheckpointClock`.
         metrics: CSV file to write.
 
     Returns:
@@ -78,22 +72,25 @@ def run_ppo(
         trainer.models.actor.restore(checkpoint, "actor")
         trainer.models.critic.restore(checkpoint, "critic")
         rows = read_json(checkpoint / "metrics.json")
-    clock = CheckpointClock(engine, checkpoint_seconds)
+    clock = CheckpointClock(engine, console, checkpoint_seconds, stuck_seconds)
     progress = Progress(console, len(batches), "steps", len(rows)) if engine.is_main else None
-    while len(rows) < len(batches):
-        occasion, prompts = batches[len(rows)]
-        found = trainer.step(prompts, occasion)
-        check_health(found, len(rows) + 1, trainer.settings["kl_limit"])
-        rows.append({"step": len(rows) + 1, **found})
-        if progress:
-            progress.update(len(rows), f"reward {found['reward']:.3f}, KL {found['kl_k3']:.4f}")
-        if len(rows) < len(batches) and (clock.stop_requested() or clock.due()):
-            _save_state(trainer, rows, engine, scratch)
-            if engine.is_main:
-                console.say(f"saved a checkpoint at step {len(rows)}")
-            if clock.stop_requested():
-                raise clock.stopped(len(rows), len(batches), scratch)
-            clock.restart()
+    with clock.watched():
+        clock.begin()
+        while len(rows) < len(batches):
+            occasion, prompts = batches[len(rows)]
+            found = trainer.step(prompts, occasion)
+            check_health(found, len(rows) + 1, trainer.settings["kl_limit"])
+            rows.append({"step": len(rows) + 1, **found})
+            if progress:
+                progress.update(len(rows), f"reward {found['reward']:.3f}, KL {found['kl_k3']:.4f}")
+            stop = clock.stop_requested()
+            if len(rows) < len(batches) and (stop or clock.due()):
+                _save_state(trainer, rows, engine, scratch)
+                if engine.is_main:
+                    console.say(f"saved a checkpoint at step {len(rows)}")
+                if stop:
+                    raise clock.stopped(len(rows), len(batches), scratch)
+                clock.saved()
     if engine.is_main:
         write_text(metrics, metrics_csv(rows))
     return {

@@ -9,10 +9,11 @@ from typing import Any
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
+from common.base.batch_sizes import accumulation_steps, deal_out
 from common.models.decoding import Decoding
 from common.models.reward_model import last_token, token_scores
 from common.models.ways import attention_of, build_generator, way_for
-from common.training.engine import Engine
+from common.training.engine import Engine, from_all
 from common.training.ppo import losses as ppo
 from common.training.ppo.learners import Learner
 from common.training.ppo.metrics import PER_EPISODE, PER_TOKEN, batch_means
@@ -79,10 +80,10 @@ class PPOTrainer:
             The metrics of COLUMNS that a step knows.
         """
         started = time.monotonic()
-        episodes = self._rollout(prompts, occasion)
-        micros = self._micro_batches(episodes)
+        dealt = self._deal_out(self._rollout(prompts, occasion))
+        micros = [collate_episodes(part, self._tokenizer.pad_token_id, self._engine.device) for part in dealt]
         tokens = self._total(sum(float(micro.mask.sum()) for micro in micros))
-        sums = {**dict.fromkeys((*PER_TOKEN, *PER_EPISODE), 0.0), **_episode_sums(episodes)}
+        sums = {**dict.fromkeys((*PER_TOKEN, *PER_EPISODE), 0.0), **_episode_sums(dealt)}
         experiences: list[Experience | None] = [None] * len(micros)
         updated: dict[str, float] = {}
         for _ in range(self.settings["updates_per_rollout"]):
@@ -97,26 +98,29 @@ class PPOTrainer:
         }  # fmt: skip
 
     def _rollout(self, prompts: Sequence[Prompt], occasion: str) -> list[Episode]:
-        """This process's share of the episodes, sorted by length and completed with fillers."""
+        """The episodes of a global batch, on every process, completed with fillers; each process samples its share."""
+        rank, processes = self._engine.share
         ordered = sorted(prompts, key=lambda prompt: (-len(prompt.tokens), prompt.id))
-        mine = ordered[self._engine.rank :: self._engine.processes]
-        share = self.settings["global_batch_size"] // self._engine.processes
-        episodes: list[Episode] = []
+        mine, sampled = ordered[rank::processes], []
         slots = len(ordered[0].tokens) + self.settings["max_new_tokens"]
         way = way_for(self.models.actor.model.config, slots)
         with self.models.actor.whole() as actor, _generating(actor, way):
             if mine:
                 generator = build_generator(way, actor, self._tokenizer, slots * len(mine))
-                episodes = sample_episodes(
+                sampled = sample_episodes(
                     generator, mine, occasion, max_new_tokens=self.settings["max_new_tokens"], decoding=self._decoding
                 )
-        episodes += [filler(self._tokenizer.eos_token_id)] * (share - len(episodes))
-        return sorted(episodes, key=lambda episode: -len(episode.tokens))
+        shares = from_all(sampled, self._engine)
+        episodes = [shares[i % processes][i // processes] for i in range(len(ordered))]
+        return episodes + [filler(self._tokenizer.eos_token_id)] * (self.settings["global_batch_size"] - len(episodes))
 
-    def _micro_batches(self, episodes: Sequence[Episode]) -> list[EpisodeBatch]:
-        size, pad = self.settings["per_device_batch_size"], self._tokenizer.pad_token_id
-        starts = range(0, len(episodes), size)
-        return [collate_episodes(episodes[i : i + size], pad, self._engine.device) for i in starts]
+    def _deal_out(self, episodes: Sequence[Episode]) -> list[list[Episode]]:
+        """This process's micro-batches, as long as those of the others."""
+        rank, processes = self._engine.share
+        block = self.settings
+        steps = accumulation_steps(block["global_batch_size"], block["per_device_batch_size"], processes)
+        dealt = deal_out([len(episode.tokens) for episode in episodes], steps, processes)
+        return [[episodes[i] for i in micro_step[rank]] for micro_step in dealt]
 
     def _learn(
         self, micro: EpisodeBatch, experience: Experience | None, tokens: float, last: bool,
@@ -221,9 +225,9 @@ def _generating(model: PreTrainedModel, way: str) -> Iterator[None]:
         model.train(was_training)
 
 
-def _episode_sums(episodes: Sequence[Episode]) -> dict[str, float]:
+def _episode_sums(dealt: Sequence[Sequence[Episode]]) -> dict[str, float]:
     """Sums over this process's episodes that their responses alone tell."""
-    real = [episode for episode in episodes if episode.finish != "filler"]
+    real = [episode for part in dealt for episode in part if episode.finish != "filler"]
     return {
         "response_tokens": sum(len(episode.response) for episode in real),
         "ended": sum(episode.finish == "eos" for episode in real),
