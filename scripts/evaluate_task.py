@@ -21,6 +21,7 @@ from common.jobs.provenance import Provenance
 from common.jobs.scratch import fingerprint, writer_lock
 from common.models.devices import default_dtype, limit_threads, name_of, uses_gpu
 from common.models.loading import load_model, load_tokenizer
+from common.models.packed_weights import pack_weights
 from common.models.ways import AnyGenerator, attention_of, build_generator, way_of
 
 # Settings that say which items are answered, and at which precision, but not how.
@@ -105,6 +106,7 @@ def load_generator(checkpoint: Checkpoint, dtype: torch.dtype) -> AnyGenerator:
     model = load_model(checkpoint.model, dtype, attention_of(checkpoint.way))
     if checkpoint.gpu and (dtype == checkpoint.dtype or fits_gpu(model)):
         cast(torch.nn.Module, model).cuda()
+    pack_weights(model)
     tokenizer, batch_tokens = load_tokenizer(checkpoint.model), checkpoint.settings["batch_tokens"]
     return build_generator(checkpoint.way, model, tokenizer, batch_tokens)
 

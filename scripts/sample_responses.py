@@ -21,6 +21,7 @@ from common.models.decoding import Decoding, decode
 from common.models.devices import default_dtype, limit_threads, uses_gpu
 from common.models.generation import Outcome, Request
 from common.models.loading import load_model, load_tokenizer, weights_hash
+from common.models.packed_weights import pack_weights
 from common.models.reward_model import check_same_tokenizer, load_reward_model, sequence_rewards
 from common.models.ways import attention_of, build_generator, way_of
 
@@ -57,6 +58,7 @@ def generate(
     limit = arguments.settings["max_new_tokens"]
     way = way_of(arguments.model, max(request.longest(limit) for request in requests))
     model = on_device(load_model(arguments.model, dtype, attention_of(way)), gpu)
+    pack_weights(model)
     generator = build_generator(way, model, load_tokenizer(arguments.model), BATCH_TOKENS)
     for outcomes in generator.run(missing, limit, Decoding(stop_at_newline=False)):
         cache.add({key: _item(outcome) for key, outcome in outcomes.items()})

@@ -11,6 +11,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from common.base.batch_sizes import accumulation_steps, deal_out
 from common.models.decoding import Decoding
+from common.models.packed_weights import packed_weights
 from common.models.reward_model import last_token, token_scores
 from common.models.ways import attention_of, build_generator, way_for
 from common.training.engine import Engine, from_all
@@ -215,11 +216,12 @@ class PPOTrainer:
 
 @contextmanager
 def _generating(model: PreTrainedModel, way: str) -> Iterator[None]:
-    """The model in evaluation mode with the attention this way of asking needs."""
+    """The model in evaluation mode, with the attention this way of asking needs and its weights packed."""
     usual, was_training = model.config._attn_implementation, model.training
     model.set_attn_implementation(attention_of(way) or usual)
     try:
-        yield
+        with packed_weights(model):
+            yield
     finally:
         model.set_attn_implementation(usual)
         model.train(was_training)
