@@ -12,7 +12,7 @@ def pack_weights(model: torch.nn.Module) -> list[torch.nn.Linear]:
 
     A decoding step multiplies a few rows with every weight of the model. BLAS rearranges each weight for every such
     product, which takes longer than the product; the packed copy is arranged once, in a tenth of a second per 100
-    million parameters. It doubles the memory of these weights. On a GPU, and where torch has no oneDNN, nothing changes.
+    million parameters. It takes the weights' memory once more. On a GPU, or without oneDNN, nothing changes.
     """
     layers = [module for module in model.modules() if type(module) is torch.nn.Linear and _packable(module.weight)]
     for layer in layers:

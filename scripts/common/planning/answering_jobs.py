@@ -84,8 +84,9 @@ def _answering_job(
     seconds += decoding_seconds(
         shape, device, tokens=answer, batches=math.ceil(requests / rows), bytes_per_weight=width
     )
+    # On a CPU the weights are held once more, packed.
     memory = inference_memory(
-        shape, width, cache=float(rows * (prompt + answer) * shape.cache_width * width),
+        shape, width if device.gpu else 2 * width, cache=float(rows * (prompt + answer) * shape.cache_width * width),
         fragmentation=assumed["fragmentation"] if device.gpu else 0.0,
         reserved=1e9 * assumed["reserved_gb" if device.gpu else "cpu_overhead_gb"],
     )  # fmt: skip

@@ -113,7 +113,7 @@ def torch_memory(
         models: all models of the job.
         activations: peak of a forward and backward pass beside the weights, gradients that stay included.
         accumulating: whether gradients of an earlier micro-batch are there already.
-        cache: bytes of keys and values while generating.
+        cache: bytes of keys, values and packed weights while generating.
         overhead: bytes the training libraries take beside.
     """
     held = sum(model.shape.parameters for model in models)
@@ -123,7 +123,7 @@ def torch_memory(
     phases = [
         Phase("forward and backward pass", {**(gradients if accumulating else {}), "activations": activations}),
         Phase("optimizer step", gradients),
-        Phase("generation", {"keys and values": cache}),
+        Phase("generation", {"keys, values, packed weights": cache}),
     ]
     largest = max(phases, key=lambda phase: phase.total)
     return Memory({**states, **largest.parts, "libraries": overhead}, 0.0, largest.name)

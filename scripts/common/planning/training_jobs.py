@@ -3,7 +3,7 @@
 import torch
 
 from common.config.methods import METHODS
-from common.planning.basis import Basis, weight_bytes
+from common.planning.basis import FP32, Basis, weight_bytes
 from common.planning.job_plan import JobPlan
 from common.planning.job_time import checkpoint_bytes
 from common.planning.memory import Memory, torch_memory, zero3_memory
@@ -30,6 +30,8 @@ def ppo_job(basis: Basis) -> JobPlan:
     actor, width = work.models[0].shape, weight_bytes(work.device)
     episodes = block["global_batch_size"] // processes(work.device)
     cache = float(episodes * work.longest * actor.cache_width * width)
+    if work.device.gpu is None:
+        cache += FP32 * actor.parameters  # packed weights
     return _plan(basis, work, _memory(basis, work, batch=block["per_device_batch_size"], cache=cache))
 
 

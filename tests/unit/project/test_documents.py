@@ -11,7 +11,7 @@ from common.base.paths import ROOT
 FOLDERS = ("docs", "resources", "profiles", "comparisons")
 PAGES = [
     *(ROOT / name for name in ("README.md", "CHANGELOG.md", "results/README.md")),
-    *sorted(path for folder in FOLDERS for path in (ROOT / folder).rglob("*.md")),
+    *sorted(path for folder in FOLDERS for path in (ROOT / folder).rglob("*.md") if "/." not in str(path)),
 ]
 BLOCKS = {
     "README.md": ["short"],
