@@ -20,7 +20,7 @@ PYTEST = PATH="$(CURDIR)/$(VENV)/bin:$$PATH" python -m pytest --numprocesses 2 -
 PRESETS = demo $(filter-out schema,$(patsubst config/%.yaml,%,$(wildcard config/*.yaml)))
 PROFILES = $(patsubst %/,%,$(dir $(wildcard profiles/*/config.yaml)))
 
-.PHONY: help setup run check unit test test-full further lint plan preflight chaos report readme trace archive restore clean known
+.PHONY: help setup run check unit test test-full further lint plan preflight probe chaos report readme trace archive restore clean known
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -71,6 +71,10 @@ plan: known $(VENV)/installed  ## what a run needs before it runs: memory, hours
 
 preflight: known $(VENV)/installed  ## whether the machine that will train is ready; every problem at once
 	@$(SNAKEMAKE) results/$(PRESET)/report/machine.json --forcerun check_machine $(CONFIG)
+
+probe: known $(VENV)/installed  ## whether this machine does the run: every method, short, at full width (PRESET=paper GPU=a100-40gb)
+	@PATH="$(CURDIR)/$(VENV)/bin:$$PATH" python scripts/probe_machine.py $(CONFIG) $(if $(GPU),--gpu $(GPU)) \
+	  --folder results/$(PRESET)/probe --output results/$(PRESET)/probe.yaml
 
 chaos: $(VENV)/installed  ## kill the smoke preset again and again and compare its results (SEED= repeats a run)
 	@PATH="$(CURDIR)/$(VENV)/bin:$$PATH" python tools/chaos.py $(if $(SEED),--seed $(SEED))

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-TIMES = ["tokens_per_second", "seconds"]
+TIMES = ["tokens_per_second", "rollout_seconds", "seconds"]
 PPO: dict[str, Any] = {
     "epochs": 1, "actor_learning_rate": 1e-2, "critic_learning_rate": 1e-2, "global_batch_size": 16,
     "per_device_batch_size": 16, "updates_per_rollout": 1, "schedule": "constant", "warmup_ratio": 0.0,

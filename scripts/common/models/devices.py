@@ -1,6 +1,7 @@
 """Where a model computes: threads, device and numeric type."""
 
 import os
+import resource
 
 import torch
 
@@ -40,3 +41,10 @@ def default_dtype(gpu: bool) -> torch.dtype:
     if not gpu:
         return torch.float32
     return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
+
+
+def peak_memory() -> int:
+    """Bytes this process has held at most: of its GPU where it has one, else of the machine's memory."""
+    if torch.cuda.is_available() and torch.cuda.is_initialized():
+        return int(torch.cuda.max_memory_reserved())
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

@@ -82,6 +82,11 @@ def from_random(source: Mapping[str, Any], corpus: Sequence[str], seed: int) -> 
         ) from error
 
 
+def small_tokenizer(corpus: Sequence[str], size: int) -> PreTrainedTokenizerFast:
+    """A tokenizer for a model that only has to run: every text has tokens, and all special ones are there."""
+    return _opt_tokenizer(corpus, size)
+
+
 def _train(tokenizer: Tokenizer, corpus: Sequence[str], size: int, special: list[str], alphabet: list[str]) -> None:
     trainer = trainers.BpeTrainer(
         vocab_size=size, special_tokens=special, initial_alphabet=alphabet, show_progress=False

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from common.files.whole_files import new_directory, write_record
+from common.models.devices import peak_memory
 from common.models.loading import weights_hash
 from common.models.saved_check import Probe, check_saved
 from common.training.frame import Frame
@@ -38,6 +39,7 @@ def save_model(
         frame.tokenizer.save_pretrained(directory)
         check_saved(directory, probe, ids, expected=expected, dtype=frame.engine.dtype)
         record = frame.provenance.record(frame.inputs, seed=frame.settings["seed"])
-        content = {"weights_sha256": weights_hash(directory), **facts, "provenance": record}
+        peak = {"peak_memory_bytes": peak_memory()}
+        content = {"weights_sha256": weights_hash(directory), **facts, **peak, "provenance": record}
         write_record(directory / "run.json", content)
     shutil.rmtree(frame.state, ignore_errors=True)

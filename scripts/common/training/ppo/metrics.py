@@ -13,7 +13,7 @@ PER_EPISODE = ("reward", "reward_clipped", "reward_at_limit", "response_tokens",
 # Of these every update of a rollout adds its own.
 PER_UPDATE = ("policy_loss", "value_loss", "policy_clipped", "value_clipped")
 COLUMNS = ("step", "episodes", *PER_EPISODE, *PER_TOKEN, "actor_learning_rate", "critic_learning_rate",
-           "actor_grad_norm", "critic_grad_norm", "tokens_per_second", "seconds")  # fmt: skip
+           "actor_grad_norm", "critic_grad_norm", "tokens_per_second", "rollout_seconds", "seconds")  # fmt: skip
 
 
 def batch_means(sums: Mapping[str, float], episodes: int, tokens: float, updates: int) -> dict[str, float]:

@@ -82,6 +82,7 @@ class PPOTrainer:
         """
         started = time.monotonic()
         dealt = self._deal_out(self._rollout(prompts, occasion))
+        sampled = time.monotonic() - started
         micros = [collate_episodes(part, self._tokenizer.pad_token_id, self._engine.device) for part in dealt]
         tokens = self._total(sum(float(micro.mask.sum()) for micro in micros))
         sums = {**dict.fromkeys((*PER_TOKEN, *PER_EPISODE), 0.0), **_episode_sums(dealt)}
@@ -95,7 +96,8 @@ class PPOTrainer:
         means = batch_means(self._totals(sums), len(prompts), tokens, self.settings["updates_per_rollout"])
         seconds = time.monotonic() - started
         return {
-            "episodes": len(prompts), **means, **updated, "tokens_per_second": tokens / seconds, "seconds": seconds,
+            "episodes": len(prompts), **means, **updated, "tokens_per_second": tokens / seconds,
+            "rollout_seconds": sampled, "seconds": seconds,
         }  # fmt: skip
 
     def _rollout(self, prompts: Sequence[Prompt], occasion: str) -> list[Episode]:
