@@ -1,8 +1,8 @@
 """Planned and measured memory of training on a CPU: the peak less what the process held before its first model.
 
 Each job is a training script of the workflow in a process of its own, with the settings and the allocator of its rule,
-on the longest sequences of the preset's data: they decide the peak. The planned memory is what `make plan` computes
-for sequences of this length.
+on copies of the longest sequence of the data, for which the plan is made. The planned memory is what `make plan`
+computes for sequences of this length.
 
     python comparisons/memory.py --preset demo --steps 3
 
@@ -84,14 +84,14 @@ def measure(
     lengths = lengths_of(config, method, rows, base)
     block = config["methods"][method]
     count = steps * block.get("training", block)["global_batch_size"]
-    chosen = sorted(range(len(rows)), key=lambda i: -lengths[i])[:count]
+    longest = max(range(len(rows)), key=lambda i: lengths[i])
     train = folder / "train.parquet"
-    write_parquet(train, [rows[i] for i in chosen], tuple(rows[0]))
+    write_parquet(train, [{**rows[longest], "id": f"{i}"} for i in range(count)], tuple(rows[0]))
     outputs = ["--scratch", folder / "scratch", "--metrics", folder / "metrics.csv", "--output", folder / "model"]
     if method == "ppo":
         settings = ppo_settings(config, model)
         inputs = ["--actor", stages[0], "--reward", stages[1], "--train", train]
-        longest = lengths[chosen[0]] + config["methods"]["ppo"]["max_new_tokens"]
+        tokens = lengths[longest] + config["methods"]["ppo"]["max_new_tokens"]
     else:
         settings = training_settings(config, method, model)
         if "heldout_loss" in settings:
@@ -99,11 +99,11 @@ def measure(
         inputs = ["--model", base, "--train", train]
         if METHODS[method].heldout:
             inputs += ["--heldout", stages[0]]
-        longest = lengths[chosen[0]]
+        tokens = lengths[longest]
     arguments = [f"train_{method}", "--settings", canonical_json(settings), *map(str, [*inputs, *outputs])]
     os.environ.update(KEEP_MEMORY)
     found = run_worker(sys.executable, Path(__file__).with_name("memory_worker.py"), threads, *arguments)
-    return longest, found["peak"] - found["before"]
+    return tokens, found["peak"] - found["before"]
 
 
 def planned(config: Mapping[str, Any], method: str, model: str, results: Path, longest: int) -> JobPlan:

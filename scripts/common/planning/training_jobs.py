@@ -54,15 +54,8 @@ def _memory(basis: Basis, work: TrainingWork, batch: int, cache: float) -> Memor
             assumed=assumed,
         )  # fmt: skip
     activations *= 1 + assumed["fragmentation" if gpu else "cpu_fragmentation"]
-    overhead = assumed[_libraries(gpu, len(steps))] * 1e9
+    overhead = assumed["reserved_gb" if gpu else "cpu_overhead_gb"] * 1e9
     return torch_memory(work.models, activations, accumulating=work.accumulation > 1, cache=cache, overhead=overhead)
-
-
-def _libraries(gpu: bool, trained: int) -> str:
-    """The assumption that says what the training libraries take beside."""
-    if gpu:
-        return "reserved_gb"
-    return "cpu_overhead_gb" if trained == 1 else "cpu_overhead_ppo_gb"
 
 
 def _plan(basis: Basis, work: TrainingWork, memory: Memory) -> JobPlan:
