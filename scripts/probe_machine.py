@@ -99,7 +99,14 @@ def work(arguments: argparse.Namespace, console: Console) -> None:
     decoding = decoding_at_full_depth(probe, found[-1]) if probe.gpus else 0.0
     print(report(probe, found, said))
     machine = f"{gpus} x {gpu.label}" if probe.gpus else platform.processor() or platform.machine()
-    write_assumptions(arguments.output, measured_assumptions(basis.device("train_sft"), found, decoding, machine))
+    values = measured_assumptions(
+        basis.device("train_sft"),
+        found,
+        decoding=decoding,
+        tokens_per_word=made[actor].tokens_per_word,
+        machine=machine,
+    )
+    write_assumptions(arguments.output, values)
     console.say(f"measured values: {arguments.output}; plan with them: scripts/plan_run.py --assumptions")
 
 

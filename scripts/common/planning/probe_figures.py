@@ -58,20 +58,26 @@ def decoding_seconds_at(depth: int, few: tuple[int, float], more: tuple[int, flo
 
 
 def measured_assumptions(
-    device: Device, found: Sequence[ProbedTraining], decoding: float, machine: str
+    device: Device,
+    found: Sequence[ProbedTraining],
+    *,
+    decoding: float,
+    tokens_per_word: float | None,
+    machine: str,
 ) -> dict[str, Any]:
-    """Values that take the place of estimates, each with its source."""
+    """Values that take the place of estimates, each with its source; `decoding` counts on a GPU alone."""
     counted = [one for one in found if one.flops]
     speed = sum(one.flops for one in counted) / sum(one.seconds for one in counted)
     when = datetime.datetime.now(datetime.UTC).date().isoformat()
     source = f"measured by `make probe` on {machine}, {when}"
     if device.gpu is None:
-        return {"cpu_gflops": {"value": round(speed / device.count / 1e9, 1), "source": source}}
-    share = speed / (device.count * device.gpu.bf16_tflops * 1e12)
-    return {
-        "utilisation": {"value": round(share, 3), "source": source},
-        "decoding_step_seconds": {"value": round(decoding, 4), "source": source},
-    }
+        values = {"cpu_gflops": round(speed / device.count / 1e9, 1)}
+    else:
+        share = speed / (device.count * device.gpu.bf16_tflops * 1e12)
+        values = {"utilisation": round(share, 3), "decoding_step_seconds": round(decoding, 4)}
+    if tokens_per_word is not None:
+        values["tokens_per_word"] = round(tokens_per_word, 3)
+    return {name: {"value": value, "source": source} for name, value in values.items()}
 
 
 def write_assumptions(path: Path, values: Mapping[str, Any]) -> None:

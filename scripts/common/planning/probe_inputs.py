@@ -8,7 +8,9 @@ from typing import Any
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerFast, set_seed
 
+from common.base.paths import ROOT
 from common.data.prompts import PromptFormat
+from common.data.rows import read_rows
 from common.data.splits import COLUMNS
 from common.files.parquet import write_parquet
 from common.files.whole_files import new_directory, write_record
@@ -20,15 +22,24 @@ from common.planning.shapes import ModelShape, find_configuration
 # Words of the texts: a tokenizer of a few hundred tokens, made from them, takes each for one or two.
 TEXT = "the probe reads some words in a row and then says which of them it has seen before one by one"
 TOKENS = 400
+ENGLISH = ROOT / "resources/demo/instructions/alpaca_gpt4_data.json"
 
 
 @dataclass(frozen=True)
 class ProbeModel:
-    """A model of the configuration with fewer layers, drawn at random: directory and shape, and how deep it was."""
+    """A model of the configuration with fewer layers, drawn at random.
+
+    Attributes:
+        folder: its directory.
+        shape: its size.
+        depth: layers it has in the run.
+        tokens_per_word: of its tokenizer in plain English; None where the small one stands in for it.
+    """
 
     folder: Path
     shape: ModelShape
     depth: int
+    tokens_per_word: float | None
 
 
 def make_model(config: Mapping[str, Any], name: str, results: Path, layers: int, folder: Path) -> ProbeModel:
@@ -62,7 +73,14 @@ def make_model(config: Mapping[str, Any], name: str, results: Path, layers: int,
         with new_directory(folder) as unfinished:
             save_model(model, tokenizer, unfinished)
             write_record(unfinished / "run.json", {"weights_sha256": weights_hash(unfinished)})
-    return ProbeModel(folder, shape_of(name, known, "language", found.origin), depth)
+    words_as_tokens = tokens_per_word(tokenizer) if found.folder else None
+    return ProbeModel(folder, shape_of(name, known, "language", found.origin), depth, words_as_tokens)
+
+
+def tokens_per_word(tokenizer: PreTrainedTokenizerFast) -> float:
+    """Tokens of the demo's responses for each of their words."""
+    texts = [row["output"] for _, row in read_rows(ENGLISH)]
+    return sum(len(ids) for ids in tokenizer(texts)["input_ids"]) / sum(len(text.split()) for text in texts)
 
 
 def write_rows(

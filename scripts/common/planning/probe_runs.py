@@ -51,6 +51,12 @@ class Probe:
         return device.count if device.gpu else 0
 
     @property
+    def threads(self) -> int:
+        """CPU threads of a job, as the plan has them; beside GPUs as configured."""
+        device = self.basis.device("train_sft")
+        return (self.basis.config["compute"]["threads"] or 1) if device.gpu else device.count
+
+    @property
     def ranks(self) -> int:
         return self.gpus or self.processes
 
@@ -71,7 +77,7 @@ class Probe:
         command = [
             sys.executable, "scripts/launch.py", "--gpus", str(how.get("gpus", self.gpus)),
             "--processes", str(how.get("processes", self.processes)),
-            "--threads", str(self.basis.config["compute"]["threads"] or os.cpu_count()),
+            "--threads", str(self.threads),
             f"scripts/{script}.py", "--settings", canonical_json(values), *options, "--log", str(path),
         ]  # fmt: skip
         environment = {**os.environ, **({"JOB_STOP_TIME": "1"} if stop else {})}

@@ -16,6 +16,8 @@ from common.files.whole_files import canonical_json, read_json
 
 # Tokens that frame a response: marker, EOS, line break.
 FRAME_TOKENS = 6
+# Scored responses of a prompt in GPT-4-LLM.
+RESPONSES = 3
 # Pairs a prompt yields under the other rules than `all_distinct`, at most.
 MOST_PAIRS = {"best_vs_rest": 2.0, "best_vs_worst": 1.0}
 
@@ -94,6 +96,14 @@ def example_count(config: Mapping[str, Any], method: str, known: Mapping[str, An
     if method == "reward":
         return round(splits[part] * MOST_PAIRS.get(splits["pairs"], pairs))
     return int(splits["prompts"] - (0 if splits["fine_tune_on_heldout"] else splits["heldout"]))
+
+
+def heldout_sequences(config: Mapping[str, Any], method: str) -> int:
+    """Held-out sequences a training job is measured on; the reward model scores every response of a prompt once."""
+    splits = config["splits"]
+    if METHODS[method].heldout is None or (splits["fine_tune_on_heldout"] and method in ("sft", "sft_best", "coh")):
+        return 0
+    return int(splits["heldout"]) * (RESPONSES if method == "reward" else 1)
 
 
 def text_words(known: Mapping[str, Any] | None, assumed: Mapping[str, float]) -> dict[str, WordCounts]:

@@ -22,7 +22,7 @@ from common.planning.job_time import (
 )
 from common.planning.memory import JobModel
 from common.planning.padding import padding_factor
-from common.planning.sequence_sizes import sequences
+from common.planning.sequence_sizes import heldout_sequences, sequences
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,7 @@ class TrainingWork:
         models: all it holds, the one it saves first.
         tokens: over all steps.
         flops: over all steps.
+        heldout_flops: of measuring what is held out, before and after.
         steps: optimizer steps.
         computing: seconds of a step's arithmetic.
         accumulation: micro-batches of a process per update.
@@ -51,6 +52,7 @@ class TrainingWork:
     models: Sequence[JobModel]
     tokens: float
     flops: float
+    heldout_flops: float
     steps: int
     computing: float
     accumulation: int
@@ -82,7 +84,9 @@ def supervised_work(basis: Basis, method: str, model: str) -> TrainingWork:
     looking = forward_flops(shape, data.mean) * METHODS[method].has_reference
     flops = tokens * (training_flops(shape, data.mean, basis.config["compute"]["gradient_checkpointing"]) + looking)
     return TrainingWork(
-        rule=rule, model=model, device=device, models=models, tokens=tokens, flops=flops, steps=steps,
+        rule=rule, model=model, device=device, models=models, tokens=tokens, flops=flops,
+        heldout_flops=2 * heldout_sequences(basis.config, method) * data.mean * forward_flops(shape, data.mean),
+        steps=steps,
         computing=flops * padding / device.flops / steps, accumulation=accumulation,
         micro_steps=accumulation, generation=0.0, longest=basis.longest.get(method, data.longest),
         estimated=not data.measured,
@@ -117,7 +121,8 @@ def ppo_work(basis: Basis) -> TrainingWork:
         accumulation, processes(device),
     )  # fmt: skip
     return TrainingWork(
-        rule="train_ppo", model=rl["actor"], device=device, models=models, tokens=tokens, flops=flops, steps=steps,
+        rule="train_ppo", model=rl["actor"], device=device, models=models, tokens=tokens, flops=flops,
+        heldout_flops=0.0, steps=steps,
         computing=flops * padding / device.flops / steps, accumulation=accumulation,
         micro_steps=accumulation * updates, generation=generation,
         longest=basis.longest.get("ppo", prompts.longest + block["max_new_tokens"]), estimated=not prompts.measured,
@@ -147,12 +152,13 @@ def step_seconds(basis: Basis, work: TrainingWork) -> dict[str, float | None]:
 
 
 def job_seconds(basis: Basis, work: TrainingWork) -> dict[str, float | None]:
-    """Seconds of the job by interconnect, with the checkpoints it writes on its way."""
+    """Seconds of the job by interconnect, with what is held out and the checkpoints it writes on its way."""
+    measuring = work.heldout_flops / work.device.flops
     size = checkpoint_bytes(work.models, basis.deepspeed(work.device))
     writing = checkpoint_seconds(size, processes(work.device), basis.assumed)
     every = basis.config["compute"]["checkpoint_seconds"]
     every = seconds_between(writing) if every == AUTO else every
     return {
-        link: None if one is None else with_checkpoints(work.steps * one, writing, every)
+        link: None if one is None else measuring + with_checkpoints(work.steps * one, writing, every)
         for link, one in step_seconds(basis, work).items()
     }
