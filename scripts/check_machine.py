@@ -111,7 +111,7 @@ def work(arguments: argparse.Namespace, console: Console) -> None:
         remedy = "fix all of the above, then run `make preflight` again"
         raise UserError(f"this machine is not ready for the run: {len(problems)} problems", "", remedy, EXIT_MACHINE)
     write_json(arguments.output, facts)
-    console.say(f"this machine is ready for the run ({len(found)} notes)")
+    console.say(f"this machine is ready for the run ({len(found)} notes); `make probe` tries every training on it")
 
 
 def main(argv: list[str] | None = None) -> int:

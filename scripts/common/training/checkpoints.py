@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from common.base.checkpoint_times import FIRST_SECONDS, seconds_between
-from common.base.errors import Resumable
+from common.base.errors import EXIT_MACHINE, Resumable, UserError
 from common.files.whole_files import sha256_of_file, sync_directory, sync_file, write_json
 from common.jobs.console import Console
 from common.training.engine import Engine, agree, from_all, from_main, wait_for_all
@@ -120,9 +120,16 @@ def commit(partial: Path, engine: Engine) -> None:
     Args:
         partial: `<directory>/partial/checkpoint-<step>`; it becomes `<directory>/checkpoint-<step>`.
         engine: of the job.
+
+    Raises:
+        UserError: when what was written cannot be read.
     """
     wait_for_all(engine)
     hashes = _sealed(partial, engine)
+    if unreadable := [name for name, value in hashes.items() if value is None]:
+        what = f"a file of a checkpoint cannot be read: {unreadable[0]}"
+        remedy = "look at the disk, then run again: it resumes from an older one"
+        raise UserError(what, str(partial), remedy, EXIT_MACHINE)
     if engine.is_main:
         directory = partial.parent.parent
         final = directory / partial.name
@@ -147,7 +154,8 @@ def is_complete(checkpoint: Path, engine: Engine) -> bool:
         marked = json.loads((checkpoint / MARKER).read_text(encoding="utf-8")) if engine.is_main else None
     except (OSError, ValueError):
         marked = None
-    return bool(from_main(marked, engine) == _sealed(checkpoint, engine))
+    found = _sealed(checkpoint, engine)
+    return None not in found.values() and bool(from_main(marked, engine) == found)
 
 
 def _by_age(directory: Path) -> list[Path]:

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from common.base.checkpoint_times import FIRST_SECONDS
+from common.base.errors import UserError
 from common.files.whole_files import read_json
 from common.jobs.console import Console
 from common.training import checkpoints as module
@@ -151,6 +152,22 @@ def test_processes_share_the_hashing_and_choose_one_checkpoint(
     (checkpoints / "checkpoint-11/part-3").write_bytes(b"x" * 3)
     found = on_all(processes, lambda engine: find_resume(checkpoints, engine, CONSOLE), monkeypatch)
     assert found == [checkpoints / "checkpoint-11"] * processes
+
+
+def test_a_file_that_cannot_be_read_makes_no_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    commit(written(tmp_path, 3), CPU)
+    known = module.sha256_of_file
+
+    def broken(path: Path) -> str:
+        if path.name == "weights":
+            raise OSError("Input/output error")
+        return known(path)
+
+    monkeypatch.setattr(module, "sha256_of_file", broken)
+    assert not is_complete(tmp_path / "checkpoint-3", CPU)
+    with pytest.raises(UserError, match="cannot be read: weights"):
+        commit(written(tmp_path, 4), CPU)
+    assert not (tmp_path / "checkpoint-4").exists()
 
 
 def test_without_an_interval_writing_takes_three_percent_of_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
