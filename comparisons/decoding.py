@@ -62,7 +62,8 @@ def main() -> int:
     torch.set_num_threads(1)
     engine = start_engine({"device": "cpu", "engine": "deepspeed"})
 
-    folder = Path(tempfile.mkdtemp())
+    scratch = tempfile.TemporaryDirectory()
+    folder = Path(scratch.name)
     save_model(*from_random(SOURCE, ["tokens of a narrow model"], seed=1), folder)
     tokenizer = load_tokenizer(folder)
 

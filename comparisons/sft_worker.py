@@ -20,7 +20,8 @@ from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
 from common.data.prompts import PromptFormat
 from common.models.devices import limit_threads
 from common.models.loading import load_model, load_tokenizer
-from common.training.data_order import GlobalBatchSampler
+from common.models.sorted_batches import ALONE
+from common.training.data_order import MicroBatchSampler
 from common.training.sequences import IGNORED, encode_all, sft_responses
 from common.training.supervised import SortedBatchTrainer, sequence_losses
 
@@ -120,7 +121,8 @@ def measure(mode: str, data: Path, model_folder: Path, steps: int) -> dict[str, 
     if mode == "ours":
         lengths = [len(s.input_ids) for s in sequences]
         trainer: SFTTrainer = SortedBatchTrainer(
-            sampler=GlobalBatchSampler(lengths, len(lengths), GLOBAL_BATCH, 1), **common
+            sampler=MicroBatchSampler(lengths, global_batch=GLOBAL_BATCH, per_device=MICRO_BATCH, seed=1, share=ALONE),
+            **common,
         )
     else:
         trainer = SFTTrainer(**common)

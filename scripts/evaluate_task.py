@@ -106,7 +106,8 @@ def load_generator(checkpoint: Checkpoint, dtype: torch.dtype) -> AnyGenerator:
     model = load_model(checkpoint.model, dtype, attention_of(checkpoint.way))
     if checkpoint.gpu and (dtype == checkpoint.dtype or fits_gpu(model)):
         cast(torch.nn.Module, model).cuda()
-    pack_weights(model)
+    if not checkpoint.gpu:  # beside a GPU the CPU repeats some answers in float32, with little memory to spare
+        pack_weights(model)
     tokenizer, batch_tokens = load_tokenizer(checkpoint.model), checkpoint.settings["batch_tokens"]
     return build_generator(checkpoint.way, model, tokenizer, batch_tokens)
 

@@ -32,7 +32,7 @@ KEEP_MEMORY = {
     "MALLOC_TOP_PAD_": str(256 << 20),
 }
 # Batches differ in length from step to step: without growing segments ever more of a GPU's memory lies between blocks.
-GROWING_SEGMENTS = {"PYTORCH_CUDA_ALLOC_CONF": "expandable_segments:True"}
+GROWING_SEGMENTS = ("PYTORCH_CUDA_ALLOC_CONF", "expandable_segments:True")
 
 
 def torchrun_arguments(script: str, arguments: list[str], processes: int) -> list[str]:
@@ -123,7 +123,7 @@ def main(argv: list[str] | None = None) -> int:
     os.environ["OMP_NUM_THREADS"] = str(max(1, options.threads // processes))
     if gpus:
         console.say(f"GPUs {','.join(devices)}")
-        os.environ.update(GROWING_SEGMENTS)
+        os.environ.setdefault(*GROWING_SEGMENTS)
     else:
         os.environ.update(KEEP_MEMORY)
     if gpus == 0 and processes == 1:

@@ -8,6 +8,7 @@ questions are answered in both. What was measured goes into a file for `plan_run
 """
 
 import argparse
+import functools
 import platform
 import sys
 from collections.abc import Sequence
@@ -72,9 +73,11 @@ def work(arguments: argparse.Namespace, console: Console) -> None:
     gpu = load_gpu(arguments.gpu or config["compute"]["gpu_type"])
     gpus = config["compute"]["gpus"] if arguments.gpus is None else arguments.gpus
     names = {*config["table3"]["models"], *config["rl"].values()}
-    made = {name: make_model(config, name, results, LAYERS, folder / "models" / name) for name in sorted(names)}
+    own = all((results / "models" / name / "pretrained").is_dir() for name in names)
+    make = functools.partial(make_model, config, results=results, own_tokenizer=own)
+    made = {name: make(name, layers=LAYERS, folder=folder / "models" / name) for name in sorted(names)}
     actor = config["rl"]["actor"]
-    deeper = make_model(config, actor, results, MORE_LAYERS, folder / "models" / "deeper")
+    deeper = make(actor, layers=MORE_LAYERS, folder=folder / "models" / "deeper")
     console.say(
         f"models of {LAYERS} layers: {', '.join(f'{name} {one.shape.parameters:,}' for name, one in made.items())}"
     )

@@ -219,7 +219,7 @@ def test_a_job_whose_rank_sleeps_ends_by_itself(
         process.kill()
     assert time.monotonic() - asleep < (16 if asked_to_stop else 30)
     assert process.returncode == (EXIT_RESUMABLE if asked_to_stop else EXIT_MACHINE)
-    words = "the step under way did not end in time" if asked_to_stop else "no step ended within 5 seconds"
+    words = "stopped on request, but not in time" if asked_to_stop else "no step ended within 5 seconds"
     assert told.count(words) == 1, told
     assert "unexpected" not in told, told
     assert "where: process 0 of 2" in told

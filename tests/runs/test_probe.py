@@ -10,6 +10,7 @@ from common.base.paths import ROOT
 from common.planning.hardware import load_assumptions
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("processes", [1, 2])
 def test_the_smoke_preset_is_probed_on_cpu_ranks(tmp_path: Path, processes: int) -> None:
     line = [sys.executable, "scripts/probe_machine.py", "--configfile", "config/smoke.yaml",

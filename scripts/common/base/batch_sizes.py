@@ -1,8 +1,11 @@
 """How a global batch is divided over processes and micro-steps. Loaded while the DAG is planned: nothing heavy here."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from common.base.errors import UserError
+
+# Of lengths, micro-steps and processes: the sequences of each micro-batch, by micro-step and process.
+Deal = Callable[[Sequence[int], int, int], list[list[list[int]]]]
 
 
 def accumulation_steps(global_batch: int, per_device: int, processes: int) -> int:

@@ -16,6 +16,7 @@ class Method:
         heldout: the held-out examples it is measured on, a name of `data/splits`; None: nothing is measured.
         texts: what one of its sequences is made of: prompt, reference, better, worse.
         together: sequences that an example holds at once.
+        equal_batches: whether its loss is averaged over each micro-batch, so that all hold equally many examples.
         has_reference: whether a frozen copy of the model is held beside it.
         starts_from: methods whose checkpoints it starts from.
         arm: the arm of the comparison it belongs to; its label, where it is one by itself.
@@ -26,6 +27,7 @@ class Method:
     heldout: str | None
     texts: tuple[str, ...]
     together: int = 1
+    equal_batches: bool = False
     has_reference: bool = False
     starts_from: tuple[str, ...] = ("pretrained",)
     arm: str = ""
@@ -36,7 +38,16 @@ METHODS = {
     "sft": Method("SFT", "sft", "heldout_sft", ("prompt", "reference")),
     "sft_best": Method("SFT (best-scored)", "coh", "heldout_coh", ("prompt", "better"), arm="SFT"),
     "coh": Method("CoH", "coh", "heldout_coh", ("prompt", "better", "worse")),
-    "dpo": Method("DPO", "coh", None, ("prompt", "better"), together=2, has_reference=True, starts_from=("sft",)),
+    "dpo": Method(
+        "DPO",
+        "coh",
+        None,
+        ("prompt", "better"),
+        together=2,
+        equal_batches=True,
+        has_reference=True,
+        starts_from=("sft",),
+    ),
     "rl_sft": Method("SFT (stage 1)", "rl_sft", "heldout_sft", ("prompt", "reference"), arm="RL"),
     "reward": Method("Reward model", "rl_reward", "heldout_rl_reward", ("prompt", "better"), together=2, arm="RL"),
     "ppo": Method("PPO", "rl_prompts", None, ("prompt",), starts_from=("rl_sft", "reward"), arm="RL"),

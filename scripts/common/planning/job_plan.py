@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from common.base.checkpoint_times import PART_OF_LEAD
 from common.planning.basis import BF16, FP32, Basis
 from common.planning.job_time import checkpoint_seconds
 from common.planning.memory import Memory
@@ -66,8 +67,8 @@ class JobPlan:
 
 
 def needed_lead(job: JobPlan, assumed: Mapping[str, float]) -> float:
-    """Seconds between SIGTERM and SIGKILL a job needs: the step that is under way, then its checkpoint."""
-    return job.step_seconds + checkpoint_seconds(job.checkpoint, max(1, job.gpus), assumed)
+    """Seconds between SIGTERM and SIGKILL a job needs for the step that is under way and its checkpoint."""
+    return (job.step_seconds + checkpoint_seconds(job.checkpoint, max(1, job.gpus), assumed)) / PART_OF_LEAD
 
 
 @dataclass(frozen=True)

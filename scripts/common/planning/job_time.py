@@ -120,11 +120,6 @@ def checkpoint_seconds(size: float, processes: int, assumed: Mapping[str, float]
     return size / (assumed["disk_write_gb_s"] * 1e9) + size / processes / (assumed["hash_gb_s"] * 1e9)
 
 
-def with_checkpoints(seconds: float, writing: float, every: float) -> float:
-    """A job's seconds with the checkpoints it writes on its way, one every so many seconds."""
-    return seconds + (seconds // every) * writing
-
-
 def checkpoint_bytes(models: Sequence[JobModel], deepspeed: bool) -> float:
     """Bytes of a resumable checkpoint: optimizer states and weights of what is trained."""
     return sum(model.shape.parameters for model in models if model.trained) * float(

@@ -13,7 +13,7 @@ from common.files.whole_files import write_text
 from common.planning.job_time import Device
 
 # Losses of the first steps, relative to those of fp32 on a CPU.
-LARGEST_DIFFERENCE = {"float32": 1e-3, "bfloat16": 0.03, "float16": 0.03}
+LARGEST_DIFFERENCE = {"float32": 1e-3, "bfloat16": 0.01, "float16": 0.01}
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class ProbedTraining:
         method: its name.
         flops: of a full step; 0 where they are not counted.
         seconds: of a full step; of PPO's without the rollout.
-        tokens: of a full step.
+        tokens: of a full step; of PPO those of the responses.
         memory: bytes at the peak of a process.
         planned: the same as planned.
         decoding: seconds of a decoding step; 0 where nothing is decoded.

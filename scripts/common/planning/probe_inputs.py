@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerFast, set_seed
 
+from common.base.errors import UserError
 from common.base.paths import ROOT
 from common.data.prompts import PromptFormat
 from common.data.rows import read_rows
@@ -22,6 +23,8 @@ from common.planning.shapes import ModelShape, find_configuration
 # Words of the texts: a tokenizer of a few hundred tokens, made from them, takes each for one or two.
 TEXT = "the probe reads some words in a row and then says which of them it has seen before one by one"
 TOKENS = 400
+# What configurations call the rates of dropout.
+DROPOUT = ("dropout", "attention_dropout", "activation_dropout", "layerdrop", "resid_pdrop", "embd_pdrop", "attn_pdrop")
 ENGLISH = ROOT / "resources/demo/instructions/alpaca_gpt4_data.json"
 
 
@@ -42,15 +45,18 @@ class ProbeModel:
     tokens_per_word: float | None
 
 
-def make_model(config: Mapping[str, Any], name: str, results: Path, layers: int, folder: Path) -> ProbeModel:
-    """Write the model, with its own tokenizer where it is there already, else with a small one.
+def make_model(
+    config: Mapping[str, Any], name: str, results: Path, layers: int, folder: Path, own_tokenizer: bool
+) -> ProbeModel:
+    """Write the model; without dropout, so that its losses can be compared.
 
     Args:
         config: the whole configuration.
         name: of the model in it.
         results: directory of the preset's results, read for what is there.
         layers: most layers.
-        folder: directory to write; one that is there is used.
+        folder: directory to write.
+        own_tokenizer: whether the prepared model's is taken, and not a small one.
     """
     found = find_configuration(config, name, results)
     known = (
@@ -60,20 +66,21 @@ def make_model(config: Mapping[str, Any], name: str, results: Path, layers: int,
     known.num_hidden_layers = min(layers, depth)
     if getattr(known, "layer_types", None):
         known.layer_types = known.layer_types[: known.num_hidden_layers]
-    tokenizer = (
-        load_tokenizer(found.folder)
-        if found.folder
-        else small_tokenizer([TEXT, *config["prompt"]["markers"].values()], TOKENS)
-    )
+    for rate in DROPOUT:
+        if hasattr(known, rate):
+            setattr(known, rate, 0.0)
+    if own_tokenizer and found.folder:
+        tokenizer = load_tokenizer(found.folder)
+    else:
+        tokenizer = small_tokenizer([TEXT, *config["prompt"]["markers"].values()], TOKENS)
     for role in ("bos", "eos", "pad"):
         setattr(known, f"{role}_token_id", getattr(tokenizer, f"{role}_token_id"))
-    if not folder.exists():
-        set_seed(config["seed"])
-        model = AutoModelForCausalLM.from_config(known, dtype=torch.bfloat16)
-        with new_directory(folder) as unfinished:
-            save_model(model, tokenizer, unfinished)
-            write_record(unfinished / "run.json", {"weights_sha256": weights_hash(unfinished)})
-    words_as_tokens = tokens_per_word(tokenizer) if found.folder else None
+    set_seed(config["seed"])
+    model = AutoModelForCausalLM.from_config(known, dtype=torch.bfloat16)
+    with new_directory(folder) as unfinished:
+        save_model(model, tokenizer, unfinished)
+        write_record(unfinished / "run.json", {"weights_sha256": weights_hash(unfinished)})
+    words_as_tokens = tokens_per_word(tokenizer) if own_tokenizer else None
     return ProbeModel(folder, shape_of(name, known, "language", found.origin), depth, words_as_tokens)
 
 
@@ -106,6 +113,9 @@ def write_rows(
         len(tokenizer(prompt.prompt(f"{rows} {words(count)}", "") + prompt.markers["response"])["input_ids"]) > prompts
     ):
         count -= 1
+        if count == 0:
+            remedy = "shorten it, or raise `max_length` and `max_prompt_length`"
+            raise UserError(f"the prompt's own words leave no room within {prompts} tokens", "prompt", remedy)
     made = [{**shared, "id": f"p{i}", "instruction": f"{i} {words(count)}"} for i in range(rows)]
     for name in ("sft", "coh", "rl_reward", "rl_prompts"):
         for file, some in ((name, made), (f"heldout_{name}", made[:2])):

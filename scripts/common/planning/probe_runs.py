@@ -80,7 +80,7 @@ class Probe:
             "--threads", str(self.threads),
             f"scripts/{script}.py", "--settings", canonical_json(values), *options, "--log", str(path),
         ]  # fmt: skip
-        environment = {**os.environ, **({"JOB_STOP_TIME": "1"} if stop else {})}
+        environment = {**os.environ, **({"JOB_END_TIME": "1"} if stop else {})}
         code = subprocess.run(command, cwd=ROOT, env=environment, stderr=subprocess.DEVNULL, check=False).returncode
         if code != (EXIT_RESUMABLE if stop else 0):
             what = f"{script} ended with exit code {code}"
@@ -88,9 +88,10 @@ class Probe:
 
     def written(self, name: str) -> list[str]:
         """The options that say where and how a training writes."""
-        out, offload = self.folder / name, self.basis.config["compute"]["offload"]
-        places = {"scratch": out / "scratch", "metrics": out / "metrics.csv", "output": out / "model"}
-        return [f"--offload={offload}", *(f"--{place}={path}" for place, path in places.items())]
+        out, compute = self.folder / name, self.basis.config["compute"]
+        options = {"scratch": out / "scratch", "metrics": out / "metrics.csv", "output": out / "model"}
+        options |= {key: compute[key] for key in ("offload", "checkpoint_seconds", "stuck_seconds")}
+        return [f"--{option.replace('_', '-')}={value}" for option, value in options.items()]
 
     def data(self, method: str, model: str, name: str, *, longest: int, rows: int, prompts: int) -> list[str]:
         """Rows for a model's training, and the options that name them; see `write_rows`."""

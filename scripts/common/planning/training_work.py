@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from common.base.batch_sizes import accumulation_steps
-from common.base.checkpoint_times import AUTO, seconds_between
+from common.base.batch_sizes import accumulation_steps, deal_equally, deal_out
+from common.base.checkpoint_times import AUTO, FIRST_SECONDS, checkpoints_within, seconds_between
 from common.config.methods import METHODS
 from common.planning.basis import BF16, Basis, weight_bytes
 from common.planning.job_time import (
@@ -18,7 +18,6 @@ from common.planning.job_time import (
     forward_flops,
     offload_seconds,
     training_flops,
-    with_checkpoints,
 )
 from common.planning.memory import JobModel
 from common.planning.padding import padding_factor
@@ -76,9 +75,11 @@ def supervised_work(basis: Basis, method: str, model: str) -> TrainingWork:
     device = basis.device(rule)
     data = sequences(basis.config, method, limit=training["max_length"], results=basis.results, assumed=basis.assumed)
     accumulation = accumulation_of(training, device)
+    deal = deal_equally if METHODS[method].equal_batches else deal_out
     padding = padding_factor(
-        data.mean, training["max_length"], data.spread, training["global_batch_size"], accumulation, processes(device)
-    )
+        data.mean, training["max_length"], data.spread, training["global_batch_size"], accumulation, processes(device),
+        deal,
+    )  # fmt: skip
     steps = training["epochs"] * math.ceil(data.count / training["global_batch_size"])
     tokens = training["epochs"] * data.count * together * data.mean
     looking = forward_flops(shape, data.mean) * METHODS[method].has_reference
@@ -118,7 +119,7 @@ def ppo_work(basis: Basis) -> TrainingWork:
     accumulation = accumulation_of(block, device)
     padding = padding_factor(
         mean, block["max_prompt_length"] + block["max_new_tokens"], answers.spread, block["global_batch_size"],
-        accumulation, processes(device),
+        accumulation, processes(device), deal_out,
     )  # fmt: skip
     return TrainingWork(
         rule="train_ppo", model=rl["actor"], device=device, models=models, tokens=tokens, flops=flops,
@@ -156,9 +157,11 @@ def job_seconds(basis: Basis, work: TrainingWork) -> dict[str, float | None]:
     measuring = work.heldout_flops / work.device.flops
     size = checkpoint_bytes(work.models, basis.deepspeed(work.device))
     writing = checkpoint_seconds(size, processes(work.device), basis.assumed)
-    every = basis.config["compute"]["checkpoint_seconds"]
-    every = seconds_between(writing) if every == AUTO else every
-    return {
-        link: None if one is None else measuring + with_checkpoints(work.steps * one, writing, every)
-        for link, one in step_seconds(basis, work).items()
-    }
+    first = every = basis.config["compute"]["checkpoint_seconds"]
+    if every == AUTO:
+        first, every = FIRST_SECONDS, seconds_between(writing)
+
+    def whole(steps: float) -> float:
+        return measuring + steps + writing * checkpoints_within(steps, every, first)
+
+    return {link: None if one is None else whole(work.steps * one) for link, one in step_seconds(basis, work).items()}

@@ -27,7 +27,7 @@ class CheckpointClock:
     """When a job saves its state: on SIGTERM, shortly before its time limit, and whenever so many seconds have passed.
 
     The launcher gives the time to stop at in JOB_STOP_TIME, seconds since 1970, and the seconds between SIGTERM and
-    SIGKILL in JOB_STOP_LEAD. A job that is stuck when its time is up is ended by its watchdog.
+    SIGKILL in JOB_STOP_LEAD. A job that has not ended within three quarters of these is ended by its watchdog.
 
     Args:
         engine: all its processes come to the same decision.
@@ -67,7 +67,7 @@ class CheckpointClock:
 
     @contextlib.contextmanager
     def watched(self) -> Iterator[None]:
-        """The block holds all steps; what follows takes as long as it takes."""
+        """The block holds all steps: after it none can be stuck."""
         try:
             yield
         finally:

@@ -6,10 +6,7 @@ from typing import Any
 import torch
 from torch.utils.data import DataLoader, Sampler
 
-from common.base.batch_sizes import accumulation_steps, deal_out
-
-# Of lengths, micro-steps and processes: the sequences of each micro-batch, by micro-step and process.
-Deal = Callable[[Sequence[int], int, int], list[list[list[int]]]]
+from common.base.batch_sizes import Deal, accumulation_steps, deal_out
 
 
 def filler_count(examples: int, global_batch: int) -> int:

@@ -21,14 +21,14 @@ from transformers import (
     TrainingArguments,
 )
 
-from common.base.batch_sizes import accumulation_steps, deal_out
+from common.base.batch_sizes import Deal, accumulation_steps, deal_out
 from common.files.csv_files import records_to_csv
 from common.files.whole_files import read_json, write_json, write_text
 from common.jobs.console import Progress
 from common.models.saved_check import Probe
 from common.stats.intervals import bootstrap_interval
 from common.training.checkpoints import PARTIAL, CheckpointClock, commit, find_resume, step_of
-from common.training.data_order import Deal, MicroBatchLoader, MicroBatchSampler, filler_count
+from common.training.data_order import MicroBatchLoader, MicroBatchSampler, filler_count
 from common.training.engine import deepspeed_config, from_main, wait_for_all
 from common.training.frame import Frame
 from common.training.fused_head import skip_unlabelled_positions

@@ -9,15 +9,14 @@ import tempfile
 import threading
 import time
 
+from common.base.checkpoint_times import PART_OF_LEAD
 from common.base.errors import EXIT_MACHINE, EXIT_RESUMABLE, UserError
 from common.jobs.console import Console
 
-# Between SIGTERM and SIGKILL: the part of the time after which a job that has not stopped by itself is ended.
-PART_OF_LEAD = 0.75
 # Where even the interpreter stands still, a thread that does without it ends the process this much later.
 GRACE = 60.0
 POLL = 0.5
-STOPPED = "stopped on request; the step under way did not end in time, so what came after the last checkpoint is lost"
+STOPPED = "stopped on request, but not in time: what came after the last checkpoint is lost"
 
 
 class Watchdog(threading.Thread):

@@ -64,7 +64,7 @@ def test_models_have_full_width_and_few_layers_and_rows_are_as_long_as_may_be(re
     if "llama" in repository:  # the real width takes a gigabyte
         source |= {"kind": "random", "architecture": "llama", "vocabulary": 500, "config": {
             "hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 32, "num_attention_heads": 4}}  # fmt: skip
-    made = make_model(config, "m", tmp_path, 2, tmp_path / "m")
+    made = make_model(config, "m", tmp_path, 2, tmp_path / "m", own_tokenizer=False)
     assert made.depth in (24, 32)
     model, tokenizer = load_model(made.folder, torch.float32), load_tokenizer(made.folder)
     assert model.config.num_hidden_layers == 2
