@@ -59,8 +59,8 @@ def report(probe: Probe, found: Sequence[ProbedTraining], said: Sequence[str]) -
          f"{1000 * one.decoding:.1f}" if one.decoding else "", f"{one.memory / 1e9:.2f}", f"{one.planned / 1e9:.2f}"]
         for one in found
     ]  # fmt: skip
-    where = "GPU" if probe.gpus else "process, libraries included"
-    headers = ["method", "tokens/s", "s per step", "ms per decoded token", f"GB per {where}", "GB planned"]
+    where = "first GPU" if probe.gpus else "main process, libraries included"
+    headers = ["method", "tokens/s", "s per step", "ms per decoded token", f"GB of {where}", "GB planned"]
     table = tabulate(rows, headers=headers, tablefmt="simple", disable_numparse=True)
     return "\n".join([table, "", *said])
 
@@ -105,6 +105,7 @@ def work(arguments: argparse.Namespace, console: Console) -> None:
     values = measured_assumptions(
         basis.device("train_sft"),
         found,
+        threads=probe.processes * max(1, probe.threads // probe.processes),  # as the launcher shares them
         decoding=decoding,
         tokens_per_word=made[actor].tokens_per_word,
         machine=machine,

@@ -25,7 +25,7 @@ class ProbedTraining:
         flops: of a full step; 0 where they are not counted.
         seconds: of a full step; of PPO's without the rollout.
         tokens: of a full step; of PPO those of the responses.
-        memory: bytes at the peak of a process.
+        memory: bytes at the peak of the main process.
         planned: the same as planned.
         decoding: seconds of a decoding step; 0 where nothing is decoded.
     """
@@ -61,17 +61,27 @@ def measured_assumptions(
     device: Device,
     found: Sequence[ProbedTraining],
     *,
+    threads: int,
     decoding: float,
     tokens_per_word: float | None,
     machine: str,
 ) -> dict[str, Any]:
-    """Values that take the place of estimates, each with its source; `decoding` counts on a GPU alone."""
+    """Values that take the place of estimates, each with its source.
+
+    Args:
+        device: what was measured.
+        found: the methods' trainings.
+        threads: CPU threads of a training, over all its processes; they count where there is no GPU.
+        decoding: seconds of a decoding step; they count on a GPU.
+        tokens_per_word: of the run's tokenizer; None where it is not known.
+        machine: its name.
+    """
     counted = [one for one in found if one.flops]
     speed = sum(one.flops for one in counted) / sum(one.seconds for one in counted)
     when = datetime.datetime.now(datetime.UTC).date().isoformat()
     source = f"measured by `make probe` on {machine}, {when}"
     if device.gpu is None:
-        values = {"cpu_gflops": round(speed / device.count / 1e9, 1)}
+        values = {"cpu_gflops": round(speed / threads / 1e9, 1)}
     else:
         share = speed / (device.count * device.gpu.bf16_tflops * 1e12)
         values = {"utilisation": round(share, 3), "decoding_step_seconds": round(decoding, 4)}

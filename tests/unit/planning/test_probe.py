@@ -43,10 +43,17 @@ def probed(flops: float, seconds: float) -> ProbedTraining:
 def test_measured_values_are_read_by_a_plan(tmp_path: Path) -> None:
     found = [probed(3e12, 10.0), probed(1e12, 10.0), probed(0.0, 5.0)]
     gpu = load_gpu("a100-40gb")
-    cpu = measured_assumptions(Device(None, 2, ASSUMED), found, decoding=0.0, tokens_per_word=1.31, machine="a CPU")
+    cpu = measured_assumptions(
+        Device(None, 1, ASSUMED), found, threads=2, decoding=0.0, tokens_per_word=1.31, machine="a CPU"
+    )
     assert cpu["cpu_gflops"]["value"] == pytest.approx(100.0)
     on_gpu = measured_assumptions(
-        Device(gpu, 4, ASSUMED), [probed(4 * 312e12, 2.0)], decoding=0.0123, tokens_per_word=None, machine="4 cards"
+        Device(gpu, 4, ASSUMED),
+        [probed(4 * 312e12, 2.0)],
+        threads=32,
+        decoding=0.0123,
+        tokens_per_word=None,
+        machine="4 cards",
     )
     assert cpu["tokens_per_word"]["value"] == 1.31
     assert on_gpu["utilisation"]["value"] == pytest.approx(0.5)
