@@ -81,5 +81,5 @@ class Watchdog(threading.Thread):
             os.write(2, f"Threads of {error.where}\n".encode() + stacks.read())
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, 2)
-        time.sleep((4 if self._rank == 0 else 6) * POLL)
+        time.sleep((2 if self._rank == 0 else 3) * POLL)
         os._exit(error.code)
