@@ -61,7 +61,7 @@ def run_processes(script: str, arguments: list[str], processes: int) -> int:
             return int(failure.exitcode)
         name = signal.Signals(-failure.exitcode).name
         remedy = "if memory ran out, request more of it or lower `per_device_batch_size`; then run again: it resumes"
-        print(UserError(f"{name} ended process {rank} of {processes}", script, remedy), file=sys.stderr)
+        sys.stderr.write(f"{UserError(f'{name} ended process {rank} of {processes}', script, remedy)}\n")
         return EXIT_MACHINE
     return 0
 
@@ -116,7 +116,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         devices = assign_gpus(gpus, options.leases, console) if gpus else []
     except UserError as error:
-        print(error, file=sys.stderr)
+        console.write(f"{error}\n")
         return error.code
     set_stop_time(options.stop_lead)
     os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(devices)

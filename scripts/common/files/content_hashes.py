@@ -51,7 +51,7 @@ def _state(path: Path) -> list[int]:
 
 def _announce(path: Path, size: int) -> None:
     if size >= LARGE_BYTES:
-        print(f"hashing {path}, {size / 1e9:.1f} GB; this is remembered", file=sys.stderr)
+        sys.stderr.write(f"hashing {path}, {size / 1e9:.1f} GB; this is remembered\n")
 
 
 def _read(remembered: Path) -> dict[str, list[Any]]:

@@ -86,11 +86,19 @@ class RunFormatter(DefaultFormatter):
 
 
 class RunHandler(ColorizingTextHandler):
-    """Snakemake's handler without the empty line it puts before each job."""
+    """Snakemake's handler without the empty line it puts before each job, and with its end of line in the same write.
+
+    Jobs write to the same terminal, and what they say between two writes would end up within a line.
+    """
+
+    terminator = ""
 
     def emit(self, record: logging.LogRecord) -> None:
         self.last_msg_was_job_info = True
         super().emit(record)
+
+    def decorate(self, record: logging.LogRecord, message: str) -> str:
+        return super().decorate(record, message) + "\n"
 
 
 def tail(log: Path) -> list[str]:

@@ -66,6 +66,19 @@ def test_what_snakemake_says_of_itself_is_dropped(terminal: Terminal, message: s
     assert terminal.tells(message, event) == ""
 
 
+def test_a_message_is_one_write_so_that_jobs_cannot_speak_into_it(
+    terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    terminal.begin()
+    pieces: list[str] = []
+    monkeypatch.setattr(terminal.written, "write", pieces.append)
+    terminal.tells(" Rule", LogEvent.JOB_INFO, **job_fields())
+    terminal.tells("Something new\nin two lines")
+    assert [text for text in pieces if text] == [
+        "   0:00  start   train_coh m (CoH)\n", "Something new\nin two lines\n",
+    ]  # fmt: skip
+
+
 @pytest.mark.parametrize("level", [logging.INFO, logging.WARNING, logging.ERROR])
 def test_what_is_not_known_is_passed_on_whole(terminal: Terminal, level: int) -> None:
     terminal.begin()
