@@ -80,7 +80,6 @@ rule all:
         grid_scores(),
         crossed_scores(),
         SAMPLES,
-        SAMPLE_RECORDS,
         TABLE_FILES,
         CELLS,
         ALL_CELLS,

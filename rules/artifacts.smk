@@ -1,40 +1,27 @@
 """Everything a preset makes, by stage: what the targets ask for and several rules read."""
 
+from common.config.artifact_labels import FIGURE_LABELS, TABLE_LABELS
+from common.config.methods import RL_STAGES
 from common.paper.published import published_files
 
 MODELS = config["table3"]["models"]
 METHODS = config["table3"]["methods"]
 TASKS = config["table3"]["tasks"]
 TABLES = settings.table_names(config)
-CHECKPOINTS = settings.checkpoints(config)
+CHECKPOINTS = selection.checkpoints(config)
+EVALUATED = selection.evaluated(config)
+SAMPLED = selection.sampled(config)
+TABLE3_ROWS = selection.table3_rows(config)
+TABLE5_ROWS = selection.table5_rows(config)
 TRAINED = [method for method in METHODS if method != "pretrained"]
 ACTOR = config["rl"]["actor"]
 REWARD = config["rl"]["reward"]
-RL_STAGES = ["rl_sft", "ppo"]
 PAPER = "resources/paper"
 PAPER_SCHEMA = f"{PAPER}/schema.yaml"
 PAPER_FILES = [str(path) for path in published_files(Path(PAPER))]
 WORKFLOW_FILES = ["Snakefile", *own_files("rules/*.smk")]
 HARDWARE_FILES = ["requirements.lock", "envs/train.yaml"] + own_files("resources/hardware/*.yaml")
 PAGE_FILES = own_files("resources/report/*.jinja") + [f"resources/report/report.{kind}" for kind in ("css", "js")]
-FIGURES = {
-    "accuracy": "Accuracy",
-    "learning_curves": "Learning curves",
-    "ppo": "PPO",
-    "reward_accuracy": "Reward model",
-    "sensitivity": "Sensitivity to the scoring",
-}
-TABLE_LABELS = {
-    "table1": "Table 1: hyper-parameters of SFT and CoH",
-    "table2": "Table 2: hyper-parameters of the RL arm",
-    "table3": "Table 3: accuracy",
-    "table4": "Table 4: responses of stages 1 and 3",
-    "human_eval": "Blind human evaluation",
-    "sensitivity": "Three scorings",
-    "paired": "Methods pair by pair",
-    "comparison": "Published beside reproduced",
-    "markers": "Checkpoint and marker crossed",
-}
 TABLE_KINDS = ["csv", "md", "tex", "html", "json"]
 SPLIT_NAMES = ["sft", "coh", "rl_sft", "rl_reward", "rl_prompts", "heldout"]
 SPLIT_NAMES += ["heldout_sft", "heldout_coh", "heldout_rl_reward"]  # one per method with held-out examples
@@ -48,10 +35,11 @@ TASK_SUMMARIES = expand("<results>/data/tasks/{task}/summary.json", task=TASKS)
 MODEL_FOLDERS = [f"<results>/models/{'/'.join(pair)}" for pair in CHECKPOINTS]
 TRAINED_MODELS = expand("<results>/models/{model}/{method}", model=MODELS, method=TRAINED)
 RL_MODELS = [f"<results>/models/{ACTOR}/rl_sft", f"<results>/models/{REWARD}/reward", f"<results>/models/{ACTOR}/ppo"]
+REWARD_MODELS = [f"<results>/models/{'/'.join(pair)}" for pair in CHECKPOINTS if pair[1] == "reward"]
 METRICS = [f"<results>/training/{'/'.join(pair)}/metrics.csv" for pair in CHECKPOINTS if pair[1] != "pretrained"]
 CURVES = [path.replace("metrics.csv", "curve.svg") for path in METRICS]
-SAMPLES = expand(f"<results>/samples/{ACTOR}/{{stage}}.parquet", stage=RL_STAGES)
-SAMPLE_RECORDS = expand(f"<results>/samples/{ACTOR}/{{stage}}.json", stage=RL_STAGES)
+STAGE_SAMPLES = expand(f"<results>/samples/{ACTOR}/{{stage}}.parquet", stage=RL_STAGES)
+SAMPLES = [f"<results>/samples/{'/'.join(pair)}.{kind}" for pair in SAMPLED for kind in ("parquet", "json")]
 RATING_PAGE = expand("<results>/human_eval/{name}", name=["sheet.html", "items.json", "key.json"])
 RATING_SUMMARY = "<results>/human_eval/summary.json"
 TABLE_FILES = expand("<results>/tables/{name}.{kind}", name=TABLES, kind=TABLE_KINDS)
@@ -59,7 +47,8 @@ CELLS = expand("<results>/tables/{name}_cells.csv", name=TABLES)
 ALL_CELLS = "<results>/tables/cells.csv"
 CHECKS = expand("<results>/report/{name}.{kind}", name=["audit", "claims"], kind=["json", "md"])
 CHECKS_JSON = expand("<results>/report/{name}.json", name=["audit", "claims"])
-FIGURE_FILES = expand("<results>/figures/{name}.svg", name=list(FIGURES))
+FIGURES = settings.figure_names(config)
+FIGURE_FILES = expand("<results>/figures/{name}.svg", name=FIGURES)
 REPORT = ["<results>/report/report.html", "<results>/report/crate"]
 
 
@@ -77,13 +66,12 @@ def score_files(folder, draws, suffixes):
     return [f"{folder}/k{k}_seed{seed}.{suffix}" for suffix in suffixes for k, seed in draws]
 
 
-def grid_scores(models=None, methods=None, tasks=None, shots=None, suffixes=SCORE_KINDS):
-    """Score files of the main grid or a part of it."""
+def grid_scores(pairs=EVALUATED, tasks=None, shots=None, suffixes=SCORE_KINDS):
+    """Score files of checkpoints, (model, method) pairs, asked with their own marker."""
     draws = settings.draws(config, shots)
     return [
         path
-        for model in models or MODELS
-        for method in methods or METHODS
+        for model, method in pairs
         for task in tasks or TASKS
         for path in score_files(f"<results>/eval/{model}/{method}/{task}", draws, suffixes)
     ]
@@ -105,7 +93,7 @@ def marker_table_scores():
     """What the marker table is made of: some of its rows are in the main grid."""
     shots = config["marker_table"]["shots"]
     own = [pair[0] for pair in settings.marker_pairs(config) if settings.in_grid(config, *pair)]
-    return (grid_scores(methods=own, shots=shots) if own else []) + crossed_scores()
+    return grid_scores([(model, method) for model in MODELS for method in own], shots=shots) + crossed_scores()
 
 
 def run_records():
@@ -150,13 +138,8 @@ def table_outputs(name):
     ]
 
 
-def figure_outputs():
-    return [
-        reported(
-            f"<results>/figures/{name}.svg", "sensitivity_figure" if name == "sensitivity" else name, "Figures", label
-        )
-        for name, label in FIGURES.items()
-    ]
+def figure_output(name):
+    return reported(f"<results>/figures/{name}.svg", f"{name}_figure", "Figures", FIGURE_LABELS[name])
 
 
 def check_outputs(name, label):

@@ -33,7 +33,8 @@ use rule plain_job as check_claims with:
         PAPER_FILES,
         table3="<results>/tables/table3.csv",
         paired=(["<results>/tables/paired.csv"] if len(METHODS) > 1 else []),
-        samples=SAMPLES,
+        table5=(["<results>/tables/table5.csv"] if TABLE5_ROWS else []),
+        samples=STAGE_SAMPLES,
         ratings=RATING_SUMMARY,
     output:
         check_outputs("claims", "Claims of the paper"),

@@ -1,45 +1,14 @@
 """How jobs call their scripts: parameters and options, and what Snakemake is told of the score files they read."""
 
-import shlex
 from functools import partial
+
+from common.jobs.options import job_options
 
 TRAINING = {name: COMPUTE[name] for name in ("device", "processes", "checkpoint_seconds", "stuck_seconds", "offload")}
 TRAINING |= {"gpu": COMPUTE["gpus"], "stop_lead": COMPUTE["stop_lead_seconds"]}
 
 
-def located(folder, paths):
-    """Where a folder of declared files lies; the files may be kept elsewhere, below the same path."""
-    for path in paths:
-        if found := re.match(rf"(.*/)?{re.escape(folder)}(?=/)", path):
-            return found[0]
-    return folder
-
-
-def options(*asked, **folders):
-    """A job's options, quoted: its named inputs and outputs, `folders` it reads or writes declared files in, and resources.
-
-    An underscore at the end keeps a name apart from those that Snakemake has taken (`items_`); an empty input is no option.
-
-    Args:
-        asked: resources that are options of the same name.
-        folders: one or several by option; wildcards are filled in.
-    """
-
-    def of_job(wildcards, input, output, resources):
-        values = {**dict(input.items()), **dict(output.items())}
-        for name, of_name in folders.items():
-            wanted = [of_name] if isinstance(of_name, str) else of_name
-            paths = [folder.replace("<results>", RESULTS).format(**wildcards) for folder in wanted]
-            values[name] = [located(path, [*output, *input]) for path in paths]
-        values |= {name: str(resources[name]) for name in asked}
-        words = []
-        for name, value in values.items():
-            paths = [value] if isinstance(value, str) else list(value)
-            option = f"--{name.rstrip('_').replace('_', '-')}"
-            words += [option, *map(shlex.quote, paths)] if paths else []
-        return " ".join(words)
-
-    return of_job
+options = partial(job_options, RESULTS)
 
 
 def calls(name, part, *asked, **folders):
@@ -50,7 +19,7 @@ def calls(name, part, *asked, **folders):
 
     Args:
         part: (config, **wildcards) -> settings.
-        asked, folders: see `options`.
+        asked, folders: see `job_options`.
     """
     return {
         "script": f"{name}.py",

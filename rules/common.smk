@@ -8,9 +8,9 @@ from pathlib import Path
 sys.path.insert(0, str(Path(workflow.basedir) / "scripts"))
 
 from common.base.errors import UserError
-from common.config import settings
+from common.config import selection, settings
 from common.config.loading import load_configuration, refuse_unusable_paths
-from common.config.machine_settings import job_threads, machine_settings
+from common.config.machine_settings import job_threads, machine_settings, refuse_clamped_gpus
 from common.config.methods import METHODS as TRAINING_METHODS
 from common.files.whole_files import canonical_json
 from common.jobs import digest
@@ -23,28 +23,11 @@ def resolved_configuration():
     try:
         resolved = load_configuration(base, overlays, dict(workflow.config_settings.config))
         refuse_unusable_paths(resolved)
-        refuse_clamped_gpus(resolved["compute"])
+        limit, overruled = workflow.global_resources.get("gpu").value, workflow.resource_settings.overwrite_resources
+        refuse_clamped_gpus(resolved["compute"], limit, {name for name, own in overruled.items() if "gpu" in own})
     except UserError as error:
         raise WorkflowError(str(error))
     return resolved
-
-
-def refuse_clamped_gpus(compute):
-    """Stop where Snakemake would silently give jobs fewer GPUs than the configuration asks for."""
-    limit = workflow.global_resources.get("gpu").value
-    overwritten = workflow.resource_settings.overwrite_resources
-    rules_of = {
-        "gpus": [f"train_{name}" for name in TRAINING_METHODS],
-        "evaluation_gpus": ["evaluate_task", "evaluate_marker", "sample_responses"],
-    }
-    for key, names in rules_of.items():
-        left = [name for name in names if "gpu" not in overwritten.get(name, {})]
-        if limit is not None and left and compute[key] > limit:
-            raise UserError(
-                f"compute.{key} asks for {compute[key]} GPUs per job, the limit of this run is {limit}",
-                "`resources` of the profile, or --resources gpu=N",
-                f"set compute.{key} to {limit} or less, or raise the limit",
-            )
 
 
 def either(names):
@@ -79,6 +62,14 @@ def model_inputs(wildcards):
     if kind == "local":
         return {"files": ancient(model_source(wildcards.model)["path"])}  # its settings hold the files' hashes
     return {"files": f"<results>/downloads/models/{wildcards.model}"}
+
+
+def reward_model(wildcards):
+    """The reward model of an actor."""
+    scorers = selection.reward_models(config)
+    if wildcards.model not in scorers:
+        raise WorkflowError(f"`rl` of the configuration names no reward model for {wildcards.model!r}")
+    return f"<results>/models/{scorers[wildcards.model]}/reward"
 
 
 def instruction_file(part):

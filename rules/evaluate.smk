@@ -6,7 +6,7 @@ use rule launched_job as evaluate_task with:
         QUESTIONS,
         model="<results>/models/{model}/{method}",
     output:
-        grid_scores(["{model}"], ["{method}"]),
+        grid_scores([("{model}", "{method}")]),
     pathvars:
         job="evaluate_task/{model}_{method}",
     priority: 1  # longer than what else there is to do then

@@ -4,12 +4,12 @@
 use rule plain_job as render_figures with:
     input:
         PAPER_FILES,
-        grid_scores(),
+        grid_scores(TABLE3_ROWS),
         TASK_SUMMARIES,
         METRICS,
         f"<results>/models/{REWARD}/reward",
     output:
-        figure_outputs(),
+        [figure_output(name) for name in FIGURES if name != "tradeoffs"],
     pathvars:
         job="render_figures/all",
     localrule: True
@@ -17,6 +17,19 @@ use rule plain_job as render_figures with:
         **calls(
             "render_figures", settings.figure_settings, paper=PAPER, results="<results>", output="<results>/figures"
         ),
+
+
+use rule plain_job as render_tradeoffs with:
+    input:
+        table5="<results>/tables/table5.csv",
+        costs="<results>/tables/costs.csv",
+    output:
+        output=figure_output("tradeoffs"),
+    pathvars:
+        job="render_tradeoffs/all",
+    localrule: True
+    params:
+        **calls("render_tradeoffs", settings.table5_settings),
 
 
 # README.md and docs/demo.md with this preset's tables; `make readme` puts them in place.

@@ -11,7 +11,7 @@ use rule plain_job as render_table1 with:
         job="render_table1/all",
     localrule: True
     params:
-        **renders_table("render_table1", settings.table3_settings, models="<results>/models"),
+        **renders_table("render_table1", settings.table1_settings, models="<results>/models"),
 
 
 use rule plain_job as render_table2 with:
@@ -29,7 +29,7 @@ use rule plain_job as render_table2 with:
 
 use rule plain_job as render_table3 with:
     input:
-        grid_scores(),
+        grid_scores(TABLE3_ROWS),
         TASK_SUMMARIES,
         TRAINED_MODELS,
         words=WORDS,
@@ -45,7 +45,7 @@ use rule plain_job as render_table3 with:
 use rule plain_job as render_table4 with:
     input:
         PAPER_SCHEMA,
-        samples=SAMPLES,
+        samples=STAGE_SAMPLES,
         reward=f"<results>/models/{REWARD}/reward",
         published="resources/paper/table4.yaml",
         words=WORDS,
@@ -60,7 +60,7 @@ use rule plain_job as render_table4 with:
 
 use rule plain_job as render_sensitivity with:
     input:
-        grid_scores(),
+        grid_scores(TABLE3_ROWS),
         TASK_SUMMARIES,
         words=WORDS,
     output:
@@ -94,6 +94,38 @@ use rule plain_job as render_markers with:
     localrule: True
     params:
         **renders_table("render_markers", settings.marker_settings, results="<results>"),
+
+
+use rule plain_job as render_table5 with:
+    input:
+        grid_scores(TABLE5_ROWS),
+        TASK_SUMMARIES,
+        expand("<results>/samples/{pair}.parquet", pair=map("/".join, TABLE5_ROWS)),
+        REWARD_MODELS,
+        words=WORDS,
+    output:
+        table_outputs("table5"),
+    pathvars:
+        job="render_table5/all",
+    localrule: True
+    params:
+        **renders_table("render_table5", settings.table5_settings, results="<results>"),
+
+
+use rule plain_job as render_costs with:
+    input:
+        [f"<results>/models/{'/'.join(pair)}" for pair in selection.with_starts(config, TABLE5_ROWS)],
+        SPLITS,
+        words=WORDS,
+    output:
+        table_outputs("costs"),
+    pathvars:
+        job="render_costs/all",
+    localrule: True
+    params:
+        **renders_table(
+            "render_costs", settings.costs_settings, models="<results>/models", splits="<results>/data/splits"
+        ),
 
 
 use rule plain_job as collect_cells with:

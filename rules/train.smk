@@ -84,7 +84,7 @@ use rule train_sft as train_reward with:
 use rule train_sft as train_ppo with:
     input:
         actor="<results>/models/{model}/<start>",
-        reward=f"<results>/models/{REWARD}/reward",
+        reward=reward_model,
         train="<results>/data/splits/<split>.parquet",
     pathvars:
         **learns("ppo"),
@@ -95,12 +95,13 @@ use rule train_sft as train_ppo with:
         **trains("ppo", settings.ppo_settings),
 
 
-# Responses to the paper's prompts and to the held-out ones, scored by the reward model.
+# Responses to the paper's prompts and to the held-out ones, scored by the reward model of the base model.
 use rule launched_job as sample_responses with:
     input:
         PAPER_SCHEMA,
         model="<results>/models/{model}/{method}",
-        reward=f"<results>/models/{REWARD}/reward",
+        base="<results>/models/{model}/pretrained",
+        reward=reward_model,
         heldout="<results>/data/splits/heldout.parquet",
         published="resources/paper/table4.yaml",
     output:
@@ -109,7 +110,7 @@ use rule launched_job as sample_responses with:
     pathvars:
         job="sample_responses/{model}_{method}",
     wildcard_constraints:
-        method=either(RL_STAGES),
+        method=either(method for _, method in SAMPLED),
     params:
         **calls("sample_responses", settings.sample_settings),
         scratch=f"{RESULTS}/scratch/sample_responses/{{model}}_{{method}}",

@@ -150,15 +150,18 @@ def work(arguments: argparse.Namespace, console: Console) -> None:
     settings = arguments.settings
     provenance = Provenance("check_claims.py", settings)
     published = load_published(arguments.paper)
-    paired, ratings = (next(iter(paths), None) for paths in (arguments.paired, arguments.ratings))
+    optional = (arguments.paired, arguments.ratings, arguments.table5)
+    paired, ratings, table5 = (next(iter(paths), None) for paths in optional)
     samples = dict(zip(STAGES, arguments.samples, strict=True)) if arguments.samples else {}
     run = (
-        load_run(settings, published, table3=arguments.table3, paired=paired, samples=samples, ratings=ratings)
+        load_run(
+            settings, published, table3=arguments.table3, paired=paired, table5=table5, samples=samples, ratings=ratings
+        )
         if settings
         else None
     )
     results = check_all(published, run)
-    given = [path for path in (arguments.table3, paired, *arguments.samples, ratings) if path]
+    given = [path for path in (arguments.table3, paired, table5, *arguments.samples, ratings) if path]
     inputs = {path.name: path for path in published_files(arguments.paper)} | {str(path): path for path in given}
     content = [
         {
@@ -190,6 +193,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--paper", type=Path, required=True, help="directory of the published numbers")
     parser.add_argument("--table3", type=Path, help="table3.csv of the run")
     parser.add_argument("--paired", type=Path, nargs="*", default=[], help="paired.csv of the run, if it has one")
+    parser.add_argument("--table5", type=Path, nargs="*", default=[], help="table5.csv of the run, if it has one")
     parser.add_argument("--samples", type=Path, nargs="*", default=[], help="sampled responses of stage 1 and stage 3")
     parser.add_argument("--ratings", type=Path, nargs="*", default=[], help="summary.json of the human evaluation")
     parser.add_argument("--output", type=Path, required=True, help="directory of claims.json and claims.md")

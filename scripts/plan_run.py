@@ -14,6 +14,8 @@ from tabulate import tabulate
 from common.base.errors import EXIT_MACHINE, UserError
 from common.base.paths import ROOT
 from common.config.loading import load_configuration
+from common.config.methods import METHOD_LABELS
+from common.config.selection import table5_rows, with_starts
 from common.files.whole_files import write_json
 from common.jobs.console import reader_may_leave
 from common.planning.advice import Problem, host_problems, lead_problems, memory_problems
@@ -70,6 +72,21 @@ def memory_rows(jobs: Sequence[JobPlan]) -> list[list[str]]:
     ]  # fmt: skip
 
 
+def method_table(config: Mapping[str, Any], jobs: Sequence[JobPlan]) -> list[str]:
+    """GPU-hours of the methods of Table 5 beside each other, each with all trainings that it starts from."""
+    by_training = {(job.model, job.rule.removeprefix("train_")): job for job in jobs}
+    rows = []
+    for model, method in table5_rows(config):
+        chain = [by_training[pair] for pair in with_starts(config, [(model, method)]) if pair[1] != "pretrained"]
+        spent = [[job.gpu_hours(link) for job in chain] for link in INTERCONNECTS]
+        hours = ["-" if None in each else f"{sum(filter(None, each)):,.1f}" for each in spent]
+        rows.append([model, METHOD_LABELS[method], ", ".join(job.rule for job in chain) or "-", *hours])
+    if not rows:
+        return []
+    headers = ["model", "method of Table 5", "its trainings", *(f"GPU-hours over {link}" for link in INTERCONNECTS)]
+    return [tabulate(rows, headers=headers, tablefmt="simple", disable_numparse=True)]
+
+
 def total_lines(basis: Basis, jobs: Sequence[JobPlan], scheduled: bool) -> list[str]:
     """GPU-hours over each interconnect, hours one after the other, and disk."""
     lines = []
@@ -122,6 +139,7 @@ def report(
             headers=["model", "parameters", "configuration from"], tablefmt="simple", disable_numparse=True,
         ),
         tabulate(job_rows(jobs), headers=JOB_COLUMNS, tablefmt="simple", disable_numparse=True),
+        *method_table(config, jobs),
         tabulate(memory_rows(jobs), headers=["job", "memory of a device by part, GB", "GB of CPU memory"],
                  tablefmt="simple", disable_numparse=True),
         "\n".join(total_lines(basis, jobs, scheduled)),

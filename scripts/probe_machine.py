@@ -20,6 +20,7 @@ from common.base.errors import UserError, report_and_exit
 from common.base.paths import ROOT
 from common.config.loading import load_configuration
 from common.config.methods import METHODS
+from common.config.selection import used_models
 from common.jobs.console import Console
 from common.planning.basis import Basis
 from common.planning.hardware import load_assumptions, load_gpu
@@ -72,7 +73,7 @@ def work(arguments: argparse.Namespace, console: Console) -> None:
         raise UserError("the folder of the probe is there already", str(folder), "delete it, or name another one")
     gpu = load_gpu(arguments.gpu or config["compute"]["gpu_type"])
     gpus = config["compute"]["gpus"] if arguments.gpus is None else arguments.gpus
-    names = {*config["table3"]["models"], *config["rl"].values()}
+    names = used_models(config)
     own = all((results / "models" / name / "pretrained").is_dir() for name in names)
     make = functools.partial(make_model, config, results=results, own_tokenizer=own)
     made = {name: make(name, layers=LAYERS, folder=folder / "models" / name) for name in sorted(names)}

@@ -51,7 +51,10 @@ def work(arguments: argparse.Namespace, console: Console) -> None:
     settings, results = arguments.settings, arguments.results
     grids = {name: load_grid(settings, results / "eval", column) for name, column in SCORINGS.items()}
     actor, reward = (settings["rl"][role]["name"] for role in ("actor", "reward"))
-    runs = [(model, method) for model in settings["models"] for method in settings["methods"] if method != "pretrained"]
+    without_loss = ("pretrained", "ppo")
+    runs = [
+        (model, method) for model in settings["models"] for method in settings["methods"] if method not in without_loss
+    ]
     runs += [(actor, "rl_sft"), (reward, "reward")]
     labels = {name: info["label"] for name, info in settings["model_info"].items()}
     labels |= {role["name"]: role["label"] for role in settings["rl"].values()}

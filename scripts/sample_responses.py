@@ -1,7 +1,12 @@
-"""Responses of one stage of the RL arm to the paper's prompts and to the held-out ones, each with its reward."""
+"""Responses of a checkpoint to the paper's prompts and to the held-out ones, each with its reward.
+
+They are greedy. For Table 5 one more response to each prompt is drawn at temperature 1, and both estimates of the
+divergence from the base model are taken on it: an estimate needs what the policy itself draws.
+"""
 
 import argparse
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -19,18 +24,22 @@ from common.jobs.provenance import Provenance
 from common.jobs.scratch import fingerprint, writer_lock
 from common.models.decoding import Decoding, decode
 from common.models.devices import default_dtype, limit_threads, uses_gpu
+from common.models.divergence import kl_k1, kl_k3
 from common.models.generation import Outcome, Request
 from common.models.loading import load_model, load_tokenizer, weights_hash
 from common.models.packed_weights import pack_weights
+from common.models.plain_generation import token_logprobs
 from common.models.reward_model import check_same_tokenizer, load_reward_model, sequence_rewards
 from common.models.ways import attention_of, build_generator, way_of
 
 BATCH_TOKENS = 8192
 REWARD_BATCH = 8
+# Kinds of responses.
+GREEDY, DRAWN = "greedy", "drawn"
 
 
-def sample_prompts(published: Path, heldout: Path, prompt: PromptFormat) -> list[dict[str, Any]]:
-    """Rows to answer: the paper's prompts, then the held-out ones."""
+def sample_prompts(published: Path, heldout: Path, prompt: PromptFormat, marker: str) -> list[dict[str, Any]]:
+    """Rows to answer: the paper's prompts, then the held-out ones; `plain` ends before the marker."""
     rows = [
         {"id": row["id"], "source": PAPER, "instruction": row["prompt"], "input": row["input"]}
         for row in read_checked_yaml(published)["examples"]
@@ -39,8 +48,8 @@ def sample_prompts(published: Path, heldout: Path, prompt: PromptFormat) -> list
         {"id": row["id"], "source": HELDOUT, "instruction": row["instruction"], "input": row["input"]}
         for row in read_parquet(heldout)
     ]
-    marker = prompt.markers["response"]
-    return [{**row, "prompt": prompt.prompt(row["instruction"], row["input"]) + marker} for row in rows]
+    plain = [prompt.prompt(row["instruction"], row["input"]) for row in rows]
+    return [{**row, "plain": text, "prompt": text + marker} for row, text in zip(rows, plain, strict=True)]
 
 
 def on_device(model: Any, gpu: bool) -> Any:
@@ -48,25 +57,67 @@ def on_device(model: Any, gpu: bool) -> Any:
 
 
 def generate(
-    arguments: argparse.Namespace, requests: list[Request], cache: ItemCache, dtype: torch.dtype, gpu: bool,
-    progress: Progress,
+    arguments: argparse.Namespace, prompts: Mapping[str, list[int]], decodings: Mapping[str, Decoding],
+    cache: ItemCache, dtype: torch.dtype, gpu: bool, console: Console,
 ) -> None:  # fmt: skip
-    """Put the tokens of every response into the cache."""
-    missing = [request for request in requests if request.key not in cache]
-    if not missing:
+    """Put the tokens of every response into the cache.
+
+    Args:
+        arguments: of the script.
+        prompts: token ids by id.
+        decodings: by what the key of an item begins with.
+        cache: of finished responses.
+        dtype: of the model.
+        gpu: whether it answers on a GPU.
+        console: for the progress.
+    """
+    limit, requests = arguments.settings["max_new_tokens"], {}
+    for kind in decodings:
+        all_of_kind = [Request(f"{kind}/{key}", tokens, []) for key, tokens in prompts.items()]
+        requests[kind] = [request for request in all_of_kind if request.key not in cache]
+    if not any(requests.values()):
         return
-    limit = arguments.settings["max_new_tokens"]
-    way = way_of(arguments.model, max(request.longest(limit) for request in requests))
+    progress = Progress(console, len(prompts) * len(decodings), "responses", len(cache))
+    way = way_of(arguments.model, max(map(len, prompts.values())) + limit)
     model = on_device(load_model(arguments.model, dtype, attention_of(way)), gpu)
     pack_weights(model)
     generator = build_generator(way, model, load_tokenizer(arguments.model), BATCH_TOKENS)
-    for outcomes in generator.run(missing, limit, Decoding(stop_at_newline=False)):
-        cache.add({key: _item(outcome) for key, outcome in outcomes.items()})
-        progress.update(len(cache))
+    for kind, decoding in decodings.items():
+        for outcomes in generator.run(requests[kind], limit, decoding):
+            cache.add({key: _item(outcome) for key, outcome in outcomes.items()})
+            progress.update(len(cache))
 
 
 def _item(outcome: Outcome) -> dict[str, Any]:
     return {"tokens": outcome.tokens, "finish": outcome.finish}
+
+
+@torch.inference_mode()
+def likelihoods(
+    model: Path, sequences: Sequence[tuple[list[int], list[int]]], dtype: torch.dtype, gpu: bool
+) -> list[torch.Tensor]:
+    """Log-likelihoods a model gives to the tokens of each response after its prompt."""
+    loaded = on_device(load_model(model, dtype), gpu).eval()
+    return [token_logprobs(loaded, prompt, response).double().cpu() for prompt, response in sequences]
+
+
+def divergences(
+    model: Path, base: Path, sequences: Sequence[tuple[list[int], list[int]]], dtype: torch.dtype, gpu: bool
+) -> list[dict[str, Any]]:
+    """Tokens of each drawn response, and the sums over them of both estimates of KL(model, base)."""
+    policy, reference = (likelihoods(path, sequences, dtype, gpu) for path in (model, base))
+    return [
+        {"drawn_tokens": len(one), "kl_k1": float(kl_k1(one, other).sum()), "kl_k3": float(kl_k3(one, other).sum())}
+        for one, other in zip(policy, reference, strict=True)
+    ]
+
+
+def rewards(
+    arguments: argparse.Namespace, sequences: Sequence[list[int]], pad: int, dtype: torch.dtype, gpu: bool
+) -> list[float]:
+    """What the reward model gives each response; its prompts end with the marker it was trained with."""
+    model = on_device(load_reward_model(arguments.reward, dtype), gpu)
+    return sequence_rewards(model, sequences, pad=pad, batch=REWARD_BATCH, device="cuda" if gpu else "cpu")
 
 
 def work(arguments: argparse.Namespace, console: Console) -> None:
@@ -77,9 +128,16 @@ def work(arguments: argparse.Namespace, console: Console) -> None:
     dtype = default_dtype(gpu)
     tokenizer = load_tokenizer(arguments.model)
     check_same_tokenizer(tokenizer, load_tokenizer(arguments.reward))
-    rows = sample_prompts(arguments.published, arguments.heldout, PromptFormat.from_settings(settings["prompt"]))
-    prompts = {row["id"]: tokenizer(row["prompt"], split_special_tokens=True)["input_ids"] for row in rows}
-    requests = [Request(key, tokens, []) for key, tokens in prompts.items()]
+    prompt = PromptFormat.from_settings(settings["prompt"])
+    rows = sample_prompts(arguments.published, arguments.heldout, prompt, settings["marker"])
+
+    def tokens(text: str) -> list[int]:
+        return list(tokenizer(text, split_special_tokens=True)["input_ids"])
+
+    prompts = {row["id"]: tokens(row["prompt"]) for row in rows}
+    decodings = {GREEDY: Decoding(stop_at_newline=False)}
+    if settings["divergence"]:
+        decodings[DRAWN] = Decoding(temperature=1.0, seed=settings["seed"], stop_at_newline=False)
     key = fingerprint(
         settings=settings,
         inputs=[sha256_of_file(path) for path in (arguments.heldout, arguments.published)],
@@ -88,21 +146,29 @@ def work(arguments: argparse.Namespace, console: Console) -> None:
     )
     with writer_lock(arguments.scratch / "writer.lock", console):
         cache = ItemCache(arguments.scratch / f"{key}.jsonl")
-        progress = Progress(console, len(requests), "responses", len(cache))
-        generate(arguments, requests, cache, dtype=dtype, gpu=gpu, progress=progress)
-        sequences = [[*prompts[row["id"]], *cache[row["id"]]["tokens"]] for row in rows]
-        reward_model = on_device(load_reward_model(arguments.reward, dtype), gpu)
-        device = "cuda" if gpu else "cpu"
-        rewards = sequence_rewards(
-            reward_model, sequences, pad=tokenizer.pad_token_id, batch=REWARD_BATCH, device=device
-        )
-        for row, reward in zip(rows, rewards, strict=True):
-            item = cache[row["id"]]
+        generate(arguments, prompts, decodings, cache=cache, dtype=dtype, gpu=gpu, console=console)
+        items = {kind: [cache[f"{kind}/{row['id']}"] for row in rows] for kind in decodings}
+        measured: list[dict[str, Any]] = [dict.fromkeys(("drawn_tokens", "kl_k1", "kl_k3"))] * len(rows)
+        if settings["divergence"]:
+            drawn = [(prompts[row["id"]], item["tokens"]) for row, item in zip(rows, items[DRAWN], strict=True)]
+            measured = divergences(arguments.model, arguments.base, drawn, dtype=dtype, gpu=gpu)
+        response = prompt.markers["response"]
+        scored = [
+            [*tokens(row["plain"] + response), *item["tokens"]] for row, item in zip(rows, items[GREEDY], strict=True)
+        ]
+        scores = rewards(arguments, scored, tokenizer.pad_token_id, dtype=dtype, gpu=gpu)
+        for row, item, reward, found in zip(rows, items[GREEDY], scores, measured, strict=True):
             text = decode(tokenizer, item["tokens"]).strip()
-            row |= {"response": text, "tokens": len(item["tokens"]), "finish": item["finish"], "reward": reward}
+            row |= {
+                "response": text,
+                "tokens": len(item["tokens"]),
+                "finish": item["finish"],
+                "reward": reward,
+                **found,
+            }
         write_parquet(arguments.output, rows, COLUMNS)
         cache.close()
-    heldout = [row["reward"] for row in rows if row["source"] == "heldout"]
+    heldout = [row["reward"] for row in rows if row["source"] == HELDOUT]
     mean = sum(heldout) / len(heldout)
     inputs = {"heldout": arguments.heldout, "published": arguments.published,
               "model": arguments.model / "run.json", "reward": arguments.reward / "run.json"}  # fmt: skip
@@ -114,7 +180,8 @@ def work(arguments: argparse.Namespace, console: Console) -> None:
 
 def main(argv: list[str] | None = None) -> int:
     parser = argument_parser(__doc__ or "")
-    parser.add_argument("--model", type=Path, required=True, help="model directory of the stage")
+    parser.add_argument("--model", type=Path, required=True, help="model directory of the checkpoint")
+    parser.add_argument("--base", type=Path, required=True, help="model directory of its base model")
     parser.add_argument("--reward", type=Path, required=True, help="model directory of the reward model")
     parser.add_argument("--heldout", type=Path, required=True, help="parquet file of the held-out prompts")
     parser.add_argument("--published", type=Path, required=True, help="YAML file of the paper's table 4")

@@ -96,7 +96,9 @@ def work(arguments: argparse.Namespace, console: Console) -> None:
             stuck_seconds=frame.stuck_seconds,
             metrics=frame.metrics,
         )
+        read, written = block["epochs"] * sum(len(prompt.tokens) for prompt in prompts), facts["response_tokens"]
         facts |= {"prompts": len(prompts), "left_out_prompt_too_long": len(left_out)}
+        facts["tokens_seen"] = {"prompt": read, "response": written, "total": read + written}
         ids = prompts[0].tokens[:PROBE_TOKENS]
         expected = LANGUAGE_MODEL.trained(trained.actor.wrapped, ids, engine.device)
         state = trained.actor.state_dict()

@@ -4,17 +4,21 @@ Kept apart from `settings`, because it decides no result: devices and unused key
 planned.
 """
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from typing import Any
 
-PARTS = ("seed", "compute", "instructions", "splits", "methods", "evaluation", "table3", "marker_table", "rl", "table4")
+from common.base.errors import UserError
+from common.config.methods import METHODS
+from common.config.selection import used_models
+
+PARTS = ("seed", "compute", "instructions", "splits", "methods", "evaluation", "table3", "marker_table", "rl", "table4",
+         "table5")  # fmt: skip
 
 
 def machine_settings(config: Mapping[str, Any]) -> dict[str, Any]:
     """The configuration with the models and tasks that are used."""
     table = config["table3"]
-    models = sorted({*table["models"], *config["rl"].values()})
-    used = {"models": {name: config["models"][name] for name in models},
+    used = {"models": {name: config["models"][name] for name in sorted(used_models(config))},
             "tasks": {name: config["tasks"][name] for name in table["tasks"]}}  # fmt: skip
     return {"config": {**{part: config[part] for part in PARTS}, **used}}
 
@@ -22,3 +26,28 @@ def machine_settings(config: Mapping[str, Any]) -> dict[str, Any]:
 def job_threads(asked: int | None, cores: int | None) -> int:
     """CPU threads of a job: as configured, or a quarter of the cores (None: unknown), since jobs run side by side."""
     return asked or max(1, (cores or 1) // 4)
+
+
+def refuse_clamped_gpus(compute: Mapping[str, Any], limit: int | None, overruled: Container[str]) -> None:
+    """Stop where Snakemake would silently give jobs fewer GPUs than the configuration asks for.
+
+    Args:
+        compute: of the configuration.
+        limit: GPUs of the run; None without a limit.
+        overruled: rules whose GPUs are set elsewhere.
+
+    Raises:
+        UserError: naming the key and the limit.
+    """
+    rules_of = {
+        "gpus": [f"train_{name}" for name in METHODS],
+        "evaluation_gpus": ["evaluate_task", "evaluate_marker", "sample_responses"],
+    }
+    for key, names in rules_of.items():
+        left = [name for name in names if name not in overruled]
+        if limit is not None and left and compute[key] > limit:
+            raise UserError(
+                f"compute.{key} asks for {compute[key]} GPUs per job, the limit of this run is {limit}",
+                "`resources` of the profile, or --resources gpu=N",
+                f"set compute.{key} to {limit} or less, or raise the limit",
+            )

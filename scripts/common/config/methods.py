@@ -52,4 +52,6 @@ METHODS = {
     "reward": Method("Reward model", "rl_reward", "heldout_rl_reward", ("prompt", "better"), together=2, arm="RL"),
     "ppo": Method("PPO", "rl_prompts", None, ("prompt",), starts_from=("rl_sft", "reward"), arm="RL"),
 }
+# Of the RL arm, those that answer: the supervised one and the optimised one.
+RL_STAGES = ("rl_sft", "ppo")
 METHOD_LABELS = {"pretrained": "Pretrained", **{name: method.label for name, method in METHODS.items()}}

@@ -9,6 +9,15 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from common.config.methods import METHODS
+from common.config.selection import (
+    checkpoints,
+    evaluated,
+    reward_models,
+    table5_models,
+    table5_rows,
+    used_models,
+    with_starts,
+)
 from common.files.content_hashes import content_hashes
 
 
@@ -94,12 +103,15 @@ def ppo_settings(config: Mapping[str, Any], model: str, method: str = "ppo") -> 
 
 
 def sample_settings(config: Mapping[str, Any], model: str, method: str) -> dict[str, Any]:
-    """Everything the sample responses depend on."""
+    """Everything the sample responses depend on; the distance from the base model is measured for Table 5 alone."""
     return {
         "model": model,
         "method": method,
         "prompt": ppo_settings(config, model)["prompt"],
+        "marker": config["prompt"]["markers"][usual_marker(config, method)],
         "max_new_tokens": config["table4"]["max_new_tokens"],
+        "divergence": method != "pretrained" and (model, method) in table5_rows(config),
+        "seed": config["seed"],
         "device": config["compute"]["device"],
     }
 
@@ -147,6 +159,39 @@ def table3_settings(config: Mapping[str, Any]) -> dict[str, Any]:
     return {**config["table3"], "model_info": models, "shots": evaluation["shots"], "seeds": evaluation["seeds"]}
 
 
+def table1_settings(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Table 1 has the methods that are fine-tuned on responses; Table 2 those of the RL arm."""
+    methods = [name for name in config["table3"]["methods"] if name == "pretrained" or METHODS[name].arm != "RL"]
+    return {**table3_settings(config), "methods": methods}
+
+
+def table5_settings(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Table 5 is about the tasks, draws and items of Table 3, and about the held-out prompts."""
+    models, scorers = table5_models(config), reward_models(config)
+    return {
+        "models": models,
+        "methods": config["table5"]["methods"],
+        "model_info": {name: {"label": config["models"][name]["label"]} for name in models},
+        "rewards": {name: scorers[name] for name in models},
+        "reward_labels": {name: config["models"][scorers[name]]["label"] for name in models},
+        "heldout_trained_on": config["splits"]["fine_tune_on_heldout"],
+        **{key: config["evaluation"][key] for key in ("shots", "seeds")},
+        "tasks": config["table3"]["tasks"],
+    }
+
+
+def costs_settings(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The rows of Table 5, each with the trainings behind it and the split each learns from, by `model/method`."""
+    chains = {
+        "/".join(row): {
+            "/".join(pair): METHODS[pair[1]].split for pair in with_starts(config, [row]) if pair[1] != "pretrained"
+        }
+        for row in table5_rows(config)
+    }
+    labels = {name: config["models"][name]["label"] for name in table5_models(config)}
+    return {"labels": labels, "chains": chains}
+
+
 def sensitivity_settings(config: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in table3_settings(config).items() if key != "notes"}
 
@@ -189,15 +234,14 @@ def table_names(config: Mapping[str, Any]) -> list[str]:
         *(["paired"] if len(config["table3"]["methods"]) > 1 else []),
         "comparison",
         *(["markers"] if crossed else []),
+        *(["table5", "costs"] if table5_rows(config) else []),
     ]
 
 
-def checkpoints(config: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """(model, method) of every checkpoint of a run, each once."""
-    actor, reward = (config["rl"][role] for role in ("actor", "reward"))
-    found = [(model, method) for model in config["table3"]["models"] for method in config["table3"]["methods"]]
-    found += [(model, "pretrained") for model in (*config["table3"]["models"], actor, reward)]
-    return list(dict.fromkeys([*found, (actor, "rl_sft"), (reward, "reward"), (actor, "ppo")]))
+def figure_names(config: Mapping[str, Any]) -> list[str]:
+    """Figures of a run; the last one is drawn from Table 5."""
+    names = ["accuracy", "learning_curves", "ppo", "reward_accuracy", "sensitivity"]
+    return [*names, *(["tradeoffs"] if table5_rows(config) else [])]
 
 
 def machine_is_checked(config: Mapping[str, Any]) -> bool:
@@ -208,19 +252,18 @@ def machine_is_checked(config: Mapping[str, Any]) -> bool:
 
 def run_settings(config: Mapping[str, Any]) -> dict[str, Any]:
     """Which results belong to the run as it is configured; there may be others from earlier runs."""
-    models = dict.fromkeys([*config["table3"]["models"], *config["rl"].values()])
     shots = sorted({*config["evaluation"]["shots"], *config["marker_table"]["shots"]})
     return {
         "preset": config["preset"],
         "seed": config["seed"],
-        "models": {name: config["models"][name] for name in models},
+        "models": {name: config["models"][name] for name in used_models(config)},
         "tasks": config["table3"]["tasks"],
         "tables": table_names(config),
         "checkpoints": ["/".join(pair) for pair in checkpoints(config)],
         "crossed": ["/".join(pair) for pair in crossed_pairs(config)],
         "grid": {
             "models": config["table3"]["models"],
-            "methods": config["table3"]["methods"],
+            "evaluated": ["/".join(pair) for pair in evaluated(config)],
             "draws": draws(config),
             "marker_draws": draws(config, config["marker_table"]["shots"]),
         },
@@ -231,9 +274,10 @@ def run_settings(config: Mapping[str, Any]) -> dict[str, Any]:
 
 def published_settings(config: Mapping[str, Any]) -> dict[str, Any]:
     """Which models and tasks of a run are those of the paper."""
-    chosen = {role: config["models"][name] for role, name in config["rl"].items()}
+    chosen = {role: config["models"][config["rl"][role]] for role in ("actor", "reward")}
     return {
         **{key: value for key, value in sensitivity_settings(config).items() if key != "seeds"},
+        "base_labels": {name: config["models"][name]["label"] for name in table5_models(config)},
         "published_tasks": {task: config["tasks"][task].get("published") for task in config["table3"]["tasks"]},
         "rl": {
             role: {"name": config["rl"][role], "label": model["label"], "published": model.get("published")}

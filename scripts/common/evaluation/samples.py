@@ -1,16 +1,20 @@
-"""Sampled responses of both stages of the RL arm, read back and set side by side."""
+"""Responses of checkpoints to the same prompts, read back and set side by side."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from common.base.errors import UserError
 from common.files.parquet import read_parquet
 
-COLUMNS = ("id", "source", "instruction", "input", "prompt", "response", "tokens", "finish", "reward")
+# `prompt` ends with the marker that the checkpoint was asked with. The last three are about another response, drawn at
+# temperature 1: its tokens, and the sums over them of both estimates of the divergence from the base model.
+COLUMNS = ("id", "source", "instruction", "input", "prompt", "response", "tokens", "finish", "reward", "drawn_tokens",
+           "kl_k1", "kl_k3")  # fmt: skip
 # Where a prompt is from.
 PAPER, HELDOUT = "paper", "heldout"
-_SHARED = ("id", "source", "instruction", "input", "prompt")
-_REMEDY = "sample the responses of both stages again"
+_ASKED = ("id", "source", "instruction", "input")
+_REMEDY = "delete both files and run again: the responses are sampled anew"
 
 
 def load_samples(path: Path) -> list[dict[str, Any]]:
@@ -26,7 +30,7 @@ def load_samples(path: Path) -> list[dict[str, Any]]:
         raise UserError(f"sampled responses lack {', '.join(missing)}", str(path), _REMEDY)
     seen = set()
     for number, row in enumerate(rows, start=1):
-        for column in (*_SHARED, "response"):
+        for column in (*_ASKED, "prompt", "response"):
             if not isinstance(row[column], str):
                 raise UserError(f"`{column}` is not a text in sampled responses", f"{path}, row {number}", _REMEDY)
         if row["id"] in seen:
@@ -39,15 +43,34 @@ def load_stages(rl_sft: Path, ppo: Path) -> list[dict[str, dict[str, Any]]]:
     """For each prompt the row of either stage, `rl_sft` and `ppo`.
 
     Raises:
+        UserError: when the files are not about the same prompts, in the same words and order.
+    """
+    return _side_by_side({"rl_sft": rl_sft, "ppo": ppo}, (*_ASKED, "prompt"))
+
+
+def load_together(paths: Mapping[str, Path]) -> list[dict[str, dict[str, Any]]]:
+    """For each prompt the row of every method; each method may have been asked with its own marker.
+
+    Args:
+        paths: files of `sample_responses` by method.
+
+    Raises:
         UserError: when the files are not about the same prompts in the same order.
     """
-    first, third = load_samples(rl_sft), load_samples(ppo)
-    if len(first) != len(third):
-        what = f"{len(first)} responses of stage 1 face {len(third)} of stage 3"
-        raise UserError(what, f"{rl_sft}, {ppo}", _REMEDY)
-    for number, (one, other) in enumerate(zip(first, third, strict=True), start=1):
-        for column in _SHARED:
-            if one[column] != other[column]:
-                where = f"{rl_sft} and {ppo}, row {number}, column {column}"
-                raise UserError("the two stages answered different prompts", where, _REMEDY)
-    return [{"rl_sft": one, "ppo": other} for one, other in zip(first, third, strict=True)]
+    return _side_by_side(paths, _ASKED)
+
+
+def _side_by_side(paths: Mapping[str, Path], shared: Sequence[str]) -> list[dict[str, dict[str, Any]]]:
+    (one, first), *others = ((method, load_samples(path)) for method, path in paths.items())
+    rows: list[dict[str, dict[str, Any]]] = [{one: row} for row in first]
+    for method, found in others:
+        files = f"{paths[one]}, {paths[method]}"
+        if len(found) != len(first):
+            raise UserError(f"{len(first)} responses of {one} face {len(found)} of {method}", files, _REMEDY)
+        for number, (row, together) in enumerate(zip(found, rows, strict=True), start=1):
+            for column in shared:
+                if row[column] != together[one][column]:
+                    where = f"{files}, row {number}, column {column}"
+                    raise UserError(f"{one} and {method} answered different prompts", where, _REMEDY)
+            together[method] = row
+    return rows

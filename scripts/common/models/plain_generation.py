@@ -53,10 +53,7 @@ class PlainGenerator:
             yield {request.key: outcome}
 
     def _score(self, prompt: list[int], answer: list[int]) -> float:
-        """Log-likelihood of an answer's tokens after the prompt, from one pass over the whole, as in training."""
-        logits = plain_logits(self._model, [*prompt, *answer], last=len(answer) + 1)[:-1]
-        chosen = torch.tensor(answer, device=logits.device)[:, None]
-        return float(torch.log_softmax(logits, dim=-1).gather(1, chosen).sum())
+        return float(token_logprobs(self._model, prompt, answer).sum())
 
     def _decode(self, prompt: list[int], max_new_tokens: int, step: "_Step") -> None:
         for _ in range(max_new_tokens):
@@ -89,6 +86,17 @@ def plain_logits(model: Any, ids: Sequence[int], last: int) -> torch.Tensor:
     keep = {"logits_to_keep": last} if "logits_to_keep" in inspect.signature(model.forward).parameters else {}
     output = model(input_ids=tokens, attention_mask=torch.ones_like(tokens), use_cache=False, **keep)
     return output.logits[0, -last:].float()
+
+
+def token_logprobs(model: Any, prompt: Sequence[int], answer: Sequence[int]) -> torch.Tensor:
+    """Log-likelihood of each token of an answer after its prompt, from one pass over the whole, as in training.
+
+    Returns:
+        Natural logarithms in fp32, shape (tokens of the answer,).
+    """
+    logits = plain_logits(model, [*prompt, *answer], last=len(answer) + 1)[:-1]
+    chosen = torch.tensor(list(answer), device=logits.device)[:, None]
+    return torch.log_softmax(logits, dim=-1).gather(1, chosen)[:, 0]
 
 
 class _Step(LogitsProcessor):

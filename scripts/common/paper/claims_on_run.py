@@ -30,6 +30,8 @@ from common.stats.intervals import bootstrap_interval
 from common.stats.paired import bootstrap_p_value, paired_bootstrap
 
 SEED = 0
+# The stage of the RL arm that Table 5 has as the paper's RL.
+OF_TABLE5 = {"ppo": "rl"}
 VERDICTS = {"rl_sft": "stage1", "ppo": "stage3"}
 PAIRED_COLUMNS = ("model", "task", "k", "first", "second", "difference", "low", "high", "p", "n")
 
@@ -53,11 +55,19 @@ class Stages:
 
 @dataclass(frozen=True)
 class Run:
-    """A run's evidence on Table 3, group by group: the paper's models together, every other model by itself."""
+    """A run's evidence on Table 3, group by group: the paper's models together, every other model by itself.
+
+    Attributes:
+        groups: whether the models are the paper's, and their evidence.
+        methods: of Table 3.
+        stages: responses and ratings of the RL arm.
+        one_base: by base model of Table 5, its name for people and the paper's methods measured on it.
+    """
 
     groups: Sequence[tuple[bool, Evidence]]
     methods: frozenset[str]
     stages: Stages
+    one_base: Sequence[tuple[str, frozenset[str]]]
 
 
 @dataclass(frozen=True)
@@ -82,6 +92,7 @@ def load_run(
     paired: Path | None,
     samples: Mapping[str, Path],
     ratings: Path | None,
+    table5: Path | None = None,
 ) -> Run:
     """Everything that claims are checked on; what is not given counts as not run.
 
@@ -92,6 +103,7 @@ def load_run(
         paired: paired.csv.
         samples: parquet files of sampled responses by stage, rl_sft and ppo.
         ratings: summary.json of the human evaluation.
+        table5: table5.csv.
 
     Raises:
         UserError: when a file does not have the form its rule gives it.
@@ -119,7 +131,22 @@ def load_run(
         load_stages(**samples) if samples else [],
         read_counts(ratings) if ratings else None,
     )
-    return Run(groups, frozenset(settings["methods"]), stages)
+    one_base = read_one_base(table5, settings["base_labels"]) if table5 else []
+    return Run(groups, frozenset(settings["methods"]), stages, one_base)
+
+
+def read_one_base(path: Path, labels: Mapping[str, str]) -> list[tuple[str, frozenset[str]]]:
+    """The paper's methods, sft, coh and rl, that Table 5 measures on each base model; only rows without a gap count.
+
+    Args:
+        path: table5.csv.
+        labels: of the base models.
+    """
+    rows = read_columns(path, ("model", "method", "reward"))
+    measured = [row for row in rows if all(row[name] for name in row if name[:1] == "k" and name[1:].isdecimal())]
+    found = {label: frozenset(OF_TABLE5.get(row["method"], row["method"]) for row in measured if row["model"] == model)
+             for model, label in labels.items()}  # fmt: skip
+    return list(found.items())
 
 
 def read_accuracies(path: Path, settings: Mapping[str, Any]) -> dict[Key, float]:
@@ -153,6 +180,7 @@ def check_run(claim: Mapping[str, Any], published: Published, run: Run) -> list[
         return [OwnVerdict("all models", None, Verdict(NOT_TESTED, NOT_TESTED, test["reason"]["en"]))]
     if test["kind"] == "compared":
         measures = [(f"Table 3, {_labels(evidence)}", run.methods) for _, evidence in run.groups]
+        measures += [(f"Table 5, {label}", methods) for label, methods in run.one_base]
         if run.stages.rows:
             measures.append((f"responses of {run.stages.label}", frozenset({"sft", "rl"})))
         return [OwnVerdict("all models", None, check_compared(test["pairs"], measures))]

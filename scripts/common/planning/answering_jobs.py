@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from common.config import settings
 from common.config.machine_settings import job_threads
+from common.config.selection import evaluated, sampled, table5_models
 from common.planning.basis import FP32, Basis, weight_bytes
 from common.planning.hardware import INTERCONNECTS
 from common.planning.job_plan import JobPlan
@@ -27,25 +28,28 @@ def evaluation_jobs(basis: Basis, model: str, shots: Sequence[int] | None = None
         shots: numbers of in-context examples asked with; those of Table 3 without it.
     """
     block, table = basis.config["evaluation"], basis.config["table3"]
+    own = sum(name == model for name, _ in evaluated(basis.config))
+    crossed = len(settings.crossed_pairs(basis.config)) * (model in table["models"])
     question = basis.assumed["tokens_per_word"] * basis.assumed["words_question"]
     items = block["items"] or basis.assumed["items_per_task"]
     runs = len(settings.draws(basis.config, shots)) * len(table["tasks"])
     answer = block["extra_tokens"] + ANSWER_TOKENS
     job = _answering_job(
         basis, "evaluate_task", model,
-        count=len(table["methods"]) + len(settings.crossed_pairs(basis.config)), requests=items * runs,
+        count=own + crossed, requests=items * runs,
         prompt=question, answer=answer, batch_tokens=block["batch_tokens"],
     )  # fmt: skip
     return _with_precision_check(basis, job, runs, question, answer=answer) if job.gpus else job
 
 
-def sampling_jobs(basis: Basis) -> JobPlan:
-    """Responses of two stages of the RL arm to the held-out prompts."""
-    actor = basis.config["rl"]["actor"]
-    context = basis.shape(actor).context
+def sampling_jobs(basis: Basis, model: str) -> JobPlan:
+    """Responses of checkpoints of one model to the held-out prompts; for Table 5 each prompt is answered twice."""
+    context, methods = basis.shape(model).context, [method for name, method in sampled(basis.config) if name == model]
+    twice = model in table5_models(basis.config)
     data = sequences(basis.config, "ppo", limit=context, results=basis.results, assumed=basis.assumed)
     return _answering_job(
-        basis, "sample_responses", actor, count=2, requests=basis.config["splits"]["heldout"], prompt=data.mean,
+        basis, "sample_responses", model, count=len(methods), requests=(1 + twice) * basis.config["splits"]["heldout"],
+        prompt=data.mean,
         answer=basis.config["table4"]["max_new_tokens"], batch_tokens=SAMPLE_TOKENS,
     )  # fmt: skip
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from common.config import settings
+from common.config.selection import used_models
 from common.planning.machine_checks import MachineFinding
 
 SECONDS = 20
@@ -34,7 +35,7 @@ class Download:
 def downloads(config: Mapping[str, Any], results: Path) -> Iterator[Download]:
     """Everything of the hub or of an address that a configuration needs."""
     folder = results / "downloads"
-    for name in sorted({*config["table3"]["models"], *config["rl"].values()}):
+    for name in sorted(used_models(config)):
         source = config["models"][name]["source"]
         prepared = results / "models" / name / "pretrained"
         if source["kind"] == "hub" and not prepared.exists():

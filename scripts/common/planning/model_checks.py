@@ -7,6 +7,7 @@ from typing import Any
 from transformers import PreTrainedTokenizerFast
 
 from common.base.errors import UserError
+from common.config.selection import reward_models, used_models
 from common.models.checkpoints import check_files
 from common.planning.shapes import model_folders
 
@@ -22,17 +23,17 @@ def check_models(config: Mapping[str, Any], results: Path) -> None:
         UserError: naming the model and what to do.
     """
     tokenizers = {}
-    for name in sorted({*config["table3"]["models"], *config["rl"].values()}):
+    for name in sorted(used_models(config)):
         folder = next(model_folders(config, name, results), None)
         if folder is not None:
             tokenizers[name] = check_files(folder)
-    _check_common_vocabulary(config["rl"], tokenizers)
+    for actor, reward in reward_models(config).items():
+        _check_common_vocabulary(actor, reward, tokenizers)
 
 
-def _check_common_vocabulary(roles: Mapping[str, str], tokenizers: Mapping[str, PreTrainedTokenizerFast]) -> None:
-    if {roles["actor"], roles["reward"]} <= tokenizers.keys():
-        actor, reward = (tokenizers[roles[role]].get_vocab() for role in ("actor", "reward"))
-        if actor != reward:
-            what = f"{roles['actor']} and {roles['reward']} have different vocabularies, which PPO cannot bridge"
-            remedy = "choose two models of one family, such as opt-6.7b and opt-350m"
-            raise UserError(what, "rl.actor, rl.reward", remedy)
+def _check_common_vocabulary(actor: str, reward: str, tokenizers: Mapping[str, PreTrainedTokenizerFast]) -> None:
+    if not {actor, reward} <= tokenizers.keys() or tokenizers[actor].get_vocab() == tokenizers[reward].get_vocab():
+        return
+    what = f"{actor} and {reward} have different vocabularies, which PPO cannot bridge"
+    remedy = "choose two models of one family, such as opt-6.7b and opt-350m"
+    raise UserError(what, "rl.actor and rl.reward, or rl.reward_models", remedy)

@@ -19,7 +19,7 @@ from common.planning.basis import Basis
 from common.planning.job_time import training_flops
 from common.planning.probe_figures import LARGEST_DIFFERENCE, ProbedTraining, loss_difference, read_metrics
 from common.planning.probe_inputs import write_rows
-from common.planning.training_jobs import ppo_job, reward_job, supervised_job
+from common.planning.training_jobs import training_job
 
 FULL_STEPS, ITEMS = 3, 32
 SMALL: dict[str, Any] = {"max_length": 64, "per_device_batch_size": 1}
@@ -144,9 +144,7 @@ def probe_training(probe: Probe, method: str, model: str, start: Mapping[str, Pa
 
 def planned_memory(basis: Basis, method: str, model: str) -> float:
     """Bytes on each device as the plan has it, for the models of the probe."""
-    if method == "ppo":
-        return ppo_job(basis).memory.total
-    return (reward_job(basis) if method == "reward" else supervised_job(basis, method, model)).memory.total
+    return training_job(basis, method, model).memory.total
 
 
 def compare_losses(probe: Probe, model: str) -> str:

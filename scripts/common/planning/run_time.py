@@ -40,7 +40,7 @@ def planned_seconds(basis: Basis, rule: str, model: str = "") -> float:
     if rule == "evaluate_marker":
         return start + _fastest(evaluation_jobs(basis, model, basis.config["marker_table"]["shots"]).seconds)
     if rule == "sample_responses":
-        return start + _fastest(sampling_jobs(basis).seconds)
+        return start + _fastest(sampling_jobs(basis, model).seconds)
     return start if rule == "prepare_model" else basis.assumed["plain_job_seconds"]
 
 

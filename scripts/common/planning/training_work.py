@@ -8,6 +8,7 @@ from typing import Any
 from common.base.batch_sizes import accumulation_steps, deal_equally, deal_out
 from common.base.checkpoint_times import AUTO, FIRST_SECONDS, checkpoints_within, seconds_between
 from common.config.methods import METHODS
+from common.config.selection import reward_models
 from common.planning.basis import BF16, Basis, weight_bytes
 from common.planning.job_time import (
     Device,
@@ -63,7 +64,7 @@ class TrainingWork:
 
 def training_work(basis: Basis, method: str, model: str) -> TrainingWork:
     """The work of any method's training."""
-    return ppo_work(basis) if method == "ppo" else supervised_work(basis, method, model)
+    return ppo_work(basis, model) if method == "ppo" else supervised_work(basis, method, model)
 
 
 def supervised_work(basis: Basis, method: str, model: str) -> TrainingWork:
@@ -94,11 +95,10 @@ def supervised_work(basis: Basis, method: str, model: str) -> TrainingWork:
     )  # fmt: skip
 
 
-def ppo_work(basis: Basis) -> TrainingWork:
+def ppo_work(basis: Basis, model: str) -> TrainingWork:
     """Actor, critic, reference and reward model under ZeRO-3, the actor whole on every GPU while it generates."""
-    block, rl = basis.config["methods"]["ppo"], basis.config["rl"]
-    actor = basis.shape(rl["actor"])
-    scorer = basis.shape(rl["reward"], "reward")
+    block = basis.config["methods"]["ppo"]
+    actor, scorer = basis.shape(model), basis.shape(reward_models(basis.config)[model], "reward")
     models = [JobModel(actor, whole=True), JobModel(scorer), JobModel(actor, False), JobModel(scorer, False)]
     device = basis.device("train_ppo")
     prompts, answers = (
@@ -122,7 +122,7 @@ def ppo_work(basis: Basis) -> TrainingWork:
         accumulation, processes(device), deal_out,
     )  # fmt: skip
     return TrainingWork(
-        rule="train_ppo", model=rl["actor"], device=device, models=models, tokens=tokens, flops=flops,
+        rule="train_ppo", model=model, device=device, models=models, tokens=tokens, flops=flops,
         heldout_flops=0.0, steps=steps,
         computing=flops * padding / device.flops / steps, accumulation=accumulation,
         micro_steps=accumulation * updates, generation=generation,

@@ -9,7 +9,7 @@ from common.data.rows import read_rows
 from common.files.whole_files import read_json
 from common.report.shown_answers import Collector, ShownAnswers
 
-GRID_TABLES = ("table3", "sensitivity", "markers", "comparison", "paired")
+GRID_TABLES = ("table3", "sensitivity", "markers", "comparison", "paired", "table5", "costs")
 
 
 def model_facts(settings: Mapping[str, Any], results: Path) -> list[dict[str, Any]]:

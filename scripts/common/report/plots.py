@@ -1,6 +1,7 @@
 """What the figures of the report show; each function draws one."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import matplotlib
@@ -140,6 +141,55 @@ def _draw_curve(axes: Axes, steps: pd.Series, values: pd.Series, label: str, sty
     """Each row faintly, its moving mean over it."""
     axes.plot(steps, values, color=FAINT, linewidth=1.0)
     axes.plot(steps, smoothed(values)[0], color=INK, linestyle=style, label=label)
+
+
+@dataclass(frozen=True)
+class Tradeoff:
+    """Where a method stands on a base model.
+
+    Attributes:
+        method: its name.
+        tokens: that all its trainings read and wrote.
+        accuracy: mean over tasks and numbers of examples in %; None when a score is missing.
+        reward: mean over held-out prompts.
+        divergence: from the base model, k3 in nats per token; None where it was not measured.
+    """
+
+    method: str
+    tokens: float
+    accuracy: float | None
+    reward: float
+    divergence: float | None
+
+
+def draw_tradeoffs(bases: Mapping[str, Sequence[Tradeoff]]) -> Figure:
+    """Accuracy against the tokens a method cost, and reward against its distance from the base; a row per base model.
+
+    Args:
+        bases: methods by the base model's name for people.
+    """
+    figure, panels = _panels(len(bases), 2, 2.8)
+    methods = list(dict.fromkeys(one.method for rows in bases.values() for one in rows))
+    for i, (label, rows) in enumerate(bases.items()):
+        cost, distance = panels[i]
+        for one in rows:
+            marker, face = _mark(one.method)
+            style: dict[str, Any] = {"marker": marker, "markerfacecolor": face, "color": INK, "markersize": 7}
+            if one.accuracy is not None:
+                cost.plot([one.tokens / 1e6], [one.accuracy], **style)
+            if one.divergence is not None:
+                distance.plot([one.divergence], [one.reward], **style)
+            if one.method == "pretrained" and one.accuracy is not None:
+                cost.axhline(one.accuracy, color=MUTED, linestyle=":", linewidth=1.2, zorder=0)
+        cost.set_ylabel(f"{label}\nmean accuracy in %")
+        distance.set_ylabel("mean reward, held-out prompts")
+        for axes in panels[i]:
+            axes.grid(axis="both")
+            axes.margins(0.12)
+    panels[-1, 0].set_xlabel("tokens of all trainings, millions")
+    panels[-1, 1].set_xlabel("KL from the base, nats per token (k3)")
+    _legend(figure, methods, published=False)
+    return figure
 
 
 def draw_learning_curves(runs: Mapping[str, pd.DataFrame]) -> Figure:

@@ -33,10 +33,11 @@ def _places(settings: Mapping[str, Any]) -> Iterator[PurePath]:
     yield from map(PurePath, ("data/instructions.json", "data/splits/manifest.json"))
     yield from (PurePath("data/tasks", task, "summary.json") for task in tasks)
     yield from (PurePath("models", checkpoint, "run.json") for checkpoint in settings["checkpoints"])
-    for model, task in itertools.product(grid["models"], tasks):
-        asked = [(PurePath("eval", model, method), grid["draws"]) for method in grid["methods"]]
-        asked += [(PurePath("markers", model, pair), grid["marker_draws"]) for pair in settings["crossed"]]
-        yield from (folder / task / f"k{k}_seed{seed}.json" for folder, draws in asked for k, seed in draws)
+    asked = [(PurePath("eval", checkpoint), grid["draws"]) for checkpoint in grid["evaluated"]]
+    crossed = itertools.product(grid["models"], settings["crossed"])
+    asked += [(PurePath("markers", model, pair), grid["marker_draws"]) for model, pair in crossed]
+    for (folder, draws), task in itertools.product(asked, tasks):
+        yield from (folder / task / f"k{k}_seed{seed}.json" for k, seed in draws)
     yield from (PurePath("human_eval", f"{name}.json") for name in ("items", "key", "summary"))
     yield from (PurePath("tables", f"{name}.json") for name in settings["tables"])
     yield from (PurePath("report", f"{name}.json") for name in settings["checks"])

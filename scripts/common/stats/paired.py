@@ -1,5 +1,6 @@
 """Two methods compared on the same items and the same in-context examples."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -46,7 +47,27 @@ def compare(first: np.ndarray, second: np.ndarray, seed: int) -> Comparison:
     return Comparison(mean, (low, high), p_value)
 
 
-def paired_bootstrap(differences: np.ndarray, seed: int) -> np.ndarray:
+def compare_means(pairs: Sequence[tuple[np.ndarray, np.ndarray]], seed: int) -> Comparison:
+    """The mean over several tasks of `first` minus `second`, every task with the same weight.
+
+    The paired bootstrap resamples each task's items and runs by itself, since tasks share neither. Where no task has a
+    spread, the mean of the tasks' bounds of `compare` takes its place.
+
+    Args:
+        pairs: of each task, `first` and `second` as `compare` takes them.
+        seed: of the resampling.
+    """
+    differences = [first.astype(np.float64) - second for first, second in pairs]
+    mean = float(np.mean([task.mean() for task in differences]))
+    resampled = np.mean([paired_bootstrap(task, (seed, i)) for i, task in enumerate(differences)], axis=0)
+    low, high = (float(end) for end in np.quantile(resampled, [0.025, 0.975]))
+    if not any(np.ptp(task) for task in differences):
+        slack = float(np.mean([wilson_interval(0, task.shape[1])[1] for task in differences]))
+        low, high = max(-1.0, mean - slack), min(1.0, mean + slack)
+    return Comparison(mean, (low, high), bootstrap_p_value(resampled))
+
+
+def paired_bootstrap(differences: np.ndarray, seed: int | tuple[int, ...]) -> np.ndarray:
     """Means of resamples: runs and, crossed with them, items are drawn with replacement (Owen 2007).
 
     With few runs the spread over them is underestimated, by a factor (runs - 1) / runs in variance.

@@ -26,12 +26,14 @@ class Cell:
         correct: booleans, shape (runs, items), items in the same order in every run.
         ids: the items.
         title: the task's title.
+        unparseable: share of answers from which no single one could be read, mean over the runs.
         precision_checks: what each run found out about its dtype, if it was checked.
     """
 
     correct: np.ndarray
     ids: tuple[str, ...]
     title: str
+    unparseable: float = 0.0
     precision_checks: tuple[Mapping[str, Any], ...] = ()
 
     @property
@@ -81,7 +83,8 @@ def load_cell(folder: Path, k: int, seeds: Sequence[int], column: str = "correct
             raise UserError("two runs of a cell have different items", str(stem), "delete both and evaluate again")
         checks += [summary["precision"]] if summary.get("precision") else []
     correct = np.stack([frame[column].to_numpy(dtype=bool) for frame in frames])
-    return Cell(correct, ids, _title(folder), tuple(checks))
+    unparseable = float(np.mean([summary["unparseable"] for summary in summaries]))
+    return Cell(correct, ids, _title(folder), unparseable, tuple(checks))
 
 
 def _rows_of(stem: Path, summary: Mapping[str, Any], column: str) -> pd.DataFrame:
@@ -93,7 +96,8 @@ def _rows_of(stem: Path, summary: Mapping[str, Any], column: str) -> pd.DataFram
     path = stem.with_suffix(".parquet")
     frame = read_frame(path)
     whole = summary.get("rows_sha256") == sha256_of_file(path) and {"id", "correct", column} <= {*frame}
-    if not whole or int(frame["correct"].sum()) != summary.get("correct"):
+    told = isinstance(summary.get("unparseable"), int | float)
+    if not whole or not told or int(frame["correct"].sum()) != summary.get("correct"):
         remedy = "delete both files of this score and run again: it is evaluated again"
         raise UserError("a score does not follow from its rows", f"{stem}.json, {path.name}", remedy)
     return frame

@@ -66,7 +66,7 @@ def test_stage_3_follows_table_2(paper: dict[str, Any]) -> None:
     }  # fmt: skip
     block = ppo_settings(paper, "opt-6.7b")["ppo"]
     assert {key: block[key] for key in published} == published
-    assert paper["rl"] == {"actor": "opt-6.7b", "reward": "opt-350m"}
+    assert paper["rl"] == {"actor": "opt-6.7b", "reward": "opt-350m", "reward_models": {}}
 
 
 def test_batch_of_128_fits_eight_gpus(paper: dict[str, Any]) -> None:

@@ -29,6 +29,7 @@ from common.human_eval.ratings import Rating, fleiss_agreement, load_rating, loa
 from common.human_eval.sheet import CHOICES, VERDICTS, Pair, Sheet, draw_sheet, load_sheet, render_page
 from score_human_eval import counts, outcome, published_counts
 from support.amounts import examples
+from support.samples import NOT_DRAWN
 
 PAGE = ROOT / "resources/human_eval"
 TEMPLATE, STYLE, SCRIPT = ((PAGE / f"sheet.{kind}").read_text(encoding="utf-8") for kind in ("html", "css", "js"))
@@ -234,7 +235,7 @@ def sampled_rows(stage: str, heldout: int = 8) -> Rows:
     sources = ["paper", "paper", *["heldout"] * heldout]
     return [
         {"id": f"p{i}", "source": source, "instruction": f"Do {i}", "input": "", "prompt": f"Do {i}\nResponse:",
-         "response": f"{stage} says {i}", "tokens": 3, "finish": "eos", "reward": 0.5}
+         "response": f"{stage} says {i}", "tokens": 3, "finish": "eos", "reward": 0.5, **NOT_DRAWN}
         for i, source in enumerate(sources)
     ]  # fmt: skip
 
@@ -294,7 +295,7 @@ A, B = sampled_rows("A"), sampled_rows("B")
     [
         (A, [], 4, "has no rows"),
         ([], B, 4, "has no rows"),
-        (A, B[:-1], 4, "10 responses of stage 1 face 9 of stage 3"),
+        (A, B[:-1], 4, "10 responses of rl_sft face 9 of ppo"),
         (A, changed(B, 3, id="other"), 4, "row 4, column id"),
         (A, [B[1], B[0], *B[2:]], 4, "row 1, column id"),
         (A, changed(B, 3, instruction="Do not"), 4, "row 4, column instruction"),

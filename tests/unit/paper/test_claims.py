@@ -38,6 +38,7 @@ from common.paper.matching import task_names
 from common.paper.published import Published, load_published
 from common.stats.significance import mcnemar_p_value
 from support.amounts import examples
+from support.samples import NOT_DRAWN
 
 PAPER = ROOT / "resources/paper"
 TASKS = {"sst2": "SST2", "csqa": "CSQA", "mnli": "MNLI", "copa": "CoPA"}
@@ -439,13 +440,14 @@ def write_samples(folder: Path, published: Published, gain: float, heldout: int 
         later = stage == "ppo"
         rows = [
             {"id": example["id"], "source": "paper", "instruction": example["prompt"], "input": example["input"],
-             "prompt": example["prompt"], "response": example[stage], "tokens": 2, "finish": "eos", "reward": 0.0}
+             "prompt": example["prompt"], "response": example[stage], "tokens": 2, "finish": "eos", "reward": 0.0,
+             **NOT_DRAWN}
             for example in published.examples
         ]  # fmt: skip
         rows += [
             {"id": f"p{i}", "source": "heldout", "instruction": "q", "input": "", "prompt": "q",
              "response": "word " * (2 + later), "tokens": 2 + later, "finish": "eos",
-             "reward": later * (gain + noise[i])}
+             "reward": later * (gain + noise[i]), **NOT_DRAWN}
             for i in range(heldout)
         ]  # fmt: skip
         paths[stage] = folder / f"{stage}.parquet"

@@ -28,6 +28,7 @@ def with_models(**paths: Path) -> dict[str, Any]:
         "models": models,
         "rl": {"actor": names[0], "reward": names[-1]},
         "table3": {"models": names, "notes": []},
+        "table5": {"models": None},
     }
     return load_configuration(ROOT / "config.yaml", [ROOT / "config/smoke.yaml"], overlay)
 

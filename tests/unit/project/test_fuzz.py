@@ -459,7 +459,7 @@ def score(tmp_path: Path) -> Path:
     digest = hashlib.sha256(stem.with_suffix(".parquet").read_bytes()).hexdigest()
     changed = {"text": 0.25, "generation": 0.0, "likelihood": 0.5}
     precision = {"dtype": "bfloat16", "items": 4, "changed": changed}
-    facts = {"n": 6, "correct": 3, "accuracy": 0.5, "rows_sha256": digest, "precision": precision}
+    facts = {"n": 6, "correct": 3, "accuracy": 0.5, "unparseable": 0.0, "rows_sha256": digest, "precision": precision}
     write_record(
         stem.with_suffix(".json"), {**facts, "provenance": {"seed": 0, "settings": {"model": "m", "items": None}}}
     )

@@ -218,7 +218,9 @@ def scores(tmp_path: Path) -> Path:
             rows = [{"id": str(i), "correct": char == "1"} for i, char in enumerate(pattern)]
             write_parquet(stem.with_suffix(".parquet"), rows, ("id", "correct"))
             digest = sha256_of_file(stem.with_suffix(".parquet"))
-            write_record(stem.with_suffix(".json"), {"correct": pattern.count("1"), "rows_sha256": digest})
+            write_record(
+                stem.with_suffix(".json"), {"correct": pattern.count("1"), "unparseable": 0.0, "rows_sha256": digest}
+            )
     write_json(tmp_path / "data/tasks/sst2/summary.json", {"title": "SST_2"})
     return tmp_path
 

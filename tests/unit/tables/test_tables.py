@@ -206,7 +206,7 @@ class Results:
     def write_run(self, stem: Path, pattern: str, first: int = 0) -> None:
         rows = [{"id": f"item{first + i}", "correct": char == "1"} for i, char in enumerate(pattern)]
         write_parquet(stem.with_suffix(".parquet"), rows, ("id", "correct"))
-        facts = {"correct": pattern.count("1"), "n": len(pattern)}
+        facts = {"correct": pattern.count("1"), "n": len(pattern), "unparseable": 0.0}
         digest = sha256_of_file(stem.with_suffix(".parquet"))
         write_record(stem.with_suffix(".json"), {**facts, "rows_sha256": digest})
 

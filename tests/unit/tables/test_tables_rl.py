@@ -17,6 +17,7 @@ from common.evaluation.samples import COLUMNS
 from common.files.parquet import write_parquet
 from common.files.whole_files import write_json
 from support.read_tables import Page, markdown_page, read_latex
+from support.samples import NOT_DRAWN
 
 LABELS = {"actor": "Actor <1>", "reward": "Reward & co"}
 HOSTILE = "a|b <script>alert(1)</script> $x^2$ ~gone~ \\frac{1}{2} `code`\r\n*star* <br> 100 % #1\rend &amp; \\| [x](y)"
@@ -109,7 +110,8 @@ def make_samples(heldout: int, seed: int) -> dict[str, list[dict[str, Any]]]:
     return {
         method: [
             {"id": key, "source": source, "instruction": "Do it.", "input": "", "prompt": f"Do it, {key}.\nResponse:",
-             "response": f"{HOSTILE} {method} {key}", "tokens": 9, "finish": "eos", "reward": rng.gauss(mean, 1)}
+             "response": f"{HOSTILE} {method} {key}", "tokens": 9, "finish": "eos", "reward": rng.gauss(mean, 1),
+             **NOT_DRAWN}
             for key, source in prompts
         ]
         for method, mean in (("rl_sft", 0.0), ("ppo", 0.4))
@@ -204,6 +206,6 @@ def test_stages_that_answered_different_prompts_are_refused(
         samples["ppo"] = samples["ppo"][:-1]
     code, out = table4(tmp_path, samples)
     assert code == 2
-    told = "6 responses of stage 1 face 5 of stage 3" if change == "missing" else "answered different prompts"
+    told = "6 responses of rl_sft face 5 of ppo" if change == "missing" else "answered different prompts"
     assert told in capsys.readouterr().err
     assert not (out / "table4.md").exists()

@@ -87,14 +87,3 @@ def value_loss(
     near = values.clamp(old_values - clip_range, old_values + clip_range)
     plain, clipped = (values - returns) ** 2, (near - returns) ** 2
     return 0.5 * (torch.maximum(plain, clipped) * mask).sum(), (clipped > plain) & (mask > 0)
-
-
-def kl_k1(logprobs: torch.Tensor, reference_logprobs: torch.Tensor) -> torch.Tensor:
-    """Estimate of KL(policy, reference) by each sampled token: the log-ratio (unbiased, may be negative)."""
-    return logprobs - reference_logprobs
-
-
-def kl_k3(logprobs: torch.Tensor, reference_logprobs: torch.Tensor) -> torch.Tensor:
-    """Schulman's non-negative estimate: exp(-d) - 1 + d with the log-ratio d."""
-    difference = reference_logprobs - logprobs
-    return difference.exp() - 1 - difference

@@ -11,6 +11,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from common.base.batch_sizes import accumulation_steps, deal_out
 from common.models.decoding import Decoding
+from common.models.divergence import kl_k1, kl_k3
 from common.models.packed_weights import packed_weights
 from common.models.reward_model import last_token, token_scores
 from common.models.ways import attention_of, build_generator, way_for
@@ -194,8 +195,8 @@ class PPOTrainer:
         sums["reward"] += float((scores * real).sum())
         sums["reward_clipped"] += float((scores.clamp(-limit, limit) * real).sum())
         sums["reward_at_limit"] += float(((scores.abs() > limit) * real).sum())
-        sums["kl_k1"] += float((ppo.kl_k1(logprobs, reference) * mask).sum())
-        sums["kl_k3"] += float((ppo.kl_k3(logprobs, reference) * mask).sum())
+        sums["kl_k1"] += float((kl_k1(logprobs, reference) * mask).sum())
+        sums["kl_k3"] += float((kl_k3(logprobs, reference) * mask).sum())
         sums["entropy"] += float((entropy * mask).sum())
         sums["value_error"] += float(((values - returns).abs() * mask).sum())
         mismatch = (logprobs - micro.sampled_logprobs).abs() * mask

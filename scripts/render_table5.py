@@ -1,0 +1,243 @@
+"""Table 5: every method on one base model, by accuracy, by the reward model, and by the distance from the base."""
+
+import argparse
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from common.config.methods import METHOD_LABELS
+from common.evaluation.samples import HELDOUT, load_together
+from common.files.whole_files import read_json
+from common.jobs.console import Console, argument_parser, run_entry_point
+from common.jobs.provenance import Provenance
+from common.tables.cells import cell_id, cell_line, write_csv_files
+from common.tables.language import Text, add_words_argument, words_of
+from common.tables.one_base import YARDSTICK, Accuracy, Responses, accuracy, responses
+from common.tables.scores import Grid, load_grid
+from common.tables.table import Table, write_table
+
+NONE = "\u2013"
+
+
+@dataclass(frozen=True)
+class Row:
+    """A method on a base model.
+
+    Attributes:
+        model: name of the base model.
+        method: name of the method.
+        accuracies: by number of examples; None where a score is missing.
+        unparseable: share of answers from which no single one could be read, mean over tasks and numbers of examples.
+        responses: to the held-out prompts.
+    """
+
+    model: str
+    method: str
+    accuracies: Mapping[int, Accuracy | None]
+    unparseable: float | None
+    responses: Responses
+
+
+def load_row(
+    settings: Mapping[str, Any], grid: Grid, answers: Sequence[Mapping[str, Any]], model: str, method: str
+) -> Row:
+    """A row of the table.
+
+    Args:
+        settings: of the job.
+        grid: score files read back.
+        answers: of all methods to the held-out prompts of `model`.
+        model: name of the base model.
+        method: name of the method.
+    """
+    shots, tasks = settings["shots"], settings["tasks"]
+    cells = {(name, k): [grid[model, name, task, k] for task in tasks] for name in (method, YARDSTICK) for k in shots}
+    found = {k: accuracy(cells[method, k], cells[YARDSTICK, k], f"{model}, {method}, k={k}") for k in shots}
+    shares = [cell.unparseable for k in shots for cell in cells[method, k] if cell]
+    return Row(model, method, found, float(np.mean(shares)) if shares else None, responses(answers, method))
+
+
+def points(value: float) -> str:
+    return f"{100 * value:+.1f}"
+
+
+def accuracy_text(found: Accuracy | None) -> str:
+    """Percent, and below it the difference from SFT in points with its interval."""
+    if found is None:
+        return Text("missing")
+    percent = f"{100 * found.mean:.1f}"
+    if found.against is None:
+        return percent
+    low, high = found.against.interval
+    return f"{percent}\n{points(found.against.difference)} ({points(low)}, {points(high)})"
+
+
+def response_texts(found: Responses, method: str) -> list[str]:
+    """Reward, wins, equal prompts, length and both estimates of the divergence."""
+    low, high = found.reward_interval
+    reward = f"{found.reward:.3f}\n({low:.3f}, {high:.3f})"
+    wins = equal = NONE
+    if found.wins is not None and found.losses is not None:
+        equal = str(found.prompts - found.wins - found.losses)
+    if share := found.win_share:
+        wins = f"{100 * share[0]:.1f}\n({100 * share[1]:.0f}, {100 * share[2]:.0f})"
+    base = method == "pretrained"
+    distances = ["0" if base else NONE if value is None else f"{value:.4f}" for value in (found.kl_k1, found.kl_k3)]
+    return [reward, wins, equal, f"{found.tokens:.1f}", *distances]
+
+
+def csv_columns(shots: Sequence[int]) -> list[str]:
+    """Names of a row's numbers, in cells.csv and, with `_` for `/`, in the CSV."""
+    of_shots = [f"k{k}{part}" for k in shots for part in ("", "/difference", "/low", "/high")]
+    rewards = ["reward", "reward/low", "reward/high", "wins", "losses", "win_share", "win_share/low", "win_share/high"]
+    return [*of_shots, "unparseable", *rewards, "tokens", "kl_k1", "kl_k3"]
+
+
+def numbers(row: Row) -> dict[str, str]:
+    """The row's numbers by column, shares in percent; one that does not exist has no entry."""
+    found: dict[str, float | None] = {}
+    for k, at_k in row.accuracies.items():
+        against = at_k.against if at_k else None
+        ends = against.interval if against else (None, None)
+        shares = (at_k.mean if at_k else None, against.difference if against else None, *ends)
+        names = (f"k{k}", f"k{k}/difference", f"k{k}/low", f"k{k}/high")
+        found |= {name: None if share is None else 100 * share for name, share in zip(names, shares, strict=True)}
+    answers, base = row.responses, row.method == "pretrained"
+    found |= {"unparseable": None if row.unparseable is None else 100 * row.unparseable, "reward": answers.reward}
+    found |= zip(("reward/low", "reward/high"), answers.reward_interval, strict=True)
+    found |= {"wins": answers.wins, "losses": answers.losses}
+    if share := answers.win_share:
+        found |= zip(("win_share", "win_share/low", "win_share/high"), (100 * part for part in share), strict=True)
+    found["tokens"] = answers.tokens
+    found |= {"kl_k1": 0.0 if base else answers.kl_k1, "kl_k3": 0.0 if base else answers.kl_k3}
+    texts = {
+        name: str(value) if isinstance(value, int) else f"{value:.4f}"
+        for name, value in found.items()
+        if value is not None
+    }
+    return {name: texts[name] for name in csv_columns(list(row.accuracies)) if name in texts}
+
+
+def cell_lines(row: Row, found: Mapping[str, str], tasks: Sequence[str]) -> list[list[object]]:
+    """Lines of cells.csv: what each number is a mean of, and the files behind it."""
+    lines = []
+    for column, value in found.items():
+        name = column.split("/")[0]
+        compared = name in ("wins", "losses", "win_share") or (name != column and name.startswith("k"))
+        methods = [row.method, *([YARDSTICK] if compared else [])]
+        n: object = row.responses.prompts
+        files = [f"samples/{row.model}/{method}.*" for method in methods]
+        if name == "unparseable" or name[1:].isdecimal():
+            shots = list(row.accuracies) if name == "unparseable" else [int(name[1:])]
+            at_k = row.accuracies[shots[0]]
+            n = at_k.items if at_k and name != "unparseable" else None
+            folders = [f"eval/{row.model}/{method}/{task}" for method in methods for task in tasks]
+            files = [f"{folder}/k{k}_seed*" for folder in folders for k in shots]
+        lines.append(cell_line("table5", f"{row.model}/{row.method}", column, value, n=n, source=";".join(files)))
+    return lines
+
+
+def notes(settings: Mapping[str, Any], rewards: Mapping[str, Mapping[str, Any]], prompts: int) -> list[str]:
+    """What a reader must know beside the numbers.
+
+    Args:
+        settings: of the job.
+        rewards: by base model, accuracy of its reward model on held-out pairs, with pairs and interval95.
+        prompts: held-out prompts.
+    """
+    found: list[str] = [
+        "Accuracy: generated answers, mean over the tasks in %; below it the difference from SFT in points with its "
+        "95 % interval (paired bootstrap over items and draws of each task). Unparseable: answers that name no single "
+        "choice, in % over all tasks and numbers of examples.",
+        Text(
+            "Reward: mean over {prompts} held-out prompts, greedy responses, each behind the marker that the reward "
+            "model was trained with (95 % bootstrap interval over prompts). Won: share of the prompts with a higher "
+            "reward than SFT's among those where the two differ (Wilson's 95 % interval). Equal: prompts with the same "
+            "response.",
+            prompts=prompts,
+        ),
+        "KL: divergence from the base model in nats per token, estimated on responses drawn at temperature 1: k1 is "
+        "the mean log-ratio, k3 Schulman's estimate, which is never negative.",
+        "RL was trained on this very reward model and the other methods were not: a higher reward says that a method "
+        "pleases it, and nothing of what it cannot see.",
+    ]
+    for model, measured in rewards.items():
+        low, high = measured["interval95"]
+        found.append(
+            Text(
+                "{model}: its reward model is of {reward} and puts the better-scored response first in {share} % of "
+                "{pairs} held-out pairs (95 % interval {low} to {high}).",
+                model=settings["model_info"][model]["label"],
+                reward=settings["reward_labels"][model],
+                share=f"{100 * measured['accuracy']:.1f}",
+                pairs=measured["pairs"],
+                low=f"{100 * low:.1f}",
+                high=f"{100 * high:.1f}",
+            )
+        )
+    if settings["heldout_trained_on"]:
+        found.append("SFT and CoH were trained on the held-out prompts as well, the RL arm was not.")
+    return [*found, "Equal prompts are not equal tokens: what each row cost is in the table `costs`."]
+
+
+def work(arguments: argparse.Namespace, console: Console) -> None:
+    settings, provenance = arguments.settings, Provenance("render_table5.py", arguments.settings)
+    results, shots = arguments.results, settings["shots"]
+    grid = load_grid(settings, results / "eval")
+    rows = []
+    for model in settings["models"]:
+        paths = {method: results / "samples" / model / f"{method}.parquet" for method in settings["methods"]}
+        answers = [row for row in load_together(paths) if row[YARDSTICK]["source"] == HELDOUT]
+        rows += [load_row(settings, grid, answers, model, method) for method in settings["methods"]]
+    texts, lines, cells = [], [], []
+    ids: dict[tuple[int, int], str] = {}
+    shown = [*(f"k{k}" for k in shots), "unparseable", "reward", "win_share", "equal", "tokens", "kl_k1", "kl_k3"]
+    for place, row in enumerate(rows):
+        found, key = numbers(row), f"{row.model}/{row.method}"
+        named = [settings["model_info"][row.model]["label"], Text(METHOD_LABELS[row.method])]
+        unparseable = Text("missing") if row.unparseable is None else f"{100 * row.unparseable:.1f}"
+        accuracies = [accuracy_text(row.accuracies[k]) for k in shots]
+        texts.append([*named, *accuracies, unparseable, *response_texts(row.responses, row.method)])
+        lines.append([row.model, row.method, *map(found.get, csv_columns(shots))])
+        cells += cell_lines(row, found, settings["tasks"])
+        ids |= {(place, i): cell_id("table5", key, name) for i, name in enumerate(shown, start=2) if name in found}
+    rewards = {
+        model: read_json(results / "models" / name / "reward" / "run.json")["heldout_pairs"]
+        for model, name in settings["rewards"].items()
+    }
+    header = [
+        "Model",
+        "Method",
+        *(f"k={k}" for k in shots),
+        "Unparseable",
+        "Reward",
+        "Won",
+        "Equal",
+        "Tokens",
+        "k1",
+        "k3",
+    ]
+    groups = [("", 2), (Text("Accuracy"), len(shots)), ("", 1), (Text("Held-out prompts"), 4), (Text("KL"), 2)]
+    caption = "Table 5. Every method on one base model"
+    told = notes(settings, rewards, rows[0].responses.prompts)
+    table = Table(caption, header, texts, groups, notes=told, cells=ids)
+    write_table(table, arguments.output, "table5", words=words_of(arguments), provenance=provenance.record())
+    csv_header = ["model", "method", *(name.replace("/", "_") for name in csv_columns(shots))]
+    write_csv_files(arguments.output, "table5", header=csv_header, rows=lines, cells=cells)
+    console.say(f"{len(rows)} rows: {arguments.output}/table5.md")
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argument_parser(__doc__ or "")
+    parser.add_argument("--results", type=Path, required=True, help="directory of scores, samples and models")
+    parser.add_argument("--output", type=Path, required=True, help="directory for the renderings")
+    add_words_argument(parser)
+    return run_entry_point(parser, work, argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
