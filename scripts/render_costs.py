@@ -37,19 +37,19 @@ class Cost:
 
 
 def cost_of(
-    chain: Mapping[str, str], records: Mapping[str, Mapping[str, Any]], prompts: Mapping[str, set[str]]
+    chain: Sequence[tuple[str, str]], records: Mapping[str, Mapping[str, Any]], prompts: Mapping[str, set[str]]
 ) -> Cost:
     """The cost of one row.
 
     Args:
-        chain: by training, the split it learnt from.
+        chain: trainings, each with the split it learnt from.
         records: run.json by training.
         prompts: ids by split.
     """
-    used = [records[training] for training in chain]
+    used = [records[training] for training, _ in chain]
     return Cost(
-        trainings=list(chain),
-        prompts=len(set().union(*(prompts[split] for split in chain.values()))),
+        trainings=[training for training, _ in chain],
+        prompts=len(set().union(*(prompts[split] for _, split in chain))),
         tokens=sum(record["tokens_seen"]["total"] for record in used),
         hours=sum(record["provenance"]["seconds"] * record["processes"] for record in used) / 3600,
     )
@@ -81,16 +81,16 @@ def _machine(record: Mapping[str, Any]) -> list[str]:
 
 def work(arguments: argparse.Namespace, console: Console) -> None:
     settings, provenance = arguments.settings, Provenance("render_costs.py", arguments.settings)
-    chains = settings["chains"]
-    trainings = dict.fromkeys(training for chain in chains.values() for training in chain)
-    splits = dict.fromkeys(split for chain in chains.values() for split in chain.values())
+    chains = [[(f"{model}/{name}", split) for model, name, split in row["trainings"]] for row in settings["rows"]]
+    trainings = dict.fromkeys(training for chain in chains for training, _ in chain)
+    splits = dict.fromkeys(split for chain in chains for _, split in chain)
     records = {name: read_json(arguments.models / name / "run.json") for name in trainings}
     prompts = {split: {row["id"] for row in read_parquet(arguments.splits / f"{split}.parquet")} for split in splits}
     rows, lines, cells = [], [], []
     ids: dict[tuple[int, int], str] = {}
-    for place, (key, chain) in enumerate(chains.items()):
-        model, method = key.split("/")
-        cost = cost_of(chain, records, prompts)
+    for place, (row, chain) in enumerate(zip(settings["rows"], chains, strict=True)):
+        model, method, cost = row["model"], row["method"], cost_of(chain, records, prompts)
+        key = f"{model}/{method}"
         values = [str(cost.prompts), str(cost.tokens), f"{cost.hours:.4f}"]
         steps = ", ".join(METHOD_LABELS[name.split("/")[1]] for name in cost.trainings) or "\u2013"
         shown = [f"{cost.prompts:,}", f"{cost.tokens:,}", f"{cost.hours:.3g}"]

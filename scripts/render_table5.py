@@ -55,9 +55,10 @@ def load_row(
         method: name of the method.
     """
     shots, tasks = settings["shots"], settings["tasks"]
-    cells = {(name, k): [grid[model, name, task, k] for task in tasks] for name in (method, YARDSTICK) for k in shots}
-    found = {k: accuracy(cells[method, k], cells[YARDSTICK, k], f"{model}, {method}, k={k}") for k in shots}
-    shares = [cell.unparseable for k in shots for cell in cells[method, k] if cell]
+    cells, sft = ({k: [grid[model, name, task, k] for task in tasks] for k in shots} for name in (method, YARDSTICK))
+    against = {k: None if method == YARDSTICK else sft[k] for k in shots}
+    found = {k: accuracy(cells[k], against[k], f"{model}, {method}, k={k}") for k in shots}
+    shares = [cell.unparseable for k in shots for cell in cells[k] if cell]
     return Row(model, method, found, float(np.mean(shares)) if shares else None, responses(answers, method))
 
 

@@ -181,15 +181,18 @@ def table5_settings(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def costs_settings(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The rows of Table 5, each with the trainings behind it and the split each learns from, by `model/method`."""
-    chains = {
-        "/".join(row): {
-            "/".join(pair): METHODS[pair[1]].split for pair in with_starts(config, [row]) if pair[1] != "pretrained"
-        }
-        for row in table5_rows(config)
-    }
+    """The rows of Table 5, each with the trainings behind it in order, and the split that each of them learns from."""
+
+    def trainings(row: tuple[str, str]) -> list[tuple[str, str, str]]:
+        chain = with_starts(config, [row])
+        return [(model, method, METHODS[method].split) for model, method in chain if method != "pretrained"]
+
     labels = {name: config["models"][name]["label"] for name in table5_models(config)}
-    return {"labels": labels, "chains": chains}
+    rows = [
+        {"model": model, "method": method, "trainings": trainings((model, method))}
+        for model, method in table5_rows(config)
+    ]
+    return {"labels": labels, "rows": rows}
 
 
 def sensitivity_settings(config: Mapping[str, Any]) -> dict[str, Any]:

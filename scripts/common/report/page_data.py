@@ -75,8 +75,9 @@ def cell_index(results: Path, draws: Sequence[tuple[int, int]]) -> tuple[dict[st
             folder, marked, k = place.removesuffix("_seed*").rpartition("/k")
             if marked and place.endswith("_seed*") and "*" not in folder:
                 found = [f"{folder}/k{k}_seed{seed}" for shots, seed in draws if str(shots) == k]
-                stems += [stem for stem in found if (results / f"{stem}.json").exists()]
-                tasks |= {stem: folder.rsplit("/", 1)[1] for stem in stems}
+                present = [stem for stem in found if (results / f"{stem}.json").exists()]
+                tasks |= {stem: folder.rsplit("/", 1)[1] for stem in present}
+                stems += present
         values = {key: str(row[key]) for key in ("value", "stderr", "n", "source") if row[key]}
         cells[str(row["cell"])] = {**values, **({"runs": stems} if stems else {})}
     return cells, tasks

@@ -31,22 +31,22 @@ class Accuracy:
     against: Comparison | None
 
 
-def accuracy(tasks: Sequence[Cell | None], yardstick: Sequence[Cell | None], where: str) -> Accuracy | None:
+def accuracy(tasks: Sequence[Cell | None], yardstick: Sequence[Cell | None] | None, where: str) -> Accuracy | None:
     """The mean over the tasks at one number of examples; None when a score is missing.
 
     Args:
         tasks: the method's cells.
-        yardstick: of the same tasks; the same cells for the yardstick itself.
+        yardstick: of the same tasks; None for the yardstick itself.
         where: for errors.
 
     Raises:
         UserError: when the two methods were asked different items.
     """
-    found, others = ([cell for cell in cells if cell is not None] for cells in (tasks, yardstick))
+    found, others = ([cell for cell in cells or () if cell is not None] for cells in (tasks, yardstick))
     if len(found) < len(tasks):
         return None
     mean, items = float(np.mean([cell.mean for cell in found])), sum(cell.n for cell in found)
-    if tasks == yardstick or len(others) < len(yardstick):
+    if len(others) < len(found):
         return Accuracy(mean, items, None)
     if any(one.ids != other.ids for one, other in zip(found, others, strict=True)):
         raise UserError("two methods were asked different items", where, "delete the scores of both, evaluate again")
