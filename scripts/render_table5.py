@@ -78,17 +78,15 @@ def accuracy_text(found: Accuracy | None) -> str:
 
 
 def response_texts(found: Responses, method: str) -> list[str]:
-    """Reward, wins, equal prompts, length and both estimates of the divergence."""
+    """Reward, wins, length and both estimates of the divergence."""
     low, high = found.reward_interval
     reward = f"{found.reward:.3f}\n({low:.3f}, {high:.3f})"
-    wins = equal = NONE
-    if found.wins is not None and found.losses is not None:
-        equal = str(found.prompts - found.wins - found.losses)
+    wins = NONE if found.wins is None else f"{found.wins} : {found.losses}"
     if share := found.win_share:
-        wins = f"{100 * share[0]:.1f}\n({100 * share[1]:.0f}, {100 * share[2]:.0f})"
+        wins += f"\n{100 * share[0]:.0f} % ({100 * share[1]:.0f}, {100 * share[2]:.0f})"
     base = method == "pretrained"
     distances = ["0" if base else NONE if value is None else f"{value:.4f}" for value in (found.kl_k1, found.kl_k3)]
-    return [reward, wins, equal, f"{found.tokens:.1f}", *distances]
+    return [reward, wins, f"{found.tokens:.1f}", *distances]
 
 
 def csv_columns(shots: Sequence[int]) -> list[str]:
@@ -156,9 +154,9 @@ def notes(settings: Mapping[str, Any], rewards: Mapping[str, Mapping[str, Any]],
         "choice, in % over all tasks and numbers of examples.",
         Text(
             "Reward: mean over {prompts} held-out prompts, greedy responses, each behind the marker that the reward "
-            "model was trained with (95 % bootstrap interval over prompts). Won: share of the prompts with a higher "
-            "reward than SFT's among those where the two differ (Wilson's 95 % interval). Equal: prompts with the same "
-            "response.",
+            "model was trained with (95 % bootstrap interval over prompts). Won : lost: prompts with a higher and with "
+            "a lower reward than SFT's, the others have the same response; below it the share of the won ones "
+            "(Wilson's 95 % interval).",
             prompts=prompts,
         ),
         "KL: divergence from the base model in nats per token, estimated on responses drawn at temperature 1: k1 is "
@@ -196,7 +194,7 @@ def work(arguments: argparse.Namespace, console: Console) -> None:
         rows += [load_row(settings, grid, answers, model, method) for method in settings["methods"]]
     texts, lines, cells = [], [], []
     ids: dict[tuple[int, int], str] = {}
-    shown = [*(f"k{k}" for k in shots), "unparseable", "reward", "win_share", "equal", "tokens", "kl_k1", "kl_k3"]
+    shown = [*(f"k{k}" for k in shots), "unparseable", "reward", "win_share", "tokens", "kl_k1", "kl_k3"]
     for place, row in enumerate(rows):
         found, key = numbers(row), f"{row.model}/{row.method}"
         named = [settings["model_info"][row.model]["label"], Text(METHOD_LABELS[row.method])]
@@ -210,19 +208,9 @@ def work(arguments: argparse.Namespace, console: Console) -> None:
         model: read_json(results / "models" / name / "reward" / "run.json")["heldout_pairs"]
         for model, name in settings["rewards"].items()
     }
-    header = [
-        "Model",
-        "Method",
-        *(f"k={k}" for k in shots),
-        "Unparseable",
-        "Reward",
-        "Won",
-        "Equal",
-        "Tokens",
-        "k1",
-        "k3",
-    ]
-    groups = [("", 2), (Text("Accuracy"), len(shots)), ("", 1), (Text("Held-out prompts"), 4), (Text("KL"), 2)]
+    measures = ["Unparseable", "Reward", "Won : lost", "Tokens", "k1", "k3"]
+    header = ["Model", "Method", *(f"k={k}" for k in shots), *measures]
+    groups = [("", 2), (Text("Accuracy"), len(shots)), ("", 1), (Text("Held-out prompts"), 3), (Text("KL"), 2)]
     caption = "Table 5. Every method on one base model"
     told = notes(settings, rewards, rows[0].responses.prompts)
     table = Table(caption, header, texts, groups, notes=told, cells=ids)

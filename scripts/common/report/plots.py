@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import EngFormatter, MaxNLocator
 
 from common.config.methods import METHOD_LABELS
 from common.evaluation.scoring import SCORINGS
@@ -176,17 +176,18 @@ def draw_tradeoffs(bases: Mapping[str, Sequence[Tradeoff]]) -> Figure:
             marker, face = _mark(one.method)
             style: dict[str, Any] = {"marker": marker, "markerfacecolor": face, "color": INK, "markersize": 7}
             if one.accuracy is not None:
-                cost.plot([one.tokens / 1e6], [one.accuracy], **style)
+                cost.plot([one.tokens], [one.accuracy], **style)
             if one.divergence is not None:
                 distance.plot([one.divergence], [one.reward], **style)
             if one.method == "pretrained" and one.accuracy is not None:
                 cost.axhline(one.accuracy, color=MUTED, linestyle=":", linewidth=1.2, zorder=0)
         cost.set_ylabel(f"{label}\nmean accuracy in %")
         distance.set_ylabel("mean reward, held-out prompts")
+        cost.xaxis.set_major_formatter(EngFormatter(sep=""))
         for axes in panels[i]:
             axes.grid(axis="both")
             axes.margins(0.12)
-    panels[-1, 0].set_xlabel("tokens of all trainings, millions")
+    panels[-1, 0].set_xlabel("tokens of all trainings")
     panels[-1, 1].set_xlabel("KL from the base, nats per token (k3)")
     _legend(figure, methods, published=False)
     return figure
