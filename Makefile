@@ -12,7 +12,8 @@ FREE_MB = $(shell awk '/^MemAvailable/ {print int($$2 / 1024)}' /proc/meminfo)
 SNAKEMAKE = PATH="$(CURDIR)/$(VENV)/bin:$$PATH" snakemake $(if $(CORES),--cores $(CORES)) \
   $(if $(filter profiles/default,$(PROFILE)),--resources mem_mb=$(FREE_MB)) --workflow-profile $(PROFILE)
 # Targets stand before --configfile, which takes every word after it.
-CONFIG = $(if $(filter demo,$(PRESET)),,--configfile config/$(PRESET).yaml)
+UNDER_one-base = config/paper.yaml
+CONFIG = $(if $(filter demo,$(PRESET)),,--configfile $(UNDER_$(PRESET)) config/$(PRESET).yaml)
 
 # Two processes share the tests.
 PYTEST = PATH="$(CURDIR)/$(VENV)/bin:$$PATH" python -m pytest --numprocesses 2 --no-loadscope-reorder

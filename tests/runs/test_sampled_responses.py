@@ -15,7 +15,7 @@ import sample_responses
 from common.base.paths import ROOT
 from common.files.parquet import read_parquet, write_parquet
 from common.jobs.console import Console
-from common.models.reward_model import initial_reward_model
+from common.training.reward import initial_reward_model
 
 PUBLISHED = ROOT / "resources/paper/table4.yaml"
 SETTINGS = {
