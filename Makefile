@@ -87,7 +87,7 @@ report: known $(VENV)/installed  ## the report page of the preset; whatever it n
 readme: run  ## put the tables of the run into README.md and docs/demo.md
 	@$(SNAKEMAKE) results/$(PRESET)/report/README.md --quiet all $(CONFIG)
 	@cp results/$(PRESET)/report/README.md README.md && cp results/$(PRESET)/report/demo.md docs/demo.md
-	@for name in accuracy learning_curves; do cp results/$(PRESET)/figures/$$name.svg docs/demo_$$name.svg; done
+	@for name in accuracy learning_curves tradeoffs; do cp results/$(PRESET)/figures/$$name.svg docs/demo_$$name.svg; done
 
 trace: $(VENV)/installed  ## what is behind a cell: make trace CELL=table3/smollm2-135m/coh/sst2/k1
 	@PATH="$(CURDIR)/$(VENV)/bin:$$PATH" python scripts/trace_cell.py --results results/$(PRESET) --cell "$(CELL)"

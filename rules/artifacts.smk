@@ -22,6 +22,7 @@ PAPER_FILES = [str(path) for path in published_files(Path(PAPER))]
 WORKFLOW_FILES = ["Snakefile", *own_files("rules/*.smk")]
 HARDWARE_FILES = ["requirements.lock", "envs/train.yaml"] + own_files("resources/hardware/*.yaml")
 PAGE_FILES = own_files("resources/report/*.jinja") + [f"resources/report/report.{kind}" for kind in ("css", "js")]
+TABLES_OF_ONE_BASE = ["table5"] if TABLE5_ROWS else []
 TABLE_KINDS = ["csv", "md", "tex", "html", "json"]
 SPLIT_NAMES = ["sft", "coh", "rl_sft", "rl_reward", "rl_prompts", "heldout"]
 SPLIT_NAMES += ["heldout_sft", "heldout_coh", "heldout_rl_reward"]  # one per method with held-out examples

@@ -37,7 +37,7 @@ use rule plain_job as insert_tables with:
     input:
         TRAINED_MODELS,
         pages=["README.md", "docs/demo.md"],
-        tables=expand("<results>/tables/{name}.md", name=["table1", "table2", "table4"]),
+        tables=expand("<results>/tables/{name}.md", name=["table1", "table2", "table4", *TABLES_OF_ONE_BASE]),
         table3="<results>/tables/table3.json",
     output:
         expand("<results>/report/{name}.md", name=["README", "demo"]),
