@@ -243,7 +243,8 @@ def affirmed(line: str, mentions: list[tuple[int, int, int]]) -> set[int]:
     gone = set(nouns)
     for carries, negators in ((True, strong), (False, doubts(shown))):
         for span in negators:
-            if span not in spans or span in nouns:
+            part_of_an_answer = any(start <= span[0] and span[1] <= end for start, end in spans)
+            if span in nouns or not part_of_an_answer:
                 gone |= reached(shown, span, spans, carries)
                 gone |= {other for other in spans if other != span and span[0] <= other[0] and other[1] <= span[1]}
     return {answer for a, b, answer in mentions if (a, b) not in gone and not taken_back(shown, (a, b), spans)}

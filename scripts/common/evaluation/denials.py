@@ -75,10 +75,11 @@ def affirmed(line: str, mentions: Sequence[Mention]) -> list[Mention]:
     nouns = [match for match in _NO.finditer(line) if not _AFTER_NO.match(line, match.end())]
     ends = _AFFIRMING.sub(lambda match: "#" * len(match[0]), line)
     strong = [match for match in [*_NEGATORS.finditer(ends), *nouns] if ends[match.start()] != "#"]
-    denied = {match.span() for match in nouns}
+    no_one = {match.span() for match in nouns}
+    denied = set(no_one)
     for carries, matches in ((True, strong), (False, _DOUBTS.finditer(ends))):
         for match in matches:
-            if match.span() not in spans or match.span() in denied:
+            if match.span() in no_one or not _is_within(match, spans):
                 denied |= _reached(ends, match, mentions, carries)
                 denied |= {
                     span for span in spans - {match.span()} if match.start() <= span[0] and span[1] <= match.end()
@@ -88,6 +89,11 @@ def affirmed(line: str, mentions: Sequence[Mention]) -> list[Mention]:
         for mention in mentions
         if (mention.start, mention.end) not in denied and not _denied_after(ends, mention, mentions)
     ]
+
+
+def _is_within(match: re.Match[str], spans: set[tuple[int, int]]) -> bool:
+    """Whether a negating word is part of an answer, such as "not hungry", and says nothing of others."""
+    return any(start <= match.start() and match.end() <= end for start, end in spans)
 
 
 def _reached(line: str, negator: re.Match[str], mentions: Sequence[Mention], carries: bool) -> set[tuple[int, int]]:

@@ -121,6 +121,29 @@ def test_negated_mention_names_nothing(text: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "wordings", "verdict"),
+    [
+        ("Not none, impolite.", [["none"], ["impolite"]], NamedAnswer(1, ONE)),
+        ("not never, always", [["never"], ["always"]], NamedAnswer(1, ONE)),
+        ("not hungry and gas", [["not hungry"], ["gas"]], NamedAnswer(None, SEVERAL)),
+        ("He couldn't swim, the water was shallow.", [["He couldn't swim."], ["The water was shallow."]],
+         NamedAnswer(None, SEVERAL)),
+        ("It's impossible to say and yes", MNLI, NamedAnswer(None, SEVERAL)),
+        ("not hungry", [["not hungry"], ["gas"]], NamedAnswer(0, ONE)),
+        ("never", [["never"], ["always"]], NamedAnswer(0, ONE)),
+        ("no answer is never", [["never"], ["always"]], NamedAnswer(None, NONE)),
+    ],
+)  # fmt: skip
+def test_a_negating_word_that_is_part_of_an_answer_denies_no_other(
+    text: str, wordings: list[list[str]], verdict: NamedAnswer
+) -> None:
+    assert generation_verdict(text, wordings) == verdict
+    expected = set() if verdict.answer is None else {verdict.answer}
+    named = independent_scorer.named_answers(text, wordings)
+    assert (named if len(named) == 1 else set()) == expected
+
+
+@pytest.mark.parametrize(
     "text",
     [
         "It is not in any way that I could name positive",

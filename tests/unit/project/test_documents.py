@@ -15,7 +15,7 @@ PAGES = [
 ]
 BLOCKS = {
     "README.md": ["short"],
-    "docs/demo.md": ["table3", "training", "table1", "table4", "table2"],
+    "docs/demo.md": ["table3", "training", "table1", "table5", "table4", "table2"],
 }
 
 

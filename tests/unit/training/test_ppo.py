@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from common.models import divergence
+from common.models.divergence import kl_k1, kl_k3
 from common.training.ppo import losses as ppo
 from support.amounts import examples
 
@@ -177,7 +177,7 @@ def test_the_first_update_of_a_rollout_is_the_plain_policy_gradient(batch, limit
 @given(batches(2))
 def test_kl_estimates_by_their_definition(batch):
     _, _, (logprobs, reference) = batch
-    k1, k3 = divergence.kl_k1(logprobs, reference), divergence.kl_k3(logprobs, reference)
+    k1, k3 = kl_k1(logprobs, reference), kl_k3(logprobs, reference)
     for found1, found3, p, q in zip(*(x.flatten().tolist() for x in (k1, k3, logprobs, reference)), strict=True):
         assert found1 == pytest.approx(p - q, abs=1e-12)
         assert found3 == pytest.approx(math.exp(q) / math.exp(p) - 1 - math.log(math.exp(q) / math.exp(p)), abs=1e-9)
@@ -189,5 +189,5 @@ def test_both_kl_estimates_average_to_the_divergence():
     generator = torch.Generator().manual_seed(0)
     p, q = (torch.rand(6, generator=generator, dtype=torch.float64).log_softmax(0) for _ in range(2))
     divergence = sum(math.exp(a) * (a - b) for a, b in zip(p.tolist(), q.tolist(), strict=True))
-    for estimate in (divergence.kl_k1, divergence.kl_k3):
+    for estimate in (kl_k1, kl_k3):
         assert float((p.exp() * estimate(p, q)).sum()) == pytest.approx(divergence, abs=1e-12)
