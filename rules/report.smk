@@ -75,3 +75,20 @@ use rule plain_job as build_crate with:
     localrule: True
     params:
         **calls("build_crate", settings.crate_facts, results="<results>"),
+
+
+# What `make verify` compares other runs with, once `make expected` has put it in place.
+use rule plain_job as collect_facts with:
+    input:
+        run_records(),
+        grid_scores(suffixes=["parquet"]),
+        crossed_scores(suffixes=["parquet"]),
+        INSTRUCTIONS + SPLITS + QUESTIONS + SAMPLES + SAMPLE_RECORDS + TABLE_FILES + CELLS,
+        ALL_CELLS,
+    output:
+        output="<results>/report/facts.json",
+    pathvars:
+        job="collect_facts/all",
+    localrule: True
+    params:
+        **calls("collect_facts", no_settings, results="<results>"),
