@@ -80,11 +80,9 @@ use rule plain_job as build_crate with:
 # What `make verify` compares other runs with, once `make expected` has put it in place.
 use rule plain_job as collect_facts with:
     input:
-        run_records(),
-        grid_scores(suffixes=["parquet"]),
-        crossed_scores(suffixes=["parquet"]),
-        INSTRUCTIONS + SPLITS + QUESTIONS + SAMPLES + SAMPLE_RECORDS + TABLE_FILES + CELLS,
-        ALL_CELLS,
+        INSTRUCTIONS[0],
+        SPLITS + QUESTIONS + MODEL_FOLDERS + grid_scores() + crossed_scores() + SAMPLES + SAMPLE_RECORDS + CELLS,
+        expand("<results>/tables/{name}.csv", name=[*TABLES, "cells"]),
     output:
         output="<results>/report/facts.json",
     pathvars:
