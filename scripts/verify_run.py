@@ -25,18 +25,6 @@ EXIT_DIFFERS = 1
 SHOWN = 5
 
 
-def expected_facts(folder: Path) -> Facts:
-    """The facts that are kept as those to be expected of a preset.
-
-    Raises:
-        UserError: when none are kept.
-    """
-    if not folder.is_dir():
-        remedy = "compare with another run, a folder or an archive: make verify AGAINST=results-other.tar"
-        raise UserError(f"no expected results are kept for the preset `{folder.name}`", str(folder), remedy)
-    return read_facts(folder / "facts.json")
-
-
 def facts_of(run: Path) -> Facts:
     """The facts of a results folder, or of the results in an archive.
 
@@ -53,6 +41,23 @@ def facts_of(run: Path) -> Facts:
         except UserError as error:
             where = error.where.replace(str(results), str(run))
             raise UserError(error.what, where, "pack a finished run: make archive") from error
+
+
+def facts_to_expect(expected: Path | None, against: Path | None) -> Facts:
+    """The facts that are kept for a preset in the folder `expected`, or those of the run `against`.
+
+    Raises:
+        UserError: when there are none.
+    """
+    if against:
+        if not against.exists():
+            raise UserError("there is no such run", str(against), "name a results folder, or a file of make archive")
+        return facts_of(against)
+    kept = (expected or Path()) / "facts.json"
+    if not kept.is_file():
+        remedy = "compare with another run, a folder or an archive: make verify AGAINST=results-other.tar"
+        raise UserError("no expected results are kept for this preset", str(kept), remedy)
+    return read_facts(kept)
 
 
 def shortened(parts: Sequence[str], shown: int) -> list[str]:
@@ -88,26 +93,23 @@ def parting_lines(comparison: Comparison, shown: int) -> Iterator[str]:
 
 
 def work(arguments: argparse.Namespace, console: Console) -> None:
-    other = arguments.against or arguments.expected
-    here = facts_of(arguments.results)
-    there = facts_of(arguments.against) if arguments.against else expected_facts(arguments.expected)
+    here, there = facts_of(arguments.results), facts_to_expect(arguments.expected, arguments.against)
+    names = f"here {arguments.results}, there {arguments.against or arguments.expected}"
     if here["preset"] != there["preset"]:
         what = f"two presets cannot be compared: `{here['preset']}` and `{there['preset']}`"
-        raise UserError(
-            what, f"{arguments.results}, {other}", "name two runs of one preset, each in a folder of its name"
-        )
+        raise UserError(what, names, "name two runs of one preset, each in a folder of its name")
     comparison, shown = compare_runs(here, there), sys.maxsize if arguments.all else SHOWN
-    print(f"here: {arguments.results}; there: {other}")
+    print(names)
     for table in comparison.tables:
         print(*table_lines(table, shown), sep="\n")
     print(*parting_lines(comparison, shown), sep="\n")
     if around := surroundings(here, there) if comparison.parting else []:
         print(f"machines and software: {'; '.join(around)}")
     if comparison.outcome == DIFFERS:
-        first = comparison.parting[0]
+        first = comparison.unexcused[0]
         remedy = "docs/reproduce.md says which results are the same where"
         raise UserError("the runs differ", f"from {first.stage} on: {first.name}", remedy, EXIT_DIFFERS)
-    print(f"the runs: {comparison.outcome}")
+    print(f"in all: {comparison.outcome}")
 
 
 def main(argv: list[str] | None = None) -> int:

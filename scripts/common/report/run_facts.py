@@ -122,8 +122,8 @@ def _tables(results: Path) -> dict[str, Facts]:
 
 def _table(results: Path, name: str) -> Facts:
     text = read_columns(_there(results, f"tables/{name}.csv"), ())
-    cells = read_columns(_there(results, f"tables/{name}_cells.csv"), CELL_COLUMNS)
-    cells = [row for row in cells if _is_compared(row["column"])]
+    lines = read_columns(_there(results, f"tables/{name}_cells.csv"), CELL_COLUMNS)
+    cells = [row for row in lines if _is_compared(row["column"])]
     shown = [[(column, value) for column, value in row.items() if _is_compared(column)] for row in text]
     return {
         "text": _hash([shown, cells]),
@@ -135,14 +135,10 @@ def _is_compared(column: str) -> bool:
     return not NOT_COMPARED.intersection(re.findall("[a-z]+", column.lower()))
 
 
-def sources(table: Facts) -> list[str]:
-    """The patterns of files that the cells of a table name as their sources."""
-    return sorted({part.strip() for _, _, source in table["cells"].values() for part in source.split(";")})
-
-
 def _behind(results: Path, tables: Mapping[str, Facts]) -> list[str]:
     """The results that the cells of all tables come from, without their suffixes."""
-    patterns = {pattern for table in tables.values() for pattern in sources(table)}
+    sources = {source for table in tables.values() for _, _, source in table["cells"].values()}
+    patterns = {part.strip() for source in sources for part in source.split(";")}
     ours = [name for name in patterns if name.startswith((*SCORES, SAMPLES, MODELS)) and ".." not in name]
     for name in sorted(ours):
         _there(results, name)
@@ -175,8 +171,8 @@ def _made(record: Facts) -> Facts:
 def _trained(record: Facts) -> Facts:
     """Weights, and what was measured on held-out examples."""
     losses, pairs = record.get("heldout_loss") or {}, record.get("heldout_pairs") or {}
-    measured = {name: losses[name] for name in ("before", "after") if name in losses}
-    measured |= {"pair accuracy": pairs["accuracy"]} if pairs else {}
+    measured = {f"held-out loss {time}": losses[time] for time in ("before", "after") if time in losses}
+    measured |= {"held-out pair accuracy": pairs["accuracy"]} if pairs else {}
     return {"weights": record["weights_sha256"], "heldout": measured}
 
 

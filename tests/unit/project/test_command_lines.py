@@ -68,8 +68,15 @@ def test_where_no_results_are_expected_another_run_can_be_named(
     results = write_small_run(tmp_path / "smoke")
     code, told = verify(results, "--expected", str(tmp_path / "expected/smoke"), capsys=capsys)
     assert code == 2
-    assert "no expected results are kept for the preset `smoke`" in told
+    assert f"no expected results are kept for this preset\n  where: {tmp_path}/expected/smoke/facts.json" in told
     assert "make verify AGAINST=" in told
+
+
+def test_another_run_that_is_not_there_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    results = write_small_run(tmp_path / "smoke")
+    code, told = verify(results, "--against", str(tmp_path / "other.tar"), capsys=capsys)
+    assert code == 2
+    assert f"there is no such run\n  where: {tmp_path}/other.tar" in told
 
 
 def test_runs_of_two_presets_are_not_compared(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

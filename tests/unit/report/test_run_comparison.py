@@ -22,7 +22,7 @@ from common.report.run_facts import Facts, run_facts
 from support.small_run import ITEMS, write_small_run
 
 COH, SCORE, SAMPLES = "models/m/coh", "eval/m/coh/sst2/k0_seed0", "samples/m/ppo"
-CELL = "table3/m/coh/sst2/k0"
+CELL, AFTER = "table3/m/coh/sst2/k0", "held-out loss after"
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +64,7 @@ def on_another_cpu(facts: Facts) -> None:
     facts["machines"][0]["cpu_capability"] = "AVX2"
     for name in ("sft", "coh", "reward", "ppo"):
         facts["models"][f"models/m/{name}"]["weights"] = f"{name} in other bits"
-    facts["models"][COH]["heldout"]["after"] *= 1 + LOSS_TOLERANCE / 2
+    facts["models"][COH]["heldout"][AFTER] *= 1 + LOSS_TOLERANCE / 2
     flip(facts)
     other_value(facts, CELL, "97.5")
     facts["samples"][SAMPLES]["responses"]["prompt1"] = ["another", 0.25]
@@ -259,9 +259,12 @@ NOT_EXCUSED = {
     "one verdict too many": (lambda facts: flip(facts, MOST + 1), {"table3"}),
     "another n": (change("tables", "table3", "cells", CELL, 1, to="39"), {"table3"}),
     "a setting in a table": (lambda facts: other_value(facts, "table1/rate/coh", "0.0002"), {"table1"}),
-    "a loss too far": (change("models", COH, "heldout", "after", to=2 + 4 * LOSS_TOLERANCE), set()),
-    "a loss less": (change("models", COH, "heldout", to={"before": 2.5}), set()),
-    "a pair accuracy too far": (change("models", "models/m/reward", "heldout", "pair accuracy", to=0.6), set()),
+    "a loss too far": (change("models", COH, "heldout", AFTER, to=2 + 4 * LOSS_TOLERANCE), set()),
+    "a loss less": (change("models", COH, "heldout", to={"held-out loss before": 2.5}), set()),
+    "a pair accuracy too far": (
+        change("models", "models/m/reward", "heldout", "held-out pair accuracy", to=0.6),
+        set(),
+    ),
     "another base model": (change("models", "models/m/pretrained", "weights"), set()),
     "another split": (change("data", "splits/coh"), BOTH),
     "another question": (change("items", "sst2", "1"), BOTH),
@@ -278,6 +281,15 @@ def test_another_cpu_excuses_nothing_else(expected: Facts, found: Facts, name: s
     comparison = compare_runs(found, expected)
     assert comparison.outcome == DIFFERS
     assert {table for table, outcome in outcomes(comparison).items() if outcome == DIFFERS} == tables
+
+
+def test_what_is_not_excused_is_told_from_what_is(expected: Facts, found: Facts) -> None:
+    on_another_cpu(found)
+    assert compare_runs(found, expected).unexcused == []
+    flip(found, MOST + 1)
+    assert [one.name for one in compare_runs(found, expected).unexcused] == ["tables/table3"]
+    change("models", COH, "heldout", AFTER, to=3.0)(found)
+    assert [one.name for one in compare_runs(found, expected).unexcused] == [COH, "tables/table3"]
 
 
 def test_machines_and_software_that_differ_are_told(expected: Facts, found: Facts) -> None:

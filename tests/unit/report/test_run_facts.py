@@ -24,7 +24,11 @@ def test_what_lies_behind_the_tables_is_told(results: Path) -> None:
     assert facts["models"].keys() == {
         f"models/m/{name}" for name in ("pretrained", "sft", "coh", "rl_sft", "reward", "ppo")
     }
-    assert facts["models"]["models/m/reward"]["heldout"] == {"before": 2.5, "after": 2.0, "pair accuracy": 0.7}
+    assert facts["models"]["models/m/reward"]["heldout"] == {
+        "held-out loss before": 2.5,
+        "held-out loss after": 2.0,
+        "held-out pair accuracy": 0.7,
+    }
     assert facts["scores"].keys() == {"eval/m/pretrained/sst2/k0_seed0", "eval/m/coh/sst2/k0_seed0"}
     assert facts["scores"]["eval/m/coh/sst2/k0_seed0"]["verdicts"]["strict"] == "1" * 40
     assert list(facts["items"]["sst2"]) == [str(number) for number in range(40)]
