@@ -21,7 +21,7 @@ PYTEST = PATH="$(CURDIR)/$(VENV)/bin:$$PATH" python -m pytest --numprocesses 2 -
 PRESETS = demo $(filter-out schema,$(patsubst config/%.yaml,%,$(wildcard config/*.yaml)))
 PROFILES = $(patsubst %/,%,$(dir $(wildcard profiles/*/config.yaml)))
 
-.PHONY: help setup run check unit test test-full further lint plan preflight probe chaos report readme trace archive restore clean known
+.PHONY: help setup run check unit test test-full further lint plan preflight probe chaos report readme trace verify expected archive restore clean known
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -91,6 +91,14 @@ readme: run  ## put the tables of the run into README.md and docs/demo.md
 
 trace: $(VENV)/installed  ## what is behind a cell: make trace CELL=table3/smollm2-135m/coh/sst2/k1
 	@PATH="$(CURDIR)/$(VENV)/bin:$$PATH" python scripts/trace_cell.py --results results/$(PRESET) --cell "$(CELL)"
+
+verify: known $(VENV)/installed  ## compare a finished run with the expected results, or with another run: make verify AGAINST=demo.tar
+	@PATH="$(CURDIR)/$(VENV)/bin:$$PATH" python scripts/verify_run.py --results results/$(PRESET) \
+	  $(if $(AGAINST),--against "$(AGAINST)",--expected resources/expected/$(PRESET)) $(if $(ALL),--all)
+
+expected: run  ## keep what this run found as the expected results of the preset
+	@$(SNAKEMAKE) results/$(PRESET)/report/facts.json --quiet all $(CONFIG)
+	@mkdir -p resources/expected/$(PRESET) && cp results/$(PRESET)/report/facts.json resources/expected/$(PRESET)/facts.json
 
 archive: $(VENV)/installed  ## results of the preset with hashes in one file, without weights: make archive ARCHIVE=demo.tar
 	@PATH="$(CURDIR)/$(VENV)/bin:$$PATH" python scripts/archive_results.py --results results/$(PRESET) --output "$(or $(ARCHIVE),results-$(PRESET).tar)"

@@ -88,3 +88,18 @@ use rule plain_job as build_crate with:
     localrule: True
     params:
         **calls("build_crate", settings.crate_facts, results="<results>"),
+
+
+# What `make verify` compares other runs with, once `make expected` has put it in place.
+use rule plain_job as collect_facts with:
+    input:
+        INSTRUCTIONS[0],
+        SPLITS + QUESTIONS + MODEL_FOLDERS + grid_scores() + crossed_scores() + SAMPLES + SAMPLE_RECORDS + CELLS,
+        expand("<results>/tables/{name}.csv", name=[*TABLES, "cells"]),
+    output:
+        output="<results>/report/facts.json",
+    pathvars:
+        job="collect_facts/all",
+    localrule: True
+    params:
+        **calls("collect_facts", no_settings, results="<results>"),

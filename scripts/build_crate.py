@@ -9,7 +9,7 @@ from pathlib import Path
 from common.files.whole_files import new_directory, write_json
 from common.jobs.console import Console, argument_parser, run_entry_point
 from common.report.crate import build_crate
-from common.report.run_records import provenance_records, run_facts
+from common.report.run_records import provenance_records, run_summary
 
 
 def utc(told: str) -> str:
@@ -19,7 +19,7 @@ def utc(told: str) -> str:
 
 def work(arguments: argparse.Namespace, console: Console) -> None:
     settings, results = arguments.settings, arguments.results
-    facts = run_facts(settings, provenance_records(results, settings))
+    facts = run_summary(settings, provenance_records(results, settings))
     run = {
         "preset": settings["preset"],
         "models": [model["label"] for model in settings["models"].values()],

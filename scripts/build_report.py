@@ -21,7 +21,7 @@ from common.report.page_data import (
     model_facts,
     verdict_counts,
 )
-from common.report.run_records import provenance_records, run_facts
+from common.report.run_records import provenance_records, run_summary
 from common.report.svg import inline_svg
 from common.stats.significance import p_value_number
 from common.tables.language import Words, add_words_argument, words_of
@@ -81,7 +81,7 @@ def page(arguments: argparse.Namespace) -> str:
         ),
         "words_json": json_for_html({name: words(text) for name, text in SCRIPT_WORDS.items()}),
         "language": words.language,
-        "run": run_facts(settings, provenance_records(results, settings)),
+        "run": run_summary(settings, provenance_records(results, settings)),
         "models": model_facts(settings, results),
         "data_facts": data_facts(settings, results),
         "overview": overview(results, claims, tables["table3"]),

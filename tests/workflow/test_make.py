@@ -33,7 +33,7 @@ def make(folder: Path, *arguments: str) -> tuple[int, str]:
     return done.returncode, done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("target", ["setup", "run", "plan", "preflight", "report", "readme", "restore"])
+@pytest.mark.parametrize("target", ["setup", "run", "plan", "preflight", "report", "readme", "verify", "restore"])
 @pytest.mark.parametrize("name", TYPED_WRONG)
 def test_a_typo_is_told_before_anything_happens(clone: Path, target: str, name: str) -> None:
     argument, what, where = TYPED_WRONG[name]
@@ -57,6 +57,13 @@ def test_targets_are_not_taken_for_resources(clone: Path, target: str, asked: st
     assert "--resources" not in make(clone, "--dry-run", target, "PROFILE=profiles/slurm")[1]
 
 
+def test_verify_takes_the_kept_results_or_another_run(clone: Path) -> None:
+    kept = make(clone, "--dry-run", "verify", "PRESET=smoke")[1]
+    assert "verify_run.py --results results/smoke \\\n  --expected resources/expected/smoke" in kept
+    other = make(clone, "--dry-run", "verify", "AGAINST=other run.tar", "ALL=1")[1]
+    assert '--results results/demo \\\n  --against "other run.tar" --all' in other
+
+
 def test_a_preset_of_ones_own_is_known(clone: Path) -> None:
     (clone / "config/my.yaml").write_text("preset: my\n")
     assert make(clone, "known", "PRESET=my", "PROFILE=profiles/local-gpu")[0] == 0
@@ -74,7 +81,7 @@ def test_help_names_every_target(clone: Path) -> None:
     assert code == 0
     assert all(
         f"make {name} " in told
-        for name in ("run", "check", "test", "test-full", "plan", "report", "trace", "chaos", "clean", "help")
+        for name in ("run", "check", "test", "test-full", "plan", "report", "trace", "verify", "chaos", "clean", "help")
     )
 
 

@@ -1,5 +1,6 @@
 """Results of a preset in one tar file, with the hash of every file in it."""
 
+import contextlib
 import hashlib
 import io
 import json
@@ -96,20 +97,36 @@ def restore_archive(archive: Path, results: Path) -> dict[str, Any]:
         remedy = "remove or rename that folder; results are never overwritten"
         raise UserError("there are results already", f"{results}: {', '.join(there)}", remedy)
     target = results / STAGING if results.exists() else results
-    try:
-        with tarfile.open(archive, "r:") as tar:
-            manifest = _read_manifest(tar, archive)
-            if manifest["preset"] != results.name:
-                remedy = f"make restore PRESET={manifest['preset']} ARCHIVE={archive}"
-                raise UserError(f"the archive holds the preset `{manifest['preset']}`", str(archive), remedy)
-            with new_directory(target) as folder:
-                _unpack(tar, manifest["files"], folder, archive)
-                _refuse_other_content(manifest["files"], results)
-    except (tarfile.TarError, EOFError) as error:
-        raise UserError(f"the archive cannot be read: {error}", str(archive), REFUSED) from error
+    with _opened(archive) as (tar, manifest):
+        if manifest["preset"] != results.name:
+            remedy = f"make restore PRESET={manifest['preset']} ARCHIVE={archive}"
+            raise UserError(f"the archive holds the preset `{manifest['preset']}`", str(archive), remedy)
+        with new_directory(target) as folder:
+            _unpack(tar, manifest["files"], folder, archive)
+            _refuse_other_content(manifest["files"], results)
     if target != results:
         _move_in(target, results)
     return manifest
+
+
+def archived_preset(archive: Path) -> str:
+    """The preset whose results an archive holds, as it says itself.
+
+    Raises:
+        UserError: when the file is not such an archive.
+    """
+    with _opened(archive) as (_, manifest):
+        return str(manifest["preset"])
+
+
+@contextlib.contextmanager
+def _opened(archive: Path) -> Iterator[tuple[tarfile.TarFile, dict[str, Any]]]:
+    """An archive that was read up to its manifest."""
+    try:
+        with tarfile.open(archive, "r:") as tar:
+            yield tar, _read_manifest(tar, archive)
+    except (tarfile.TarError, EOFError) as error:
+        raise UserError(f"the archive cannot be read: {error}", str(archive), REFUSED) from error
 
 
 def _refuse_other_content(files: dict[str, dict[str, Any]], results: Path) -> None:

@@ -43,7 +43,7 @@ def _places(settings: Mapping[str, Any]) -> Iterator[PurePath]:
     yield from (PurePath("report", f"{name}.json") for name in settings["checks"])
 
 
-def run_facts(settings: Mapping[str, Any], records: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+def run_summary(settings: Mapping[str, Any], records: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     """Commits, hardware, versions and durations of all jobs that left a record; one of several files counts once."""
     values = list({canonical_json(record): record for record in records.values()}.values())
     made = [record for path, record in records.items() if path.startswith(("data/", "models/", "eval/", "markers/"))]
