@@ -94,7 +94,7 @@ use rule plain_job as build_crate with:
 use rule plain_job as collect_facts with:
     input:
         INSTRUCTIONS[0],
-        SPLITS + QUESTIONS + MODEL_FOLDERS + grid_scores() + crossed_scores() + SAMPLES + SAMPLE_RECORDS + CELLS,
+        SPLITS + QUESTIONS + MODEL_FOLDERS + grid_scores() + crossed_scores() + SAMPLES + CELLS,
         expand("<results>/tables/{name}.csv", name=[*TABLES, "cells"]),
     output:
         output="<results>/report/facts.json",
