@@ -8,6 +8,7 @@ import argparse
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -43,6 +44,8 @@ KILLS = [(TREE, rule) for rule in OUTPUTS for _ in range(5)] + [(ALONE, rule) fo
 KILLS += [(WRITE, rule) for rule in ("train_sft", "train_ppo") for _ in range(2)]
 FEW_KILLS = [(TREE, rule) for rule in OUTPUTS] + [(ALONE, "train_sft"), (WRITE, "train_ppo")]
 COMPARED = ("tables/*", "models/*/*/*.safetensors", "eval/*/*/*/*.parquet")
+# No two runs take the same hours; the other cells of cells.csv are in each table's own file.
+HOURS = re.compile(r"tables/(costs[._]|cells\.csv)")
 # Of tables as JSON: when and how long they were made.
 TOLD_APART = ("provenance", "record_sha256")
 WAITING = "waiting: another process still writes here"
@@ -186,7 +189,7 @@ def differences(first: Path, second: Path) -> tuple[list[str], int]:
     """Files of two runs that differ or that only one has, and how many were compared."""
     names = {
         str(path.relative_to(run / RESULTS)) for run in (first, second) for pattern in COMPARED
-        for path in (run / RESULTS).glob(pattern)
+        for path in (run / RESULTS).glob(pattern) if not HOURS.match(str(path.relative_to(run / RESULTS)))
     }  # fmt: skip
 
     def content(run: Path, name: str) -> object:
