@@ -31,6 +31,7 @@ include: "rules/report.smk"
 include: "rules/audit.smk"
 
 
+from common.jobs.score_files import know_scores
 from common.terminal.run_log import attach
 
 RUN_LOG = attach(workflow, config["preset"], RESULTS)
@@ -103,4 +104,4 @@ rule tables:
         ALL_CELLS,
 
 
-know_scores(workflow)
+know_scores(workflow, RESULTS, lambda path: exists(path))  # `exists` looks at its caller

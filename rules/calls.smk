@@ -1,4 +1,4 @@
-"""How jobs call their scripts: parameters and options, and what Snakemake is told of the score files they read."""
+"""How jobs call their scripts: parameters and options."""
 
 from functools import partial
 
@@ -53,28 +53,3 @@ def trains(method, part=settings.training_settings):
 
 def no_settings(config):
     return {}
-
-
-def know_scores(workflow):
-    """Tell Snakemake which rule makes each score file that a rule reads, and which of them are lost.
-
-    It would compare each of these files with every output of `evaluate_task`, two a draw, so that planning would grow with
-    the square of the draws; in `dependencies` it looks first. And it would pass over a file that is gone as long as what was
-    made of it is there; in `forcefiles` stands what is to be made all the same, if a job of this run reads it.
-    """
-    makers = {f"{RESULTS}/eval/": "evaluate_task", f"{RESULTS}/markers/": "evaluate_marker"}
-
-    def ask_for_lost(reader, scores):
-        def of_job(wildcards):
-            if any(exists(path) for path in reader.output):
-                workflow.dag.forcefiles.update(path for path in scores if not exists(path))
-            return []
-
-        return of_job
-
-    for reader in workflow.rules:
-        paths = [path for path in reader.input if isinstance(path, str)]
-        scores = {path: maker for folder, maker in makers.items() for path in paths if folder in path}
-        reader.dependencies.update(scores)
-        if scores and reader.output:
-            reader.set_input(ask_for_lost(reader, scores))
