@@ -87,6 +87,7 @@ rule all:
         RATING_SUMMARY,
         CHECKS,
         FIGURE_FILES,
+        HUB_FOLDERS,
         REPORT,
 
 
@@ -103,4 +104,5 @@ rule tables:
         ALL_CELLS,
 
 
-know_scores(workflow)
+know_scores(workflow, there, {f"{RESULTS}/eval/": "evaluate_task", f"{RESULTS}/markers/": "evaluate_marker"})
+workflow.get_rule("write_model_card").dependencies[card_scores] = "evaluate_task"

@@ -3,12 +3,12 @@
 from functools import partial
 
 from common.jobs.options import job_options
+from common.jobs.score_files import ask_for_lost, know_scores
 
 TRAINING = {name: COMPUTE[name] for name in ("device", "processes", "checkpoint_seconds", "stuck_seconds", "offload")}
 TRAINING |= {"gpu": COMPUTE["gpus"], "stop_lead": COMPUTE["stop_lead_seconds"]}
-
-
 options = partial(job_options, RESULTS)
+there = lambda path: exists(path)  # Snakemake looks for its workflow where this is called
 
 
 def calls(name, part, *asked, **folders):
@@ -55,26 +55,7 @@ def no_settings(config):
     return {}
 
 
-def know_scores(workflow):
-    """Tell Snakemake which rule makes each score file that a rule reads, and which of them are lost.
-
-    It would compare each of these files with every output of `evaluate_task`, two a draw, so that planning would grow with
-    the square of the draws; in `dependencies` it looks first. And it would pass over a file that is gone as long as what was
-    made of it is there; in `forcefiles` stands what is to be made all the same, if a job of this run reads it.
-    """
-    makers = {f"{RESULTS}/eval/": "evaluate_task", f"{RESULTS}/markers/": "evaluate_marker"}
-
-    def ask_for_lost(reader, scores):
-        def of_job(wildcards):
-            if any(exists(path) for path in reader.output):
-                workflow.dag.forcefiles.update(path for path in scores if not exists(path))
-            return []
-
-        return of_job
-
-    for reader in workflow.rules:
-        paths = [path for path in reader.input if isinstance(path, str)]
-        scores = {path: maker for folder, maker in makers.items() for path in paths if folder in path}
-        reader.dependencies.update(scores)
-        if scores and reader.output:
-            reader.set_input(ask_for_lost(reader, scores))
+def card_scores(wildcards):
+    """The scores a model card shows."""
+    scores = [path.replace("<results>", RESULTS) for path in scores_of(**wildcards)]
+    return scores + ask_for_lost(workflow, there, [f"{RESULTS}/hub/{wildcards.model}/{wildcards.method}"], scores)
