@@ -13,7 +13,8 @@ from markdown_it.token import Token
 
 from common.base.paths import ROOT
 from common.config.methods import METHODS
-from common.config.settings import card_settings, ppo_settings, training_settings
+from common.config.settings import ppo_settings, training_settings
+from common.config.sharing import card_settings
 from common.report.card_tables import Score
 from common.report.model_card import Checkpoint, model_card
 from common.tables.scores import Cell
@@ -45,9 +46,8 @@ def run_record(config: Mapping[str, Any], model: str, method: str) -> dict[str, 
 def checkpoint_of(
     config: Mapping[str, Any], model: str, method: str, title: str = "SST2", **changed: Any
 ) -> Checkpoint:
-    """A checkpoint with a score of every task for k = 0 and 1, if its method is in Table 3; `changed` are fields."""
-    evaluated = method in config["table3"]["methods"]
-    settings = card_settings(config, model, method, evaluated)
+    """A checkpoint with a score of every task for k = 0 and 1, if it is in a table; `changed` are fields."""
+    settings = card_settings(config, model, method)
     right = np.array([[True, True, False, True], [True, False, False, False]])
     cells = {k: Cell(right[: k + 1], ("a", "b", "c", "d"), title) for k in (0, 1)}
     fields = {

@@ -31,10 +31,11 @@ SECTIONS = ["Results", "Training", "Data", "Licences", "Limits"]
 
 @pytest.fixture(scope="module")
 def demo() -> dict[str, Any]:
-    """The demo with the optional methods."""
+    """The demo with the optional methods, of which Table 3 alone is evaluated."""
     config = load_configuration(ROOT / "config.yaml", [], {})
     training = config["methods"]["coh"]["training"]
-    return merge(config, {"methods": {"sft_best": {"training": training}, "dpo": {"training": training, "beta": 0.1}}})
+    methods = {"sft_best": {"training": training}, "dpo": {"training": training, "beta": 0.1}}
+    return merge(config, {"methods": methods, "table5": {"methods": []}})
 
 
 @pytest.fixture(scope="module")
