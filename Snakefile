@@ -31,7 +31,6 @@ include: "rules/report.smk"
 include: "rules/audit.smk"
 
 
-from common.jobs.score_files import know_scores
 from common.terminal.run_log import attach
 
 RUN_LOG = attach(workflow, config["preset"], RESULTS)
@@ -88,6 +87,7 @@ rule all:
         RATING_SUMMARY,
         CHECKS,
         FIGURE_FILES,
+        HUB_FOLDERS,
         REPORT,
 
 
@@ -104,4 +104,5 @@ rule tables:
         ALL_CELLS,
 
 
-know_scores(workflow, RESULTS, lambda path: exists(path))  # `exists` looks at its caller
+know_scores(workflow, there, {f"{RESULTS}/eval/": "evaluate_task", f"{RESULTS}/markers/": "evaluate_marker"})
+workflow.get_rule("write_model_card").dependencies[card_scores] = "evaluate_task"

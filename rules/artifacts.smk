@@ -37,6 +37,7 @@ MODEL_FOLDERS = [f"<results>/models/{'/'.join(pair)}" for pair in CHECKPOINTS]
 TRAINED_MODELS = expand("<results>/models/{model}/{method}", model=MODELS, method=TRAINED)
 RL_MODELS = [f"<results>/models/{ACTOR}/rl_sft", f"<results>/models/{REWARD}/reward", f"<results>/models/{ACTOR}/ppo"]
 REWARD_MODELS = [f"<results>/models/{'/'.join(pair)}" for pair in CHECKPOINTS if pair[1] == "reward"]
+HUB_FOLDERS = [f"<results>/hub/{'/'.join(pair)}" for pair in sharing.shared_checkpoints(config, Path(RESULTS))]
 METRICS = [f"<results>/training/{'/'.join(pair)}/metrics.csv" for pair in CHECKPOINTS if pair[1] != "pretrained"]
 CURVES = [path.replace("metrics.csv", "curve.svg") for path in METRICS]
 STAGE_SAMPLES = expand(f"<results>/samples/{ACTOR}/{{stage}}.parquet", stage=RL_STAGES)
@@ -76,6 +77,11 @@ def grid_scores(pairs=EVALUATED, tasks=None, shots=None, suffixes=SCORE_KINDS):
         for task in tasks or TASKS
         for path in score_files(f"<results>/eval/{model}/{method}/{task}", draws, suffixes)
     ]
+
+
+def scores_of(model, method):
+    """Score files of a checkpoint; none where it does not answer the tasks."""
+    return grid_scores([(model, method)]) if (model, method) in EVALUATED else []
 
 
 def crossed_scores(pairs=None, models=None, tasks=None, suffixes=SCORE_KINDS):

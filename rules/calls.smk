@@ -1,14 +1,14 @@
-"""How jobs call their scripts: parameters and options."""
+"""How jobs call their scripts: parameters and options, and what Snakemake is told of the score files they read."""
 
 from functools import partial
 
 from common.jobs.options import job_options
+from common.jobs.score_files import ask_for_lost, know_scores
 
 TRAINING = {name: COMPUTE[name] for name in ("device", "processes", "checkpoint_seconds", "stuck_seconds", "offload")}
 TRAINING |= {"gpu": COMPUTE["gpus"], "stop_lead": COMPUTE["stop_lead_seconds"]}
-
-
 options = partial(job_options, RESULTS)
+there = lambda path: exists(path)  # Snakemake looks for its workflow where this is called
 
 
 def calls(name, part, *asked, **folders):
@@ -53,3 +53,9 @@ def trains(method, part=settings.training_settings):
 
 def no_settings(config):
     return {}
+
+
+def card_scores(wildcards):
+    """The scores a model card shows."""
+    scores = [path.replace("<results>", RESULTS) for path in scores_of(**wildcards)]
+    return scores + ask_for_lost(workflow, there, [f"{RESULTS}/hub/{wildcards.model}/{wildcards.method}"], scores)

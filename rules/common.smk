@@ -8,10 +8,11 @@ from pathlib import Path
 sys.path.insert(0, str(Path(workflow.basedir) / "scripts"))
 
 from common.base.errors import UserError
-from common.config import selection, settings
+from common.config import selection, settings, sharing
 from common.config.loading import load_configuration, refuse_unusable_paths
 from common.config.machine_settings import job_threads, machine_settings, refuse_clamped_gpus
 from common.config.methods import METHODS as TRAINING_METHODS
+from common.config.sources import fetched
 from common.files.whole_files import canonical_json
 from common.jobs import digest
 
@@ -44,7 +45,7 @@ def own_files(pattern):
 def model_source(model):
     if model not in config["models"]:
         raise WorkflowError(f"`models` of the configuration has no {model!r}")
-    return config["models"][model]["source"]
+    return fetched(config["models"][model]["source"])
 
 
 config = resolved_configuration()

@@ -22,7 +22,7 @@ use rule download_model as download_instructions with:
         part="references|comparisons",
     localrule: True
     params:
-        **calls("download_instructions", lambda config, part: {"source": config["instructions"][part]}),
+        **calls("download_instructions", lambda config, part: {"source": fetched(config["instructions"][part])}),
 
 
 use rule download_model as download_task with:

@@ -69,6 +69,28 @@ use rule plain_job as build_report with:
         **renders("build_report", settings.report_settings, results="<results>", template="resources/report"),
 
 
+# Each trained checkpoint with a model card: `hf upload` needs nothing else.
+use rule plain_job as write_model_card with:
+    input:
+        card_scores,
+        lambda wildcards: TASK_SUMMARIES if scores_of(**wildcards) else [],
+        model="<results>/models/{model}/{method}",
+        base="<results>/models/{model}/pretrained",
+        instructions=INSTRUCTIONS[1],
+        splits=SPLIT_MANIFEST,
+        samples=lambda wildcards: [
+            path for path in SAMPLES if path.endswith("/{model}/{method}.json".format(**wildcards))
+        ],
+        template="resources/hub/model_card.md.jinja",
+    output:
+        output=directory("<results>/hub/{model}/{method}"),
+    pathvars:
+        job="write_model_card/{model}_{method}",
+    localrule: True
+    params:
+        **calls("write_model_card", sharing.card_settings, scores="<results>/eval/{model}/{method}"),
+
+
 # A machine-readable description of the run (Workflow Run RO-Crate).
 use rule plain_job as build_crate with:
     input:

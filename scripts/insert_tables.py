@@ -15,6 +15,7 @@ from common.base.errors import UserError
 from common.config.methods import METHOD_LABELS
 from common.files.whole_files import read_json, write_text
 from common.jobs.console import Console, argument_parser, run_entry_point
+from common.report.run_records import heldout_loss_told
 from common.tables.table import Table, to_markdown
 
 DASH, UNBROKEN_DASH = "\u2013", "\u2013\u2060"  # so that no line ends within an interval
@@ -74,25 +75,13 @@ def short_table(table3: Mapping[str, Any], preset: str) -> Table:
     )
 
 
-def heldout_sentence(label: str, record: Mapping[str, Any]) -> str:
-    """What training did to the loss on prompts it did not see."""
-    loss = record["heldout_loss"]
-    if loss is None:
-        return f"- {label}: no prompts are held out in this configuration."
-    low, high = loss["interval95"]
-    return (
-        f"- {label}: held-out loss {loss['before']:.3f} before, {loss['after']:.3f} after training; "
-        f"difference {loss['difference']:.3f} (95 % interval {low:.3f} to {high:.3f}, {loss['n']} prompts)."
-    )
-
-
 def training_block(settings: Mapping[str, Any], models: Path) -> str:
     """A line per trained model."""
     lines = []
     for model in settings["models"]:
         for method in settings["trained"]:
-            record = read_json(models / model / method / "run.json")
-            lines.append(heldout_sentence(f"{settings['labels'][model]}, {METHOD_LABELS[method]}", record))
+            told = heldout_loss_told(read_json(models / model / method / "run.json")["heldout_loss"])
+            lines.append(f"- {settings['labels'][model]}, {METHOD_LABELS[method]}: {told}.")
     return "\n".join(lines)
 
 

@@ -55,3 +55,13 @@ METHODS = {
 # Of the RL arm, those that answer: the supervised one and the optimised one.
 RL_STAGES = ("rl_sft", "ppo")
 METHOD_LABELS = {"pretrained": "Pretrained", **{name: method.label for name, method in METHODS.items()}}
+
+
+def learnt_files(method: str) -> list[str]:
+    """Which instruction files a method learns responses from, itself or through what it starts from."""
+    if method not in METHODS:
+        return []
+    found = {name for start in METHODS[method].starts_from for name in learnt_files(start)}
+    found |= {"references"} if "reference" in METHODS[method].texts else set()
+    found |= {"comparisons"} if {"better", "worse"} & {*METHODS[method].texts} else set()
+    return sorted(found, reverse=True)

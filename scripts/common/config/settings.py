@@ -18,13 +18,14 @@ from common.config.selection import (
     used_models,
     with_starts,
 )
+from common.config.sources import fetched
 from common.files.content_hashes import content_hashes
 
 
 def prepare_model_settings(config: Mapping[str, Any], model: str) -> dict[str, Any]:
     """The source of a base model; of a local one the content of its files too: one written over is another model."""
-    source = config["models"][model]["source"]
-    settings = {"source": source}
+    source = fetched(config["models"][model]["source"])
+    settings: dict[str, Any] = {"source": source}
     if source["kind"] == "random":
         settings["seed"] = config["seed"]
     if source["kind"] == "local":

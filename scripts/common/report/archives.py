@@ -15,8 +15,8 @@ from common.files.whole_files import new_directory, sha256_of_file
 
 MANIFEST = "MANIFEST.json"
 FORMAT = 1
-# Resumable state, downloads and weights: none of them is needed to render tables and report.
-LEFT_OUT_FOLDERS = ("scratch", "downloads")
+# Resumable state, downloads, checkpoints as they are shared, and weights: tables and report need none of them.
+LEFT_OUT_FOLDERS = ("scratch", "downloads", "hub")
 LEFT_OUT_SUFFIXES = (".safetensors", ".bin", ".pt", ".gguf")
 LARGEST_MANIFEST = 100 << 20
 REFUSED = "get the archive again from where it came; nothing was unpacked"

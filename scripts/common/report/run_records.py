@@ -55,7 +55,7 @@ def run_summary(settings: Mapping[str, Any], records: Mapping[str, Mapping[str, 
         "commits": _counted(record.get("commit") or "unknown" for record in values),
         "dirty": sum(bool(record.get("dirty")) for record in values),
         "records": len(values),
-        "hardware": _counted(_hardware(record.get("hardware", {})) for record in values),
+        "hardware": _counted(hardware_told(record.get("hardware", {})) for record in values),
         "versions": dict(sorted(_versions(values).items())),
         "first": _told(min(starts)) if starts else "",
         "last": _told(max(ends)) if ends else "",
@@ -71,9 +71,21 @@ def _counted(texts: Iterable[str]) -> list[dict[str, Any]]:
     return [{"text": text, "count": count} for text, count in Counter(texts).most_common()]
 
 
-def _hardware(hardware: Mapping[str, Any]) -> str:
+def hardware_told(hardware: Mapping[str, Any]) -> str:
+    """A machine in words."""
     gpus = ", ".join(f"{count} x {name}" for name, count in Counter(hardware.get("gpus", [])).items())
     return f"{gpus or 'no GPU'}; {hardware.get('cpu', 'unknown CPU')}, {hardware.get('cpus', '?')} CPUs"
+
+
+def heldout_loss_told(loss: Mapping[str, Any] | None, of: str = "prompts") -> str:
+    """What training did to the loss on what it did not see, `of` how many of what."""
+    if loss is None:
+        return f"no {of} are held out in this configuration"
+    low, high = loss["interval95"]
+    return (
+        f"held-out loss {loss['before']:.3f} before, {loss['after']:.3f} after training; "
+        f"difference {loss['difference']:.3f} (95 % interval {low:.3f} to {high:.3f}, {loss['n']} {of})"
+    )
 
 
 def _versions(records: Sequence[Mapping[str, Any]]) -> dict[str, str]:

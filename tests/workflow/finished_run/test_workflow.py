@@ -93,7 +93,7 @@ def only_coh(jobs: dict[str, list[str]]) -> bool:
     """Whether the plan is CoH's training, its evaluation and what is rendered from it."""
     counts = {rule: len(outputs) for rule, outputs in jobs.items()}
     of_coh = {"train_coh": 2, "plot_training": 2}
-    of_coh |= dict.fromkeys(("evaluate_task", "evaluate_marker"), 2)
+    of_coh |= dict.fromkeys(("evaluate_task", "evaluate_marker", "write_model_card"), 2)
     tables = dict.fromkeys(("table1", "table3", "sensitivity", "paired", "markers", "figures"), 1)
     rendered = {f"render_{name}": count for name, count in tables.items()}
     only = all("/coh/" in outputs for rule in of_coh for outputs in jobs.get(rule, []))
