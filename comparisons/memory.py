@@ -35,7 +35,7 @@ from common.planning.basis import Basis
 from common.planning.hardware import load_assumptions, load_gpu
 from common.planning.job_plan import JobPlan
 from common.planning.model_shapes import find_shape
-from common.planning.training_jobs import ppo_job, reward_job, supervised_job
+from common.planning.training_jobs import training_job
 from common.training.reward import encode_pairs
 from common.training.sequences import encode_all, sft_responses
 from launch import KEEP_MEMORY
@@ -111,8 +111,7 @@ def planned(config: Mapping[str, Any], method: str, model: str, results: Path, l
     assumed = {name: entry.value for name, entry in load_assumptions().items()}
     gpu = load_gpu(config["compute"]["gpu_type"])
     basis = Basis(config=config, gpu=gpu, assumed=assumed, results=results, find=find_shape, longest={method: longest})
-    single = {"reward": reward_job, "ppo": ppo_job}
-    return single[method](basis) if method in single else supervised_job(basis, method, model)
+    return training_job(basis, method, model)
 
 
 def jobs_of(config: Mapping[str, Any]) -> list[tuple[str, str]]:

@@ -4,7 +4,6 @@ Imported while the DAG is planned, so it loads nothing heavy.
 """
 
 import copy
-import difflib
 import functools
 import math
 import string
@@ -22,6 +21,8 @@ from common.base.batch_sizes import accumulation_steps
 from common.base.errors import UserError
 from common.base.paths import HARDWARE, SCHEMA
 from common.base.templates import fill
+from common.config.selections import check_selections, near_name
+from common.config.settings import used_models
 from common.files.yaml_files import read_mapping, read_yaml
 
 # Clocks differ by this much where nothing is wrong; a job takes longer.
@@ -43,7 +44,7 @@ def check_configuration(config: Mapping[str, Any], where: str = "the configurati
     problems += _not_finite(filled)
     if not problems:
         _fill_defaults(filled, schema, schema)
-        problems = [*_check_selections(filled), *_check_prompt(filled["prompt"]), *_check_compute(filled)]
+        problems = [*check_selections(filled), *_check_prompt(filled["prompt"]), *_check_compute(filled)]
     if problems:
         remedy = "fix these keys; config/schema.yaml describes every key"
         raise UserError("the configuration is not valid:\n    " + "\n    ".join(problems), where, remedy)
@@ -106,7 +107,7 @@ def _not_finite(value: Any, key: str = "") -> list[str]:
 
 def _unknown(where: str, name: str, known: Mapping[str, Any]) -> str:
     key = name if where == "(top level)" else f"{where}.{name}"
-    return f"{key}: unknown key{_near(str(name), list(known))}"
+    return f"{key}: unknown key{near_name(str(name), list(known))}"
 
 
 def _fill_defaults(value: Any, schema: Mapping[str, Any], root: Mapping[str, Any]) -> None:
@@ -139,35 +140,6 @@ def _resolve(schema: Mapping[str, Any], root: Mapping[str, Any]) -> Mapping[str,
     return {**target, **{key: value for key, value in schema.items() if key != "$ref"}}
 
 
-def _near(name: str, known: Iterator[str] | Sequence[str]) -> str:
-    """A question that suggests the nearest known name, or nothing."""
-    near = difflib.get_close_matches(name, list(known), n=1)
-    return f"; did you mean `{near[0]}`?" if near else ""
-
-
-def _check_selections(config: Mapping[str, Any]) -> list[str]:
-    """What a schema cannot say: names must exist and counts must add up."""
-    problems = []
-    selected = [(f"table3.{registry}", name, registry) for registry in ("models", "tasks")
-                for name in config["table3"][registry]]  # fmt: skip
-    selected += [(f"rl.{role}", config["rl"][role], "models") for role in ("actor", "reward")]
-    for key, name, registry in selected:
-        if name not in config[registry]:
-            problems.append(f"{key}: `{name}` is not in `{registry}`{_near(name, config[registry])}")
-    for method in {*config["table3"]["methods"], *config["marker_table"]["methods"]} - {"pretrained"}:
-        if method not in config["methods"]:
-            problems.append(f"methods.{method}: missing, though a table selects it")
-    splits = config["splits"]
-    needed = sum(splits[key] for key in ("heldout", "rl_sft", "rl_reward", "rl_prompts"))
-    if needed > splits["prompts"]:
-        total = splits["prompts"]
-        problems.append(f"splits: heldout + rl_sft + rl_reward + rl_prompts = {needed} exceeds prompts = {total}")
-    examples = config["human_eval"]["examples"]
-    if examples > splits["heldout"]:
-        problems.append(f"human_eval.examples: {examples} exceeds splits.heldout = {splits['heldout']}")
-    return problems
-
-
 def _check_prompt(block: Mapping[str, Any]) -> list[str]:
     """Templates with unknown or missing fields, and markers that cannot be told apart."""
     problems = []
@@ -193,7 +165,7 @@ def _check_compute(config: Mapping[str, Any]) -> list[str]:
     if kind not in _gpu_types():
         known = ", ".join(_gpu_types())
         problems.append(f"compute.gpu_type: `{kind}` is not in resources/hardware/gpus.yaml ({known})"
-                        f"{_near(kind, _gpu_types())}")  # fmt: skip
+                        f"{near_name(kind, _gpu_types())}")  # fmt: skip
     on_gpus = compute["gpus"] > 0 and compute["device"] != "cpu"
     for method, block in config["methods"].items():
         key = f"methods.{method}.training" if "training" in block else f"methods.{method}"
@@ -241,7 +213,7 @@ class LocalPath:
 def local_paths(config: Mapping[str, Any]) -> Iterator[LocalPath]:
     """Every local path that a run of a checked configuration reads."""
     results = Path("results", config["preset"])
-    for name in dict.fromkeys([*config["table3"]["models"], *config["rl"].values()]):
+    for name in used_models(config):
         source, made = config["models"][name]["source"], results / "models" / name / "pretrained"
         if source["kind"] == "local":
             yield LocalPath(f"models.{name}.source.path", Path(source["path"]), (made,))

@@ -7,15 +7,16 @@ planned.
 from collections.abc import Mapping
 from typing import Any
 
-PARTS = ("seed", "compute", "instructions", "splits", "methods", "evaluation", "table3", "marker_table", "rl", "table4")
+from common.config.settings import used_models
+
+PARTS = ("seed", "compute", "instructions", "splits", "methods", "evaluation", "table3", "marker_table", "rl", "table4",
+         "human_eval")  # fmt: skip
 
 
 def machine_settings(config: Mapping[str, Any]) -> dict[str, Any]:
     """The configuration with the models and tasks that are used."""
-    table = config["table3"]
-    models = sorted({*table["models"], *config["rl"].values()})
-    used = {"models": {name: config["models"][name] for name in models},
-            "tasks": {name: config["tasks"][name] for name in table["tasks"]}}  # fmt: skip
+    used = {"models": {name: config["models"][name] for name in sorted(used_models(config))},
+            "tasks": {name: config["tasks"][name] for name in config["table3"]["tasks"]}}  # fmt: skip
     return {"config": {**{part: config[part] for part in PARTS}, **used}}
 
 

@@ -197,7 +197,36 @@ def checkpoints(config: Mapping[str, Any]) -> list[tuple[str, str]]:
     actor, reward = (config["rl"][role] for role in ("actor", "reward"))
     found = [(model, method) for model in config["table3"]["models"] for method in config["table3"]["methods"]]
     found += [(model, "pretrained") for model in (*config["table3"]["models"], actor, reward)]
-    return list(dict.fromkeys([*found, (actor, "rl_sft"), (reward, "reward"), (actor, "ppo")]))
+    found += [(actor, "rl_sft"), (reward, "reward"), (actor, "ppo")]
+    found += [needed for rated in rated_checkpoints(config) for needed in _with_starts(*rated)]
+    return list(dict.fromkeys(found))
+
+
+def _with_starts(model: str, method: str) -> list[tuple[str, str]]:
+    """A checkpoint after those it starts from; every run has its one reward model anyway."""
+    starts = METHODS[method].starts_from if method in METHODS else ()
+    return [*(one for start in starts if start != "reward" for one in _with_starts(model, start)), (model, method)]
+
+
+def used_models(config: Mapping[str, Any]) -> list[str]:
+    """The models of a run, each once."""
+    return list(dict.fromkeys(model for model, _ in checkpoints(config)))
+
+
+def rating_pairs(config: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+    """(model, first, second) of every two methods that people compare; by default the paper's stages 1 and 3.
+
+    These two are always in the paper's order, whichever the configuration names first.
+    """
+    actor = config["rl"]["actor"]
+    paper, turned = (actor, "rl_sft", "ppo"), (actor, "ppo", "rl_sft")
+    asked = [(pair["model"], pair["first"], pair["second"]) for pair in config["human_eval"]["pairs"]]
+    return [paper if pair == turned else pair for pair in asked] or [paper]
+
+
+def rated_checkpoints(config: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """(model, method) of everything that people compare, each once."""
+    return list(dict.fromkeys((model, method) for model, *two in rating_pairs(config) for method in two))
 
 
 def machine_is_checked(config: Mapping[str, Any]) -> bool:
@@ -208,12 +237,11 @@ def machine_is_checked(config: Mapping[str, Any]) -> bool:
 
 def run_settings(config: Mapping[str, Any]) -> dict[str, Any]:
     """Which results belong to the run as it is configured; there may be others from earlier runs."""
-    models = dict.fromkeys([*config["table3"]["models"], *config["rl"].values()])
     shots = sorted({*config["evaluation"]["shots"], *config["marker_table"]["shots"]})
     return {
         "preset": config["preset"],
         "seed": config["seed"],
-        "models": {name: config["models"][name] for name in models},
+        "models": {name: config["models"][name] for name in used_models(config)},
         "tasks": config["table3"]["tasks"],
         "tables": table_names(config),
         "checkpoints": ["/".join(pair) for pair in checkpoints(config)],
@@ -287,7 +315,14 @@ def crate_facts(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def human_eval_settings(config: Mapping[str, Any]) -> dict[str, Any]:
-    return {"seed": config["seed"], "examples": config["human_eval"]["examples"]}
+    pairs = [dict(zip(("model", "first", "second"), pair, strict=True)) for pair in rating_pairs(config)]
+    return {"seed": config["seed"], "examples": config["human_eval"]["examples"], "pairs": pairs}
+
+
+def human_eval_table_settings(config: Mapping[str, Any]) -> dict[str, Any]:
+    models = dict.fromkeys(model for model, _, _ in rating_pairs(config))
+    labels = {name: config["models"][name]["label"] for name in models}
+    return {"actor": config["rl"]["actor"], "labels": labels}
 
 
 def readme_settings(config: Mapping[str, Any]) -> dict[str, Any]:

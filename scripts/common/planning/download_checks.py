@@ -34,7 +34,7 @@ class Download:
 def downloads(config: Mapping[str, Any], results: Path) -> Iterator[Download]:
     """Everything of the hub or of an address that a configuration needs."""
     folder = results / "downloads"
-    for name in sorted({*config["table3"]["models"], *config["rl"].values()}):
+    for name in sorted(settings.used_models(config)):
         source = config["models"][name]["source"]
         prepared = results / "models" / name / "pretrained"
         if source["kind"] == "hub" and not prepared.exists():

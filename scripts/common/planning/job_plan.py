@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from common.base.checkpoint_times import PART_OF_LEAD
+from common.config import settings
 from common.planning.basis import BF16, FP32, Basis
 from common.planning.job_time import checkpoint_seconds
 from common.planning.memory import Memory
@@ -94,8 +95,10 @@ def disk_bytes(basis: Basis, jobs: Sequence[JobPlan], together: bool) -> DiskPla
     """
     config = basis.config
     per_weight = {"hub": 2 * BF16, "local": BF16, "wheel": FP32 + 1, "random": FP32}
-    names = {*config["table3"]["models"], *config["rl"].values()}
-    base = sum(basis.shape(name).parameters * per_weight[config["models"][name]["source"]["kind"]] for name in names)
+    base = sum(
+        basis.shape(name).parameters * per_weight[config["models"][name]["source"]["kind"]]
+        for name in settings.used_models(config)
+    )
     trained, scratch = sum(job.count * job.disk for job in jobs), [job.scratch for job in jobs]
     independent = [job.scratch for job in jobs if job.rule not in ("train_ppo", "train_dpo")]
     return DiskPlan(float(base), trained, max(sum(independent) if together else 0.0, *scratch))

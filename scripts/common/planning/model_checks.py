@@ -7,6 +7,7 @@ from typing import Any
 from transformers import PreTrainedTokenizerFast
 
 from common.base.errors import UserError
+from common.config import settings
 from common.models.checkpoints import check_files
 from common.planning.shapes import model_folders
 
@@ -22,17 +23,21 @@ def check_models(config: Mapping[str, Any], results: Path) -> None:
         UserError: naming the model and what to do.
     """
     tokenizers = {}
-    for name in sorted({*config["table3"]["models"], *config["rl"].values()}):
+    for name in sorted(settings.used_models(config)):
         folder = next(model_folders(config, name, results), None)
         if folder is not None:
             tokenizers[name] = check_files(folder)
-    _check_common_vocabulary(config["rl"], tokenizers)
+    for model, method in settings.checkpoints(config):
+        if method == "ppo":
+            key = "rl.actor" if model == config["rl"]["actor"] else "human_eval.pairs"
+            _check_common_vocabulary(model, config["rl"]["reward"], tokenizers, f"{key}, rl.reward")
 
 
-def _check_common_vocabulary(roles: Mapping[str, str], tokenizers: Mapping[str, PreTrainedTokenizerFast]) -> None:
-    if {roles["actor"], roles["reward"]} <= tokenizers.keys():
-        actor, reward = (tokenizers[roles[role]].get_vocab() for role in ("actor", "reward"))
-        if actor != reward:
-            what = f"{roles['actor']} and {roles['reward']} have different vocabularies, which PPO cannot bridge"
-            remedy = "choose two models of one family, such as opt-6.7b and opt-350m"
-            raise UserError(what, "rl.actor, rl.reward", remedy)
+def _check_common_vocabulary(
+    actor: str, reward: str, tokenizers: Mapping[str, PreTrainedTokenizerFast], where: str
+) -> None:
+    both = {actor, reward} <= tokenizers.keys()
+    if both and tokenizers[actor].get_vocab() != tokenizers[reward].get_vocab():
+        what = f"{actor} and {reward} have different vocabularies, which PPO cannot bridge"
+        remedy = "choose two models of one family, such as opt-6.7b and opt-350m"
+        raise UserError(what, where, remedy)

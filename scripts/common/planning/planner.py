@@ -6,31 +6,27 @@ shape and what resources/hardware states.
 
 from collections.abc import Iterator
 
+from common.config.settings import checkpoints
 from common.planning.answering_jobs import evaluation_jobs, sampling_jobs
 from common.planning.basis import Basis
 from common.planning.job_plan import JobPlan
-from common.planning.training_jobs import ppo_job, reward_job, supervised_job
+from common.planning.training_jobs import training_job
 
 
 def plan_jobs(basis: Basis) -> Iterator[JobPlan]:
     """Every kind of job that trains or answers, in the order of the workflow."""
-    table = basis.config["table3"]
-    trained = [method for method in table["methods"] if method != "pretrained"]
-    for model in table["models"]:
-        yield from (supervised_job(basis, method, model) for method in trained)
-    yield supervised_job(basis, "rl_sft", basis.config["rl"]["actor"])
-    yield reward_job(basis)
-    yield ppo_job(basis)
+    for model, method in checkpoints(basis.config):
+        if method != "pretrained":
+            yield training_job(basis, method, model)
     yield sampling_jobs(basis)
-    for model in table["models"]:
+    for model in basis.config["table3"]["models"]:
         yield evaluation_jobs(basis, model)
 
 
 def plan_again(basis: Basis, job: JobPlan) -> JobPlan:
     """The same job on another basis."""
-    single = {"train_reward": reward_job, "train_ppo": ppo_job, "sample_responses": sampling_jobs}
-    if job.rule in single:
-        return single[job.rule](basis)
+    if job.rule == "sample_responses":
+        return sampling_jobs(basis)
     if job.rule == "evaluate_task":
         return evaluation_jobs(basis, job.model)
-    return supervised_job(basis, job.rule.removeprefix("train_"), job.model)
+    return training_job(basis, job.rule.removeprefix("train_"), job.model)

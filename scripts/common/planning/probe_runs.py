@@ -19,7 +19,7 @@ from common.planning.basis import Basis
 from common.planning.job_time import training_flops
 from common.planning.probe_figures import LARGEST_DIFFERENCE, ProbedTraining, loss_difference, read_metrics
 from common.planning.probe_inputs import write_rows
-from common.planning.training_jobs import ppo_job, reward_job, supervised_job
+from common.planning.training_jobs import training_job
 
 FULL_STEPS, ITEMS = 3, 32
 SMALL: dict[str, Any] = {"max_length": 64, "per_device_batch_size": 1}
@@ -130,7 +130,7 @@ def probe_training(probe: Probe, method: str, model: str, start: Mapping[str, Pa
     record = read_json(probe.folder / name / "model" / "run.json")
     if record["resumed_from_step"] != 1 or len(rows) != FULL_STEPS + 1:
         raise UserError(f"{method} did not resume after its first step", name, "see its log", EXIT_MACHINE)
-    memory, planned = float(record["peak_memory_bytes"]), planned_memory(probe.basis, method, model)
+    memory, planned = float(record["peak_memory_bytes"]), training_job(probe.basis, method, model).memory.total
     if method == "ppo":
         last = rows[FULL_STEPS - 1]
         seconds, rollout = last["seconds"] - last["rollout_seconds"], last["rollout_seconds"]
@@ -140,13 +140,6 @@ def probe_training(probe: Probe, method: str, model: str, start: Mapping[str, Pa
     shape = probe.basis.shape(model, "reward" if method == "reward" else "language")
     flops = tokens * training_flops(shape, longest, values["compute"]["gradient_checkpointing"])
     return ProbedTraining(method, flops, seconds, tokens, memory, planned)
-
-
-def planned_memory(basis: Basis, method: str, model: str) -> float:
-    """Bytes on each device as the plan has it, for the models of the probe."""
-    if method == "ppo":
-        return ppo_job(basis).memory.total
-    return (reward_job(basis) if method == "reward" else supervised_job(basis, method, model)).memory.total
 
 
 def compare_losses(probe: Probe, model: str) -> str:

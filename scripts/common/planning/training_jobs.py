@@ -11,6 +11,11 @@ from common.planning.step_memory import step_memory
 from common.planning.training_work import TrainingWork, job_seconds, ppo_work, processes, step_seconds, supervised_work
 
 
+def training_job(basis: Basis, method: str, model: str) -> JobPlan:
+    """The training of any method."""
+    return ppo_job(basis, model) if method == "ppo" else supervised_job(basis, method, model)
+
+
 def supervised_job(basis: Basis, method: str, model: str) -> JobPlan:
     """Fine-tuning on responses or on pairs of them."""
     work = supervised_work(basis, method, model)
@@ -19,14 +24,9 @@ def supervised_job(basis: Basis, method: str, model: str) -> JobPlan:
     return _plan(basis, work, _memory(basis, work, batch=batch, cache=0.0))
 
 
-def reward_job(basis: Basis) -> JobPlan:
-    """The reward model."""
-    return supervised_job(basis, "reward", basis.config["rl"]["reward"])
-
-
-def ppo_job(basis: Basis) -> JobPlan:
+def ppo_job(basis: Basis, model: str) -> JobPlan:
     """Actor, critic, reference and reward model; the rollouts' keys and values lie in memory as well."""
-    block, work = basis.config["methods"]["ppo"], ppo_work(basis)
+    block, work = basis.config["methods"]["ppo"], ppo_work(basis, model)
     actor, width = work.models[0].shape, weight_bytes(work.device)
     episodes = block["global_batch_size"] // processes(work.device)
     cache = float(episodes * work.longest * actor.cache_width * width)

@@ -63,7 +63,7 @@ class TrainingWork:
 
 def training_work(basis: Basis, method: str, model: str) -> TrainingWork:
     """The work of any method's training."""
-    return ppo_work(basis) if method == "ppo" else supervised_work(basis, method, model)
+    return ppo_work(basis, model) if method == "ppo" else supervised_work(basis, method, model)
 
 
 def supervised_work(basis: Basis, method: str, model: str) -> TrainingWork:
@@ -94,11 +94,10 @@ def supervised_work(basis: Basis, method: str, model: str) -> TrainingWork:
     )  # fmt: skip
 
 
-def ppo_work(basis: Basis) -> TrainingWork:
+def ppo_work(basis: Basis, model: str) -> TrainingWork:
     """Actor, critic, reference and reward model under ZeRO-3, the actor whole on every GPU while it generates."""
-    block, rl = basis.config["methods"]["ppo"], basis.config["rl"]
-    actor = basis.shape(rl["actor"])
-    scorer = basis.shape(rl["reward"], "reward")
+    block, actor = basis.config["methods"]["ppo"], basis.shape(model)
+    scorer = basis.shape(basis.config["rl"]["reward"], "reward")
     models = [JobModel(actor, whole=True), JobModel(scorer), JobModel(actor, False), JobModel(scorer, False)]
     device = basis.device("train_ppo")
     prompts, answers = (
@@ -122,7 +121,7 @@ def ppo_work(basis: Basis) -> TrainingWork:
         accumulation, processes(device), deal_out,
     )  # fmt: skip
     return TrainingWork(
-        rule="train_ppo", model=rl["actor"], device=device, models=models, tokens=tokens, flops=flops,
+        rule="train_ppo", model=model, device=device, models=models, tokens=tokens, flops=flops,
         heldout_flops=0.0, steps=steps,
         computing=flops * padding / device.flops / steps, accumulation=accumulation,
         micro_steps=accumulation * updates, generation=generation,

@@ -73,6 +73,12 @@ def test_files_and_roles_are_looked_at_before_anything_runs(model_folders: dict[
     check_models(with_models(actor=NOWHERE, reward=llama), NOWHERE)  # what is not here yet is looked at when prepared
     with pytest.raises(UserError, match="actor and reward have different vocabularies"):
         check_models(with_models(actor=llama, reward=opt), NOWHERE)
+    compared = with_models(actor=llama, other=opt, reward=llama)
+    check_models(compared, NOWHERE)
+    compared["human_eval"]["pairs"] = [{"model": "other", "first": "ppo", "second": "sft"}]
+    with pytest.raises(UserError, match="other and reward have different vocabularies") as refused:
+        check_models(compared, NOWHERE)
+    assert refused.value.where == "human_eval.pairs, rl.reward"
     adapted = shutil.copytree(llama, tmp_path / "adapted")
     (adapted / "adapter_config.json").write_text("{}")
     with pytest.raises(UserError, match="an adapter lies"):
