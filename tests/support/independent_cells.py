@@ -149,10 +149,11 @@ class Recomputed:
         spread = statistics.stdev(values) / math.sqrt(len(values))
         return {"value": statistics.fmean(values), "stderr": spread, "n": len(values)}
 
-    def _human_eval(self, rater: str, what: str) -> dict[str, float | str]:
+    def _human_eval(self, *parts: str) -> dict[str, float | str]:
         counted = yaml.safe_load((ROOT / "resources/paper/human_evaluation.yaml").read_text(encoding="utf-8"))
         first, third = counted["preferred"]["rl_sft"], counted["preferred"]["ppo"]
-        if rater != "paper":
+        *row, what = parts
+        if row != ["paper"]:
             return {"value": "not rated"}
         share = third / (first + third)
         if what == "stage3_share":

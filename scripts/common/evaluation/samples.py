@@ -1,5 +1,6 @@
-"""Sampled responses of both stages of the RL arm, read back and set side by side."""
+"""Sampled responses of two methods, read back and set side by side."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +10,9 @@ from common.files.parquet import read_parquet
 COLUMNS = ("id", "source", "instruction", "input", "prompt", "response", "tokens", "finish", "reward")
 # Where a prompt is from.
 PAPER, HELDOUT = "paper", "heldout"
-_SHARED = ("id", "source", "instruction", "input", "prompt")
-_REMEDY = "sample the responses of both stages again"
+_ASKED = ("id", "source", "instruction", "input")
+_SHARED = (*_ASKED, "prompt")
+_REMEDY = "sample the responses of both methods again"
 
 
 def load_samples(path: Path) -> list[dict[str, Any]]:
@@ -41,13 +43,27 @@ def load_stages(rl_sft: Path, ppo: Path) -> list[dict[str, dict[str, Any]]]:
     Raises:
         UserError: when the files are not about the same prompts in the same order.
     """
-    first, third = load_samples(rl_sft), load_samples(ppo)
-    if len(first) != len(third):
-        what = f"{len(first)} responses of stage 1 face {len(third)} of stage 3"
-        raise UserError(what, f"{rl_sft}, {ppo}", _REMEDY)
-    for number, (one, other) in enumerate(zip(first, third, strict=True), start=1):
-        for column in _SHARED:
+    return [{"rl_sft": one, "ppo": other} for one, other in _side_by_side(rl_sft, ppo, _SHARED)]
+
+
+def load_pair(first: Path, second: Path) -> list[tuple[dict[str, Any], dict[str, Any]]]:
+    """For each instruction the row of either method; their prompts may end in different markers.
+
+    Raises:
+        UserError: when the files are not about the same instructions in the same order.
+    """
+    return _side_by_side(first, second, _ASKED)
+
+
+def _side_by_side(first: Path, second: Path, columns: Sequence[str]) -> list[tuple[dict[str, Any], dict[str, Any]]]:
+    """Rows of two files, which must agree in `columns`."""
+    ones, others = load_samples(first), load_samples(second)
+    if len(ones) != len(others):
+        what = f"{len(ones)} responses of one method face {len(others)} of the other"
+        raise UserError(what, f"{first}, {second}", _REMEDY)
+    for number, (one, other) in enumerate(zip(ones, others, strict=True), start=1):
+        for column in columns:
             if one[column] != other[column]:
-                where = f"{rl_sft} and {ppo}, row {number}, column {column}"
-                raise UserError("the two stages answered different prompts", where, _REMEDY)
-    return [{"rl_sft": one, "ppo": other} for one, other in zip(first, third, strict=True)]
+                where = f"{first} and {second}, row {number}, column {column}"
+                raise UserError("the two methods answered different prompts", where, _REMEDY)
+    return list(zip(ones, others, strict=True))

@@ -204,6 +204,6 @@ def test_stages_that_answered_different_prompts_are_refused(
         samples["ppo"] = samples["ppo"][:-1]
     code, out = table4(tmp_path, samples)
     assert code == 2
-    told = "6 responses of stage 1 face 5 of stage 3" if change == "missing" else "answered different prompts"
+    told = "6 responses of one method face 5 of the other" if change == "missing" else "answered different prompts"
     assert told in capsys.readouterr().err
     assert not (out / "table4.md").exists()
