@@ -73,7 +73,7 @@ def published_counts(path: Path) -> dict[str, int]:
 
 
 def table_rows(summary: Mapping[str, Any], actor: str) -> list[Row]:
-    """The paper's row, then this run's, pair by pair, the paper's pair first.
+    """The paper's row, then this run's, pair by pair.
 
     Args:
         summary: what `summarise` gives.
@@ -81,13 +81,12 @@ def table_rows(summary: Mapping[str, Any], actor: str) -> list[Row]:
     """
     label, source = Text("Paper, one rater"), "resources/paper/human_evaluation.yaml"
     rows = [Row(PUBLISHED, "paper", label, summary["paper"], source, of_stages=True)]
-    of_pair = {Pair(pair["model"], pair["first"], pair["second"]): pair for pair in summary["pairs"]}
-    stages = Pair(actor, PUBLISHED.first, PUBLISHED.second)
-    for pair in sorted(of_pair, key=lambda pair: pair != stages):
+    for found in summary["pairs"]:
+        pair = Pair(found["model"], found["first"], found["second"])
         samples = [f"samples/{pair.model}/{method}.*" for method in (pair.first, pair.second)]
         source = ";".join(["human_eval/summary.json", *samples])
-        for rated_by, label, found in pair_rows(of_pair[pair]):
-            rows.append(Row(pair, rated_by, label, found, source, of_stages=pair == stages))
+        of_stages = pair == Pair(actor, PUBLISHED.first, PUBLISHED.second)
+        rows += [Row(pair, *told, source=source, of_stages=of_stages) for told in pair_rows(found)]
     return rows
 
 

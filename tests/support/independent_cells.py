@@ -33,6 +33,11 @@ def rows_of(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
+def more_than_half(votes: list[str]) -> str:
+    """What most raters preferred; similar where no method has more than half of them."""
+    return next((vote for vote in votes if votes.count(vote) > len(votes) / 2), "similar")
+
+
 class Recomputed:
     """The cells of one run.
 
@@ -149,20 +154,41 @@ class Recomputed:
         spread = statistics.stdev(values) / math.sqrt(len(values))
         return {"value": statistics.fmean(values), "stderr": spread, "n": len(values)}
 
+    @functools.cached_property
+    def preferred(self) -> dict[tuple[str, str], dict[str, str]]:
+        """What each rater preferred, a method or similar: by pair and prompt, then by rater."""
+        sides = read_json(self.results / "human_eval/key.json")["sides"]
+        folder = self.results.parent.parent / "resources/human_eval/ratings" / self.results.name
+        found: dict[tuple[str, str], dict[str, str]] = {}
+        for rating in map(read_json, sorted(folder.glob("*.json"))):
+            for entry in rating["ratings"] if len(rating["ratings"]) == len(sides) else []:
+                side = sides[entry["item"]]
+                votes = found.setdefault((side["pair"], side["prompt"]), {})
+                votes[f"rater-{rating['alias']}"] = side.get(entry["choice"], "similar")
+        return found
+
     def _human_eval(self, *parts: str) -> dict[str, float | str]:
-        counted = yaml.safe_load((ROOT / "resources/paper/human_evaluation.yaml").read_text(encoding="utf-8"))
-        first, third = counted["preferred"]["rl_sft"], counted["preferred"]["ppo"]
-        *row, what = parts
-        if row != ["paper"]:
-            return {"value": "not rated"}
-        share = third / (first + third)
-        if what == "stage3_share":
-            return {
-                "value": 100 * share,
-                "stderr": 100 * math.sqrt(share * (1 - share) / (first + third)),
-                "n": first + third,
-            }
-        return {"value": {"stage1": first, "similar": counted["similar"], "stage3": third}[what], "n": 10}
+        *pair, rater, what = parts
+        stages = {"stage1": "rl_sft", "stage3": "ppo", "stage3_share": "ppo_share"}
+        name = "/".join(pair) or f"{self.config['rl']['actor']}/rl_sft-ppo"
+        first, second = name.rpartition("/")[2].split("-")
+        asked = what if pair else stages.get(what, what)
+        if rater == "paper":
+            published = yaml.safe_load((ROOT / "resources/paper/human_evaluation.yaml").read_text(encoding="utf-8"))
+            counted = {**published["preferred"], "similar": published["similar"]}
+        else:
+            prompts = [votes for (of, _), votes in self.preferred.items() if of == name]
+            if not prompts:
+                return {"value": "not rated"}
+            given = [vote for votes in prompts for one, vote in votes.items() if rater in (one, "all-ratings")]
+            if rater == "pooled":
+                given = [more_than_half([*votes.values()]) for votes in prompts]
+            counted = {method: given.count(method) for method in (first, "similar", second)}
+        if asked.endswith("_share"):
+            decided = counted[first] + counted[second]
+            share = counted[second] / decided
+            return {"value": 100 * share, "stderr": 100 * math.sqrt(share * (1 - share) / decided), "n": decided}
+        return {"value": counted[asked], "n": sum(counted.values())}
 
     def _comparison(self, *parts: str) -> dict[str, str]:
         """The verdict of a run none of whose models is the paper's."""

@@ -216,12 +216,13 @@ def used_models(config: Mapping[str, Any]) -> list[str]:
 def rating_pairs(config: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     """(model, first, second) of every two methods that people compare; by default the paper's stages 1 and 3.
 
-    These two are always in the paper's order, whichever the configuration names first.
+    These two are the first pair and in the paper's order, wherever and however the configuration names them.
     """
     actor = config["rl"]["actor"]
     paper, turned = (actor, "rl_sft", "ppo"), (actor, "ppo", "rl_sft")
     asked = [(pair["model"], pair["first"], pair["second"]) for pair in config["human_eval"]["pairs"]]
-    return [paper if pair == turned else pair for pair in asked] or [paper]
+    pairs = [paper if pair == turned else pair for pair in asked] or [paper]
+    return sorted(pairs, key=lambda pair: pair != paper)
 
 
 def rated_checkpoints(config: Mapping[str, Any]) -> list[tuple[str, str]]:

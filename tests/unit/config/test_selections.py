@@ -63,8 +63,9 @@ def test_pairs_replace_the_default_and_keep_their_order() -> None:
     ]  # fmt: skip
 
 
-def test_the_papers_stages_are_in_its_order_whichever_is_named_first() -> None:
-    assert rating_pairs(with_pairs(pair("ppo", "rl_sft"))) == [(MODEL, "rl_sft", "ppo")]
+def test_the_papers_stages_come_first_and_in_its_order() -> None:
+    mixed = [pair("sft", "coh"), pair("ppo", "rl_sft"), pair("coh", "ppo")]
+    assert rating_pairs(with_pairs(*mixed)) == [(MODEL, "rl_sft", "ppo"), (MODEL, "sft", "coh"), (MODEL, "coh", "ppo")]
     assert rating_pairs(with_pairs(pair("ppo", "rl_sft", "other"))) == [("other", "ppo", "rl_sft")]
 
 

@@ -28,8 +28,8 @@ def built(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def several(tmp_path: Path) -> Path:
-    """Folder of a sheet of several pairs, the paper's the second."""
-    return write_sheet(tmp_path / "human_eval", sheet_of(4, ARMS, STAGES, OTHER))[0].parent
+    """Folder of a sheet of several pairs."""
+    return write_sheet(tmp_path / "human_eval", sheet_of(4, STAGES, ARMS, OTHER))[0].parent
 
 
 def score(built: Path, *ratings: Path, words: Path | None = None) -> int:
@@ -153,7 +153,7 @@ def test_cells_are_named_once_and_collected(built: Path) -> None:
     assert all(name == f"{cell['table']}/{cell['row']}/{cell['column']}" for name, cell in lines.items())
 
 
-def test_several_pairs_have_their_own_rows_the_papers_pair_first(several: Path) -> None:
+def test_several_pairs_have_their_own_rows(several: Path) -> None:
     told = told_of(several, m_coh=["second"] * 4, m_ppo=["first"] * 3 + ["similar"], n_ppo=["similar"] * 4)
     assert score(several, *rating_files(several, told, told)) == 0
     lines = lines_of(several, "human_eval.csv")
