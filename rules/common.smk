@@ -8,10 +8,11 @@ from pathlib import Path
 sys.path.insert(0, str(Path(workflow.basedir) / "scripts"))
 
 from common.base.errors import UserError
-from common.config import selection, settings, sharing
+from common.config import one_base_settings, selection, settings, sharing
 from common.config.loading import load_configuration, refuse_unusable_paths
 from common.config.machine_settings import job_threads, machine_settings, refuse_clamped_gpus
 from common.config.methods import METHODS as TRAINING_METHODS
+from common.config.outside_files import downloads, instruction_file, rating_files
 from common.config.sources import fetched
 from common.files.whole_files import canonical_json
 from common.jobs import digest
@@ -71,11 +72,6 @@ def reward_model(wildcards):
     if wildcards.model not in scorers:
         raise WorkflowError(f"`rl` of the configuration names no reward model for {wildcards.model!r}")
     return f"<results>/models/{scorers[wildcards.model]}/reward"
-
-
-def instruction_file(part):
-    source = config["instructions"][part]
-    return source["path"] if source["kind"] == "file" else f"<results>/downloads/instructions/{part}.json"
 
 
 def task_inputs(wildcards):

@@ -40,8 +40,8 @@ use rule download_model as download_task with:
 
 use rule plain_job as prepare_instructions with:
     input:
-        references=instruction_file("references"),
-        comparisons=instruction_file("comparisons"),
+        references=instruction_file(config, "references"),
+        comparisons=instruction_file(config, "comparisons"),
     output:
         output="<results>/data/instructions.parquet",
         summary="<results>/data/instructions.json",

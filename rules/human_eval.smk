@@ -1,10 +1,9 @@
-"""The blind comparison of stages 1 and 3 by people: rating page, key, and the score of the ratings."""
+"""The blind comparison of methods, two at a time, by people: rating page, key, and the score of the ratings."""
 
 
 use rule plain_job as build_human_eval with:
     input:
-        stage1=f"<results>/samples/{ACTOR}/rl_sft.parquet",
-        stage3=f"<results>/samples/{ACTOR}/ppo.parquet",
+        samples=[f"<results>/samples/{'/'.join(rated)}.parquet" for rated in selection.rated_checkpoints(config)],
         template="resources/human_eval/sheet.html",
         style="resources/human_eval/sheet.css",
         script="resources/human_eval/sheet.js",
@@ -23,7 +22,7 @@ use rule plain_job as score_human_eval with:
         items_="<results>/human_eval/items.json",
         key="<results>/human_eval/key.json",
         published="resources/paper/human_evaluation.yaml",
-        ratings=human_eval_ratings,
+        ratings=lambda wildcards: rating_files(config["preset"]),
         words=WORDS,
     output:
         table_outputs("human_eval"),
@@ -32,4 +31,4 @@ use rule plain_job as score_human_eval with:
         job="score_human_eval/all",
     localrule: True
     params:
-        **renders("score_human_eval", no_settings, tables="<results>/tables"),
+        **renders("score_human_eval", settings.human_eval_table_settings, tables="<results>/tables"),

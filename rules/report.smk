@@ -29,7 +29,7 @@ use rule plain_job as render_tradeoffs with:
         job="render_tradeoffs/all",
     localrule: True
     params:
-        **calls("render_tradeoffs", settings.table5_settings),
+        **calls("render_tradeoffs", one_base_settings.table5_settings),
 
 
 # README.md and docs/demo.md with this preset's tables; `make readme` puts them in place.

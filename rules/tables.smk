@@ -102,6 +102,7 @@ use rule plain_job as render_table5 with:
         TASK_SUMMARIES,
         expand("<results>/samples/{pair}.parquet", pair=map("/".join, TABLE5_ROWS)),
         REWARD_MODELS,
+        RATING_SUMMARY,
         words=WORDS,
     output:
         table_outputs("table5"),
@@ -109,7 +110,7 @@ use rule plain_job as render_table5 with:
         job="render_table5/all",
     localrule: True
     params:
-        **renders_table("render_table5", settings.table5_settings, results="<results>"),
+        **renders_table("render_table5", one_base_settings.table5_settings, results="<results>"),
 
 
 use rule plain_job as render_costs with:
@@ -124,7 +125,7 @@ use rule plain_job as render_costs with:
     localrule: True
     params:
         **renders_table(
-            "render_costs", settings.costs_settings, models="<results>/models", splits="<results>/data/splits"
+            "render_costs", one_base_settings.costs_settings, models="<results>/models", splits="<results>/data/splits"
         ),
 
 

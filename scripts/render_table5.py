@@ -3,63 +3,23 @@
 import argparse
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from common.config.methods import METHOD_LABELS
 from common.evaluation.samples import HELDOUT, load_together
 from common.files.whole_files import read_json
+from common.human_eval.outcomes import read_preferences
+from common.human_eval.sheet import SIMILAR
 from common.jobs.console import Console, argument_parser, run_entry_point
 from common.jobs.provenance import Provenance
 from common.tables.cells import cell_id, cell_line, write_csv_files
 from common.tables.language import Text, add_words_argument, words_of
-from common.tables.one_base import YARDSTICK, Accuracy, Responses, accuracy, responses
-from common.tables.scores import Grid, load_grid
+from common.tables.one_base import YARDSTICK, Accuracy, Preferred, Responses, Row, csv_columns, load_row, numbers
+from common.tables.scores import load_grid
 from common.tables.table import Table, write_table
 
 NONE = "\u2013"
-
-
-@dataclass(frozen=True)
-class Row:
-    """A method on a base model.
-
-    Attributes:
-        model: name of the base model.
-        method: name of the method.
-        accuracies: by number of examples; None where a score is missing.
-        unparseable: share of answers from which no single one could be read, mean over tasks and numbers of examples.
-        responses: to the held-out prompts.
-    """
-
-    model: str
-    method: str
-    accuracies: Mapping[int, Accuracy | None]
-    unparseable: float | None
-    responses: Responses
-
-
-def load_row(
-    settings: Mapping[str, Any], grid: Grid, answers: Sequence[Mapping[str, Any]], model: str, method: str
-) -> Row:
-    """A row of the table.
-
-    Args:
-        settings: of the job.
-        grid: score files read back.
-        answers: of all methods to the held-out prompts of `model`.
-        model: name of the base model.
-        method: name of the method.
-    """
-    shots, tasks = settings["shots"], settings["tasks"]
-    cells, sft = ({k: [grid[model, name, task, k] for task in tasks] for k in shots} for name in (method, YARDSTICK))
-    against = {k: None if method == YARDSTICK else sft[k] for k in shots}
-    found = {k: accuracy(cells[k], against[k], f"{model}, {method}, k={k}") for k in shots}
-    shares = [cell.unparseable for k in shots for cell in cells[k] if cell]
-    return Row(model, method, found, float(np.mean(shares)) if shares else None, responses(answers, method))
 
 
 def points(value: float) -> str:
@@ -89,38 +49,6 @@ def response_texts(found: Responses, method: str) -> list[str]:
     return [reward, wins, f"{found.tokens:.1f}", *distances]
 
 
-def csv_columns(shots: Sequence[int]) -> list[str]:
-    """Names of a row's numbers, in cells.csv and, with `_` for `/`, in the CSV."""
-    of_shots = [f"k{k}{part}" for k in shots for part in ("", "/difference", "/low", "/high")]
-    rewards = ["reward", "reward/low", "reward/high", "wins", "losses", "win_share", "win_share/low", "win_share/high"]
-    return [*of_shots, "unparseable", *rewards, "tokens", "kl_k1", "kl_k3"]
-
-
-def numbers(row: Row) -> dict[str, str]:
-    """The row's numbers by column, shares in percent; one that does not exist has no entry."""
-    found: dict[str, float | None] = {}
-    for k, at_k in row.accuracies.items():
-        against = at_k.against if at_k else None
-        ends = against.interval if against else (None, None)
-        shares = (at_k.mean if at_k else None, against.difference if against else None, *ends)
-        names = (f"k{k}", f"k{k}/difference", f"k{k}/low", f"k{k}/high")
-        found |= {name: None if share is None else 100 * share for name, share in zip(names, shares, strict=True)}
-    answers, base = row.responses, row.method == "pretrained"
-    found |= {"unparseable": None if row.unparseable is None else 100 * row.unparseable, "reward": answers.reward}
-    found |= zip(("reward/low", "reward/high"), answers.reward_interval, strict=True)
-    found |= {"wins": answers.wins, "losses": answers.losses}
-    if share := answers.win_share:
-        found |= zip(("win_share", "win_share/low", "win_share/high"), (100 * part for part in share), strict=True)
-    found["tokens"] = answers.tokens
-    found |= {"kl_k1": 0.0 if base else answers.kl_k1, "kl_k3": 0.0 if base else answers.kl_k3}
-    texts = {
-        name: str(value) if isinstance(value, int) else f"{value:.4f}"
-        for name, value in found.items()
-        if value is not None
-    }
-    return {name: texts[name] for name in csv_columns(list(row.accuracies)) if name in texts}
-
-
 def cell_lines(row: Row, found: Mapping[str, str], tasks: Sequence[str]) -> list[list[object]]:
     """Lines of cells.csv: what each number is a mean of, and the files behind it."""
     lines = []
@@ -136,8 +64,25 @@ def cell_lines(row: Row, found: Mapping[str, str], tasks: Sequence[str]) -> list
             n = at_k.items if at_k and name != "unparseable" else None
             folders = [f"eval/{row.model}/{method}/{task}" for method in methods for task in tasks]
             files = [f"{folder}/k{k}_seed*" for folder in folders for k in shots]
+        if name.startswith("raters"):
+            said = row.preferred[column.split("/")[1]]
+            n, files = said.wins + said.losses + said.similar, ["human_eval/summary.json"]
         lines.append(cell_line("table5", f"{row.model}/{row.method}", column, value, n=n, source=";".join(files)))
     return lines
+
+
+def preferred_by_raters(summary: Path, model: str, method: str) -> dict[str, Preferred]:
+    """What most raters said of a method beside others, by the other method; empty where nobody rated it."""
+    found = {}
+    for other in METHOD_LABELS:
+        if other != method and (counts := read_preferences(summary, model, (method, other))):
+            found[other] = Preferred(counts[method], counts[other], counts[SIMILAR])
+    return found
+
+
+def raters_text(row: Row) -> str:
+    said = [f"{one.wins} : {one.losses} {METHOD_LABELS[other]}" for other, one in row.preferred.items()]
+    return "\n".join(said) or NONE
 
 
 def notes(settings: Mapping[str, Any], rewards: Mapping[str, Mapping[str, Any]], prompts: int) -> list[str]:
@@ -186,12 +131,17 @@ def notes(settings: Mapping[str, Any], rewards: Mapping[str, Mapping[str, Any]],
 def work(arguments: argparse.Namespace, console: Console) -> None:
     settings, provenance = arguments.settings, Provenance("render_table5.py", arguments.settings)
     results, shots = arguments.results, settings["shots"]
+    summary = results / "human_eval" / "summary.json"
     grid = load_grid(settings, results / "eval")
     rows = []
     for model in settings["models"]:
         paths = {method: results / "samples" / model / f"{method}.parquet" for method in settings["methods"]}
         answers = [row for row in load_together(paths) if row[YARDSTICK]["source"] == HELDOUT]
-        rows += [load_row(settings, grid, answers, model, method) for method in settings["methods"]]
+        rows += [
+            load_row(settings, grid, answers, preferred_by_raters(summary, model, method), model=model, method=method)
+            for method in settings["methods"]
+        ]
+    rated = any(row.preferred for row in rows)
     texts, lines, cells = [], [], []
     ids: dict[tuple[int, int], str] = {}
     shown = [*(f"k{k}" for k in shots), "unparseable", "reward", "win_share", "tokens", "kl_k1", "kl_k3"]
@@ -200,7 +150,8 @@ def work(arguments: argparse.Namespace, console: Console) -> None:
         named = [settings["model_info"][row.model]["label"], Text(METHOD_LABELS[row.method])]
         unparseable = Text("missing") if row.unparseable is None else f"{100 * row.unparseable:.1f}"
         accuracies = [accuracy_text(row.accuracies[k]) for k in shots]
-        texts.append([*named, *accuracies, unparseable, *response_texts(row.responses, row.method)])
+        raters = [raters_text(row)] if rated else []
+        texts.append([*named, *accuracies, unparseable, *response_texts(row.responses, row.method), *raters])
         lines.append([row.model, row.method, *map(found.get, csv_columns(shots))])
         cells += cell_lines(row, found, settings["tasks"])
         ids |= {(place, i): cell_id("table5", key, name) for i, name in enumerate(shown, start=2) if name in found}
@@ -208,9 +159,24 @@ def work(arguments: argparse.Namespace, console: Console) -> None:
         model: read_json(results / "models" / name / "reward" / "run.json")["heldout_pairs"]
         for model, name in settings["rewards"].items()
     }
-    measures = ["Unparseable", "Reward", "Won : lost", "Tokens", "k1", "k3"]
+    measures = [
+        "Unparseable",
+        "Reward",
+        "Won : lost",
+        "Tokens",
+        "k1",
+        "k3",
+        *(["Preferred by raters"] if rated else []),
+    ]
     header = ["Model", "Method", *(f"k={k}" for k in shots), *measures]
-    groups = [("", 2), (Text("Accuracy"), len(shots)), ("", 1), (Text("Held-out prompts"), 3), (Text("KL"), 2)]
+    groups = [
+        ("", 2),
+        (Text("Accuracy"), len(shots)),
+        ("", 1),
+        (Text("Held-out prompts"), 3),
+        (Text("KL"), 2),
+        *([("", 1)] if rated else []),
+    ]
     caption = "Table 5. Every method on one base model"
     told = notes(settings, rewards, rows[0].responses.prompts)
     table = Table(caption, header, texts, groups, notes=told, cells=ids)

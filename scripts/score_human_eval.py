@@ -1,28 +1,37 @@
-"""Score the ratings of the blind comparison beside the paper's published counts; without ratings, say so."""
+"""Score the ratings of the blind comparison, pair by pair, beside the paper's published counts; without any, say so."""
 
 import argparse
 import sys
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from common.config.methods import METHOD_LABELS
 from common.files.whole_files import write_json
 from common.files.yaml_files import read_checked_yaml
-from common.human_eval.ratings import Rating, fleiss_agreement, load_ratings, majority, verdicts
-from common.human_eval.sheet import LEFT, RIGHT, SIMILAR, STAGE_1, STAGE_3, VERDICTS, Sheet, load_sheet
+from common.human_eval.outcomes import summarise
+from common.human_eval.ratings import load_ratings
+from common.human_eval.sheet import FIRST, SECOND, SIMILAR, VERDICTS, Pair, load_sheet
 from common.jobs.console import Console, argument_parser, run_entry_point
 from common.jobs.provenance import Provenance
-from common.stats.intervals import wilson_interval
-from common.stats.significance import mcnemar_p_value, p_value_number
+from common.stats.significance import p_value_number
 from common.tables.cells import cell_id, cell_line, write_csv_files
 from common.tables.language import Text, add_words_argument, words_of
 from common.tables.table import Table, write_table
 
-NOT_RATED = "not rated"
-HEADER = ("Rated by", "n", "Stage 1 better", "Similar", "Stage 3 better", "Stage 3 in % of decided", "p (sign test)")
-CSV_HEADER = ("rated_by", "n", *VERDICTS, "decided", "stage3_share", "share_low", "share_high", "p_value")
+NOT_RATED, NONE = "not rated", "\u2013"
+PUBLISHED = Pair("OPT-6.7B", "rl_sft", "ppo")
+LABELS = {**METHOD_LABELS, "rl_sft": "Stage 1 (SFT)", "ppo": "Stage 3 (RL)"}
+CAPTION = "Blind human evaluation: responses of two methods to the same prompts"
+HEADER = ("Model", "First", "Second", "Rated by", "n", "First better", "Similar", "Second better",
+          "Second in % of decided", "p (sign test)")  # fmt: skip
+# Where nothing but the paper's stages 1 and 3 is compared.
+STAGES_CAPTION = "Blind human evaluation: responses of stage 1 (SFT) and stage 3 (RL) to the same prompts"
+STAGES_HEADER = ("Rated by", "n", "Stage 1 better", "Similar", "Stage 3 better", "Stage 3 in % of decided",
+                 "p (sign test)")  # fmt: skip
+CSV_HEADER = ("model", "first", "second", "rated_by", "n", "first_better", "similar", "second_better", "decided",
+              "second_share", "share_low", "share_high", "p_value")  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -30,204 +39,191 @@ class Row:
     """A row of the table.
 
     Attributes:
-        name: its id in cells.csv.
-        label: its first column.
+        pair: the methods.
+        rated_by: its last part in the ids of cells.csv.
+        label: the same for people.
         outcome: what `outcome` gives, or counts alone, or None when there is no rating.
         source: where the numbers come from.
+        of_stages: whether the methods are the paper's stages 1 and 3, whose cells are named after them alone.
     """
 
-    name: str
+    pair: Pair
+    rated_by: str
     label: Text
     outcome: Mapping[str, Any] | None
-    source: str = "human_eval/summary.json"
+    source: str
+    of_stages: bool
+
+    @property
+    def place(self) -> str:
+        """The row in cells.csv."""
+        return self.rated_by if self.of_stages else f"{self.pair.name}/{self.rated_by}"
+
+    @property
+    def columns(self) -> tuple[str, str, str]:
+        """What the verdicts are called in cells.csv."""
+        return ("stage1", SIMILAR, "stage3") if self.of_stages else (self.pair.first, SIMILAR, self.pair.second)
 
 
 def published_counts(path: Path) -> dict[str, int]:
     """The paper's counts (section 5.2), by verdict."""
     ratings = read_checked_yaml(path)
     preferred = ratings["preferred"]
-    return {STAGE_1: preferred["rl_sft"], SIMILAR: ratings["similar"], STAGE_3: preferred["ppo"]}
+    return {FIRST: preferred[PUBLISHED.first], SIMILAR: ratings["similar"], SECOND: preferred[PUBLISHED.second]}
 
 
-def counts(stages: Sequence[str]) -> dict[str, int]:
-    """How often each verdict was given."""
-    found = Counter(stages)
-    return {verdict: found[verdict] for verdict in VERDICTS}
-
-
-def outcome(counted: Mapping[str, int]) -> dict[str, Any]:
-    """Counts over independent prompts with share, interval and test.
-
-    The share is that of stage 3 among the decided prompts (one stage preferred), with Wilson's 95 % interval. The
-    test is the exact two-sided sign test, a binomial test of one half on the decided prompts; it equals the exact
-    McNemar test. Prompts rated as similar are left out of both.
+def table_rows(summary: Mapping[str, Any], actor: str) -> list[Row]:
+    """The paper's row, then this run's, pair by pair.
 
     Args:
-        counted: verdict -> number of prompts; each prompt counts once.
+        summary: what `summarise` gives.
+        actor: the model whose stages 1 and 3 the paper's row is about.
     """
-    losses, wins = counted[STAGE_1], counted[STAGE_3]
-    decided = losses + wins
-    return {
-        "n": sum(counted.values()),
-        **counted,
-        "decided": decided,
-        "stage3_share": wins / decided if decided else None,
-        "stage3_share_interval": list(wilson_interval(wins, decided)) if decided else None,
-        "p_value": mcnemar_p_value(wins, losses),
-    }
+    label, source = Text("Paper, one rater"), "resources/paper/human_evaluation.yaml"
+    rows = [Row(PUBLISHED, "paper", label, summary["paper"], source, of_stages=True)]
+    for found in summary["pairs"]:
+        pair = Pair(found["model"], found["first"], found["second"])
+        samples = [f"samples/{pair.model}/{method}.*" for method in (pair.first, pair.second)]
+        source = ";".join(["human_eval/summary.json", *samples])
+        of_stages = pair == Pair(actor, PUBLISHED.first, PUBLISHED.second)
+        rows += [Row(pair, *told, source=source, of_stages=of_stages) for told in pair_rows(found)]
+    return rows
 
 
-def summarise(sheet: Sheet, ratings: Sequence[Rating], paper: Mapping[str, int]) -> dict[str, Any]:
-    """Everything the ratings say.
-
-    Several raters rate the same prompts, so their ratings of one prompt depend on each other, and a test over all
-    ratings would count one prompt several times. So the pooled test uses the prompt as its
-    unit: each prompt gets the majority's verdict, then the sign test and Wilson's interval apply as for one rater.
-    That stays exact however few prompts there are, which a bootstrap over ten prompts would not. The counts over
-    all ratings are also given, without interval or test.
-
-    Args:
-        sheet: what was rated.
-        ratings: all files, incomplete ones included.
-        paper: the published counts by verdict.
-    """
-    complete = [rating for rating in ratings if rating.complete]
-    by_rater = {rating.alias: verdicts(rating, sheet) for rating in complete}
-    by_prompt = list(zip(*by_rater.values(), strict=True))
-    pooled = majority(by_prompt)
-    agreement, kappa = fleiss_agreement(by_prompt) if len(complete) > 1 else (None, None)
-    sides = Counter(choice for rating in complete for choice in rating.choices.values())
-    ids = [item["item"] for item in sheet.items]
-    return {
-        "status": "rated" if complete else NOT_RATED,
-        "sheet_sha256": sheet.sha256,
-        "prompts": len(sheet.items),
-        "identical_responses": sum(item[LEFT] == item[RIGHT] for item in sheet.items),
-        "paper": outcome(paper),
-        "raters": {alias: outcome(counts(stages)) for alias, stages in by_rater.items()},
-        "pooled": outcome(counts(pooled)) if complete else None,
-        "all_ratings": counts([stage for stages in by_prompt for stage in stages]) if complete else None,
-        "agreement": {"raters": len(complete), "pairs_agreeing": agreement, "fleiss_kappa": kappa},
-        "sides": {side: sides[side] for side in (LEFT, RIGHT)},
-        "by_prompt": {
-            item: {**counts(stages), "majority": verdict}
-            for item, stages, verdict in zip(ids, by_prompt, pooled, strict=False)
-        },
-        "incomplete": [
-            {"file": rating.file, "alias": rating.alias, "rated": len(rating.choices)}
-            for rating in ratings
-            if not rating.complete
-        ],
-    }
-
-
-def table_rows(summary: Mapping[str, Any]) -> list[Row]:
-    """The paper's row, then this run's: raters, all ratings when there are several, the majority by prompt."""
-    rows = [Row("paper", Text("Paper, one rater"), summary["paper"], "resources/paper/human_evaluation.yaml")]
-    raters = [
-        Row(f"rater-{alias}", Text("Rater {name}", name=alias), result) for alias, result in summary["raters"].items()
+def pair_rows(found: Mapping[str, Any]) -> list[tuple[str, Text, Mapping[str, Any] | None]]:
+    """A pair's raters, all ratings when there are several, the majority by prompt."""
+    rows: list[tuple[str, Text, Mapping[str, Any] | None]] = [
+        (f"rater-{alias}", Text("Rater {name}", name=alias), result) for alias, result in found["raters"].items()
     ]
-    if len(raters) > 1:
-        everything = {"n": sum(summary["all_ratings"].values()), **summary["all_ratings"]}
-        raters.append(Row("all-ratings", Text("All ratings"), everything))
-    label = Text("Majority by prompt") if raters else Text("This run")
-    return [*rows, *raters, Row("pooled", label, summary["pooled"])]
+    if len(rows) > 1:
+        everything = {"n": sum(found["all_ratings"].values()), **found["all_ratings"]}
+        rows.append(("all-ratings", Text("All ratings"), everything))
+    return [*rows, ("pooled", Text("Majority by prompt") if rows else Text("This run"), found["pooled"])]
 
 
 def row_texts(row: Row) -> list[str]:
-    """Cells as people read them."""
+    """Cells as people read them, from the rater on."""
     found = row.outcome
     if found is None:
-        return [row.label, "0", *[Text(NOT_RATED)] * 3, "\u2013", "\u2013"]
+        return [row.label, "0", *[Text(NOT_RATED)] * 3, NONE, NONE]
     texts = [row.label, str(found["n"]), *(str(found[verdict]) for verdict in VERDICTS)]
-    if found.get("stage3_share") is None:
-        return [*texts, "\u2013", p_value_number(found["p_value"]) if "p_value" in found else "\u2013"]
-    low, high = found["stage3_share_interval"]
-    share = f"{100 * found['stage3_share']:.1f}\n{100 * low:.0f}\u2013{100 * high:.0f}"
+    if found.get("second_share") is None:
+        return [*texts, NONE, p_value_number(found["p_value"]) if "p_value" in found else NONE]
+    low, high = found["second_share_interval"]
+    share = f"{100 * found['second_share']:.1f}\n{100 * low:.0f}\u2013{100 * high:.0f}"
     return [*texts, share, p_value_number(found["p_value"])]
 
 
+def pair_texts(pair: Pair, labels: Mapping[str, str]) -> list[str]:
+    """Model and methods for people."""
+    return [labels.get(pair.model, pair.model), Text(LABELS[pair.first]), Text(LABELS[pair.second])]
+
+
 def csv_line(row: Row) -> list[object]:
-    found = row.outcome
+    found, named = row.outcome, [row.pair.model, row.pair.first, row.pair.second, row.rated_by]
     if found is None:
-        return [row.name, 0, *[NOT_RATED] * 3, *[None] * 5]
-    low, high = found.get("stage3_share_interval") or (None, None)
-    numbers = [found.get("decided"), found.get("stage3_share"), low, high, found.get("p_value")]
+        return [*named, 0, *[NOT_RATED] * 3, *[None] * 5]
+    low, high = found.get("second_share_interval") or (None, None)
+    numbers = [found.get("decided"), found.get("second_share"), low, high, found.get("p_value")]
     texts = [f"{value:.6f}" if isinstance(value, float) else value for value in numbers]
-    return [row.name, found["n"], *(found[verdict] for verdict in VERDICTS), *texts]
+    return [*named, found["n"], *(found[verdict] for verdict in VERDICTS), *texts]
 
 
 def cell_lines(row: Row) -> list[list[object]]:
     """Lines of cells.csv: the three counts and the share in percent with its standard error."""
     lines: list[tuple[str, object, object, object]] = []
     found = row.outcome
-    for verdict in VERDICTS:
-        lines.append((verdict, NOT_RATED, None, None) if found is None else (verdict, found[verdict], None, found["n"]))
-    if found is not None and found.get("stage3_share") is not None:
-        share, decided = found["stage3_share"], found["decided"]
+    for column, verdict in zip(row.columns, VERDICTS, strict=True):
+        lines.append((column, NOT_RATED, None, None) if found is None else (column, found[verdict], None, found["n"]))
+    if found is not None and found.get("second_share") is not None:
+        share, decided = found["second_share"], found["decided"]
         error = (share * (1 - share) / decided) ** 0.5
-        lines.append(("stage3_share", f"{100 * share:.4f}", f"{100 * error:.4f}", decided))
+        lines.append((f"{row.columns[2]}_share", f"{100 * share:.4f}", f"{100 * error:.4f}", decided))
     return [
-        cell_line("human_eval", row.name, column, value, stderr=stderr, n=n, source=row.source)
+        cell_line("human_eval", row.place, column, value, stderr=stderr, n=n, source=row.source)
         for column, value, stderr, n in lines
     ]
 
 
-def notes(summary: Mapping[str, Any]) -> list[str]:
+def notes(summary: Mapping[str, Any], labels: Mapping[str, str], stages_alone: bool) -> list[str]:
     """What a reader must know beside the numbers."""
     lines: list[str] = [
-        "Stage 3 in % of the prompts where one stage was preferred, Wilson's 95 % interval below; exact two-sided "
-        "sign test on the same prompts. Both are computed here for the paper's row too, from its counts (section 5.2).",
+        Text(
+            "{which} in % of the prompts where one of the two was preferred, Wilson's 95 % interval below; exact "
+            "two-sided sign test on the same prompts. Both are computed here for the paper's row too, from its counts "
+            "(section 5.2).",
+            which=Text("Stage 3") if stages_alone else Text("Second"),
+        )
     ]
-    agreement = summary["agreement"]
-    if agreement["raters"] > 1:
-        kappa = agreement["fleiss_kappa"]
-        lines += [
+    if len(summary["raters"]) > 1:
+        lines.append(
             "Ratings of one prompt depend on each other, so interval and test are those of the majority by prompt: the "
-            "stage more than half of the raters preferred, else similar.",
-            Text(
-                "Agreement between {raters} raters: {share} % of the pairs of ratings agree; Fleiss' kappa {kappa}.",
-                raters=agreement["raters"],
-                share=f"{100 * agreement['pairs_agreeing']:.0f}",
-                kappa=Text("undefined, as all ratings are the same") if kappa is None else f"{kappa:.2f}",
-            ),
-        ]
+            "response more than half of the raters preferred, else similar."
+        )
     else:
         lines.append("Agreement between raters: needs two raters.")
-    if summary["status"] == NOT_RATED:
+    if not summary["raters"]:
         lines.append("This run has not been rated yet; docs/human_eval.md says how to.")
-    if identical := summary["identical_responses"]:
-        same = "On {identical} of {prompts} prompts both stages gave the same response."
-        lines.append(Text(same, identical=identical, prompts=summary["prompts"]))
+    for found in summary["pairs"]:
+        model, first, second = pair_texts(Pair(found["model"], found["first"], found["second"]), labels)
+        pair = Text("{model}, {first} and {second}", model=model, first=first, second=second)
+        lines += [note if stages_alone else Text("{pair}: {note}", pair=pair, note=note) for note in pair_notes(found)]
     for entry in summary["incomplete"]:
         left_out = "Not counted, incomplete: {file} ({rated} of {prompts} prompts rated)."
-        lines.append(Text(left_out, file=entry["file"], rated=entry["rated"], prompts=summary["prompts"]))
+        lines.append(Text(left_out, file=entry["file"], rated=entry["rated"], prompts=summary["items"]))
     return lines
 
 
+def pair_notes(found: Mapping[str, Any]) -> list[Text]:
+    """What is to be said of one pair."""
+    lines, agreement = [], found["agreement"]
+    if agreement["pairs_agreeing"] is not None:
+        kappa = agreement["fleiss_kappa"]
+        lines.append(
+            Text(
+                "Of the pairs of ratings by {raters} raters, {share} % agree; Fleiss' kappa {kappa}.",
+                raters=len(found["raters"]),
+                share=f"{100 * agreement['pairs_agreeing']:.0f}",
+                kappa=Text("undefined, as all ratings are the same") if kappa is None else f"{kappa:.2f}",
+            )
+        )
+    if identical := found["identical_responses"]:
+        same = "On {identical} of {prompts} prompts both gave the same response."
+        lines.append(Text(same, identical=identical, prompts=found["prompts"]))
+    return lines
+
+
+def as_table(summary: Mapping[str, Any], rows: Sequence[Row], labels: Mapping[str, str]) -> Table:
+    """The table for people; the majority of one rater is that rater, and is not shown again."""
+    stages_alone = all(row.of_stages for row in rows)
+    shown = [row for row in rows if row.rated_by != "pooled" or len(summary["raters"]) != 1]
+    before = [[] if stages_alone else pair_texts(row.pair, labels) for row in shown]
+    texts = [[*named, *row_texts(row)] for named, row in zip(before, shown, strict=True)]
+    ids = {
+        (i, place): cell_id("human_eval", row.place, column)
+        for i, row in enumerate(shown)
+        for place, column in enumerate(row.columns, start=len(before[i]) + 2)
+    }
+    caption, header = (STAGES_CAPTION, STAGES_HEADER) if stages_alone else (CAPTION, HEADER)
+    return Table(caption, header, texts, notes=notes(summary, labels, stages_alone), cells=ids)
+
+
 def work(arguments: argparse.Namespace, console: Console) -> None:
-    provenance = Provenance("score_human_eval.py", arguments.settings)
+    settings, tables = arguments.settings, arguments.tables
+    provenance = Provenance("score_human_eval.py", settings)
     sheet = load_sheet(arguments.items, arguments.key)
     summary = summarise(sheet, load_ratings(arguments.ratings, sheet), published_counts(arguments.published))
     files = (arguments.items, arguments.key, arguments.published, *arguments.ratings)
-    inputs = {str(path): path for path in files}
-    rows = table_rows(summary)
-    caption = "Blind human evaluation: responses of stage 1 (SFT) and stage 3 (RL) to the same prompts"
-    shown = rows[:-1] if len(summary["raters"]) == 1 else rows  # the majority of one is that one
-    ids = {
-        (i, place): cell_id("human_eval", row.name, verdict)
-        for i, row in enumerate(shown)
-        for place, verdict in enumerate(VERDICTS, start=2)
-    }
-    table = Table(caption, HEADER, [row_texts(row) for row in shown], notes=notes(summary), cells=ids)
-    record = provenance.record(inputs, n=len(summary["raters"]))
+    record = provenance.record({str(path): path for path in files}, n=len(summary["raters"]))
+    rows = table_rows(summary, settings["actor"])
+    table = as_table(summary, rows, settings["labels"])
     write_json(arguments.summary, {**summary, "provenance": record})
-    write_table(table, arguments.tables, "human_eval", words=words_of(arguments), provenance=record)
+    write_table(table, tables, "human_eval", words=words_of(arguments), provenance=record)
     cells = [line for row in rows for line in cell_lines(row)]
-    write_csv_files(arguments.tables, "human_eval", header=CSV_HEADER, rows=list(map(csv_line, rows)), cells=cells)
+    write_csv_files(tables, "human_eval", header=CSV_HEADER, rows=list(map(csv_line, rows)), cells=cells)
     for entry in summary["incomplete"]:
-        console.say(f"not counted, incomplete: {entry['file']} ({entry['rated']} of {summary['prompts']} rated)")
-    console.say(f"complete ratings: {len(summary['raters'])}; {arguments.tables}/human_eval.md")
+        console.say(f"not counted, incomplete: {entry['file']} ({entry['rated']} of {summary['items']} rated)")
+    console.say(f"complete ratings: {len(summary['raters'])}; {tables}/human_eval.md")
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -121,9 +121,6 @@ class Trace:
         settings = provenance.get("settings", {})
         if provenance.get("rule") == "sample_responses":
             yield from self.model(self.owner("reward", ""), "reward", 2)
-        if path.is_relative_to(self.results / "human_eval"):
-            for sample in sorted(self.results.glob("samples/*/*.*")):
-                yield from self.file(sample)
         if "task" in settings:
             yield from indented(2, self.task(settings["task"]))
         if "model" in settings and "method" in settings:

@@ -108,6 +108,7 @@
     if (!state) {
       show("start");
       element("count").textContent = items.length;
+      element("again").hidden = new Set(items.map((item) => JSON.stringify([item.instruction, item.input]))).size === items.length;
       return;
     }
     state.position = Math.min(Math.max(Math.trunc(state.position) || 0, 0), items.length);

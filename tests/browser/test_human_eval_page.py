@@ -6,7 +6,7 @@ REQUIRE_CHROMIUM=1 is set: then they fail.
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -19,10 +19,11 @@ from selenium.webdriver.remote.webelement import WebElement
 
 import score_human_eval
 from common.base.paths import ROOT
-from common.files.whole_files import read_json, write_json, write_text
+from common.files.whole_files import read_json, write_text
 from common.human_eval.ratings import load_rating
-from common.human_eval.sheet import Pair, Sheet, draw_sheet, render_page
+from common.human_eval.sheet import Answered, Answers, Pair, Sheet, draw_sheet, render_page
 from support.browser import CONTRASTS, HOSTILE, network_requests
+from support.rating_sheets import ARMS, STAGES, write_sheet
 
 PAGE = ROOT / "resources/human_eval"
 TEMPLATE, STYLE, SCRIPT = ((PAGE / f"sheet.{kind}").read_text(encoding="utf-8") for kind in ("html", "css", "js"))
@@ -99,10 +100,11 @@ class RatingPage:
 
 @pytest.fixture
 def open_page(browser: webdriver.Chrome, tmp_path: Path) -> Callable[..., RatingPage]:
-    def opened(*responses: str, name: str = "page", count: int = 4) -> RatingPage:
+    def opened(*responses: str, name: str = "page", count: int = 4, pairs: Sequence[Pair] = (STAGES,)) -> RatingPage:
         texts = list(responses) or [f"a response number {i}" for i in range(count)]
-        pairs = [Pair(f"id{i}", f"do {i}", f"with {i}" if i % 2 else "", f"{t}", f"{t}.") for i, t in enumerate(texts)]
-        return RatingPage(browser, tmp_path / name, draw_sheet(pairs, pairs, len(pairs), seed=3))
+        found = [Answers(f"id{i}", f"do {i}", f"with {i}" * (i % 2), text, f"{text}.") for i, text in enumerate(texts)]
+        answered = [Answered(pair, found, found) for pair in pairs]
+        return RatingPage(browser, tmp_path / name, draw_sheet(answered, len(found), seed=3))
 
     return opened
 
@@ -125,7 +127,7 @@ def exported(page: RatingPage, downloads: Path, alias: str = "blue-heron") -> Pa
 def test_rating_by_keyboard_survives_a_reload_and_is_scored(
     open_page: Callable[..., RatingPage], downloads: Path, tmp_path: Path
 ) -> None:
-    page = open_page(count=6)
+    page = open_page(count=3, pairs=(STAGES, ARMS))
     items = [item["item"] for item in page.sheet.items]
     choices = ["left", "right", "similar", "right", "left", "right"]
     page.begin()
@@ -157,17 +159,20 @@ def test_rating_by_keyboard_survives_a_reload_and_is_scored(
     assert content["consent"] is True
     assert content["started"] < content["finished"]
 
-    for name, value in (("items", page.sheet.items), ("sides", page.sheet.sides)):
-        write_json(tmp_path / f"{name}.json", {"sheet_sha256": page.sheet.sha256, name: value})
-    command = ["--items", str(tmp_path / "items.json"), "--key", str(tmp_path / "sides.json"), "--ratings", str(path)]
+    shown, key = write_sheet(tmp_path, page.sheet)
+    command = ["--items", str(shown), "--key", str(key), "--ratings", str(path)]
     command += ["--published", str(ROOT / "resources/paper/human_evaluation.yaml")]
     command += ["--summary", str(tmp_path / "summary.json"), "--tables", str(tmp_path / "tables")]
-    assert score_human_eval.main(["--settings", "{}", *command]) == 0
-    told = [page.sheet.sides[item].get(choice, "similar") for item, choice in zip(items, choices, strict=True)]
-    pooled = read_json(tmp_path / "summary.json")["pooled"]
-    assert {stage: pooled[stage] for stage in ("stage1", "similar", "stage3")} == {
-        stage: told.count(stage) for stage in ("stage1", "similar", "stage3")
-    }
+    assert score_human_eval.main(["--settings", '{"actor": "m", "labels": {"m": "M"}}', *command]) == 0
+    for found in read_json(tmp_path / "summary.json")["pairs"]:
+        name = f"m/{found['first']}-{found['second']}"
+        own = [(item, choice) for item, choice in rating.choices.items() if page.sheet.sides[item]["pair"] == name]
+        told = [page.sheet.sides[item].get(choice, "similar") for item, choice in own]
+        assert len(told) == found["pooled"]["n"] == 3
+        counted = {found["first"]: "first", "similar": "similar", found["second"]: "second"}
+        assert {method: found["pooled"][verdict] for method, verdict in counted.items()} == {
+            method: told.count(method) for method in counted
+        }
 
 
 def test_each_item_shows_its_own_texts(open_page: Callable[..., RatingPage]) -> None:
@@ -181,6 +186,13 @@ def test_each_item_shows_its_own_texts(open_page: Callable[..., RatingPage]) -> 
         assert page.find("input-block").is_displayed() == bool(item["input"])
         assert page.text("input") == item["input"]
         page.press(Keys.ARROW_RIGHT)
+
+
+def test_raters_are_told_where_instructions_come_again(open_page: Callable[..., RatingPage]) -> None:
+    assert not open_page(count=2).find("again").is_displayed()
+    page = open_page(count=2, pairs=(STAGES, ARMS), name="two")
+    assert page.find("again").is_displayed()
+    assert page.text("count") == "4"
 
 
 def test_nothing_begins_without_consent_and_alias(open_page: Callable[..., RatingPage]) -> None:
@@ -219,7 +231,8 @@ def test_another_sheet_does_not_take_over_the_progress(open_page: Callable[..., 
     first = open_page("one", "two")
     first.begin()
     first.press("1")
-    second_sheet = draw_sheet([Pair("x", "do", "", "a", "b")], [], 1, seed=3)
+    answers = [Answers("x", "do", "", "a", "b")]
+    second_sheet = draw_sheet([Answered(STAGES, answers, answers)], 1, seed=3)
     path = Path(first.address.removeprefix("file://")).with_name("second.html")
     write_text(path, render_page(TEMPLATE, STYLE, SCRIPT, second_sheet))
     first.browser.get(path.as_uri())

@@ -33,6 +33,11 @@ def rows_of(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
+def more_than_half(votes: list[str]) -> str:
+    """What most raters preferred; similar where no method has more than half of them."""
+    return next((vote for vote in votes if votes.count(vote) > len(votes) / 2), "similar")
+
+
 class Recomputed:
     """The cells of one run.
 
@@ -156,6 +161,13 @@ class Recomputed:
             shots = self.config["evaluation"]["shots"]
             folders = [f"eval/{model}/{method}/{task}" for task in self.config["table3"]["tasks"]]
             return {"value": 100 * statistics.fmean(self.silent(folder, k) for folder in folders for k in shots)}
+        if name.startswith("raters"):
+            first, second = next(
+                pair.rpartition("/")[2].split("-") for pair, _ in self.preferred
+                if pair.startswith(f"{model}/") and {*pair.rpartition("/")[2].split("-")} == {method, part}
+            )  # fmt: skip
+            asked = method if name == "raters_won" else part
+            return self._human_eval(model, f"{first}-{second}", "pooled", asked)
         mine, sft = (self.heldout(model, one) for one in (method, "sft"))
         alike = ("response", "tokens", "finish")
         decided = [key for key in mine if any(mine[key][column] != sft[key][column] for column in alike)]
@@ -243,19 +255,41 @@ class Recomputed:
         ids = [read_table(self.results / f"data/splits/{data[name]}.parquet")["id"].to_pylist() for name in records]
         return {"value": len({one for part in ids for one in part})}
 
-    def _human_eval(self, rater: str, what: str) -> dict[str, float | str]:
-        counted = yaml.safe_load((ROOT / "resources/paper/human_evaluation.yaml").read_text(encoding="utf-8"))
-        first, third = counted["preferred"]["rl_sft"], counted["preferred"]["ppo"]
-        if rater != "paper":
-            return {"value": "not rated"}
-        share = third / (first + third)
-        if what == "stage3_share":
-            return {
-                "value": 100 * share,
-                "stderr": 100 * math.sqrt(share * (1 - share) / (first + third)),
-                "n": first + third,
-            }
-        return {"value": {"stage1": first, "similar": counted["similar"], "stage3": third}[what], "n": 10}
+    @functools.cached_property
+    def preferred(self) -> dict[tuple[str, str], dict[str, str]]:
+        """What each rater preferred, a method or similar: by pair and prompt, then by rater."""
+        sides = read_json(self.results / "human_eval/key.json")["sides"]
+        folder = self.results.parent.parent / "resources/human_eval/ratings" / self.results.name
+        found: dict[tuple[str, str], dict[str, str]] = {}
+        for rating in map(read_json, sorted(folder.glob("*.json"))):
+            for entry in rating["ratings"] if len(rating["ratings"]) == len(sides) else []:
+                side = sides[entry["item"]]
+                votes = found.setdefault((side["pair"], side["prompt"]), {})
+                votes[f"rater-{rating['alias']}"] = side.get(entry["choice"], "similar")
+        return found
+
+    def _human_eval(self, *parts: str) -> dict[str, float | str]:
+        *pair, rater, what = parts
+        stages = {"stage1": "rl_sft", "stage3": "ppo", "stage3_share": "ppo_share"}
+        name = "/".join(pair) or f"{self.config['rl']['actor']}/rl_sft-ppo"
+        first, second = name.rpartition("/")[2].split("-")
+        asked = what if pair else stages.get(what, what)
+        if rater == "paper":
+            published = yaml.safe_load((ROOT / "resources/paper/human_evaluation.yaml").read_text(encoding="utf-8"))
+            counted = {**published["preferred"], "similar": published["similar"]}
+        else:
+            prompts = [votes for (of, _), votes in self.preferred.items() if of == name]
+            if not prompts:
+                return {"value": "not rated"}
+            given = [vote for votes in prompts for one, vote in votes.items() if rater in (one, "all-ratings")]
+            if rater == "pooled":
+                given = [more_than_half([*votes.values()]) for votes in prompts]
+            counted = {method: given.count(method) for method in (first, "similar", second)}
+        if asked.endswith("_share"):
+            decided = counted[first] + counted[second]
+            share = counted[second] / decided
+            return {"value": 100 * share, "stderr": 100 * math.sqrt(share * (1 - share) / decided), "n": decided}
+        return {"value": counted[asked], "n": sum(counted.values())}
 
     def _comparison(self, *parts: str) -> dict[str, str]:
         """The verdict of a run none of whose models is the paper's."""

@@ -15,6 +15,7 @@ import pytest
 from common.base.paths import ROOT
 from common.config.loading import load_configuration
 from common.config.machine_settings import machine_settings
+from common.config.settings import used_models
 from common.files.whole_files import canonical_json
 from common.planning.machine_checks import (
     GpuState,
@@ -188,8 +189,9 @@ def test_addresses_of_the_instructions_are_asked_for_too(tmp_path: Path) -> None
     config = preset("paper")
     for part in ("references", "comparisons"):
         config["instructions"][part]["url"] = f"https://127.0.0.1:9/{part}.json"
-    config = {**config, "table3": {**config["table3"], "models": [], "tasks": []},
-              "rl": {}}  # fmt: skip
+    config["table3"]["tasks"] = []
+    for name in used_models(config):
+        (tmp_path / "models" / name / "pretrained").mkdir(parents=True)
     assert {where for _, where, _ in downloads(config, tmp_path)} == {
         "instructions.references", "instructions.comparisons",
     }  # fmt: skip

@@ -23,13 +23,6 @@ def table5_models(config: Mapping[str, Any]) -> list[str]:
     return list(configured or [config["rl"]["actor"]]) if methods else []
 
 
-def used_models(config: Mapping[str, Any]) -> list[str]:
-    """Every base model of a run, each once."""
-    selected = [*config["table3"]["models"], *table5_models(config)]
-    pairs = [name for pair in reward_models(config).items() for name in pair]
-    return list(dict.fromkeys([*selected, *pairs]))
-
-
 def table3_rows(config: Mapping[str, Any]) -> list[Checkpoint]:
     """(model, method) of Table 3's rows."""
     return _rows(config["table3"])
@@ -49,16 +42,37 @@ def evaluated(config: Mapping[str, Any]) -> list[Checkpoint]:
     return list(dict.fromkeys([*table3_rows(config), *table5_rows(config)]))
 
 
+def rating_pairs(config: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+    """(model, first, second) of every two methods that people compare; by default the paper's stages 1 and 3.
+
+    These two are the first pair and in the paper's order, wherever and however the configuration names them.
+    """
+    actor = config["rl"]["actor"]
+    paper, turned = (actor, *RL_STAGES), (actor, *reversed(RL_STAGES))
+    asked = [(pair["model"], pair["first"], pair["second"]) for pair in config["human_eval"]["pairs"]]
+    pairs = [paper if pair == turned else pair for pair in asked] or [paper]
+    return sorted(pairs, key=lambda pair: pair != paper)
+
+
+def rated_checkpoints(config: Mapping[str, Any]) -> list[Checkpoint]:
+    """(model, method) of everything that people compare, each once."""
+    return list(dict.fromkeys((model, method) for model, *two in rating_pairs(config) for method in two))
+
+
 def sampled(config: Mapping[str, Any]) -> list[Checkpoint]:
-    """Checkpoints whose responses to prompts are wanted: the paper's stages, the rows of Table 5."""
+    """Checkpoints whose responses to prompts are wanted: the paper's stages, the rows of Table 5, what people rate."""
     stages = [(config["rl"]["actor"], stage) for stage in RL_STAGES]
-    return list(dict.fromkeys([*stages, *table5_rows(config)]))
+    return list(dict.fromkeys([*stages, *table5_rows(config), *rated_checkpoints(config)]))
 
 
 def checkpoints(config: Mapping[str, Any]) -> list[Checkpoint]:
     """Every checkpoint of a run, each once; one that another starts from stands before it."""
-    wanted = [*evaluated(config), *((model, "pretrained") for model in used_models(config)), *sampled(config)]
-    return with_starts(config, wanted)
+    return with_starts(config, [*evaluated(config), *sampled(config)])
+
+
+def used_models(config: Mapping[str, Any]) -> list[str]:
+    """Every base model of a run, each once."""
+    return list(dict.fromkeys(model for model, _ in checkpoints(config)))
 
 
 def with_starts(config: Mapping[str, Any], wanted: Iterable[Checkpoint]) -> list[Checkpoint]:

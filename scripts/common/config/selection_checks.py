@@ -4,7 +4,7 @@ import difflib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from common.config.selection import evaluated, reward_models, table5_models
+from common.config.selection import evaluated, reward_models, sampled, table5_models
 
 
 def near(name: str, known: Iterator[str] | Sequence[str]) -> str:
@@ -15,7 +15,8 @@ def near(name: str, known: Iterator[str] | Sequence[str]) -> str:
 
 def check_selections(config: Mapping[str, Any]) -> list[str]:
     """Complaints about selections; the configuration follows the schema and has its defaults."""
-    return [*_unknown_names(config), *_check_methods(config), *_check_rewards(config), *_check_counts(config)]
+    problems = [*_unknown_names(config), *_check_methods(config), *_check_rewards(config), *_check_counts(config)]
+    return problems + _check_rating_pairs(config)
 
 
 def _unknown_names(config: Mapping[str, Any]) -> list[str]:
@@ -45,14 +46,15 @@ def _check_methods(config: Mapping[str, Any]) -> list[str]:
 
 
 def _check_rewards(config: Mapping[str, Any]) -> list[str]:
-    """PPO and Table 5 need a reward model of each base model."""
+    """PPO, Table 5 and the rating page, whose responses are scored too, need a reward model of each base model."""
     rl, scorers = config["rl"], reward_models(config)
     problems = []
     if rl["reward_models"].get(rl["actor"], rl["reward"]) != rl["reward"]:
         problems.append(f"rl.reward_models: `{rl['actor']}` has another reward model in `rl.reward`")
-    needed = dict.fromkeys([*table5_models(config), *(name for name, method in evaluated(config) if method == "ppo")])
+    ppo = [name for name, method in evaluated(config) if method == "ppo"]
+    needed = dict.fromkeys([*(name for name, _ in sampled(config)), *ppo])
     problems += [
-        f"rl.reward_models: `{name}` has none, though a table needs it; name one of the same tokenizer"
+        f"rl.reward_models: `{name}` has none, which PPO, Table 5 and the rating page need: name one of its tokenizer"
         for name in needed
         if name not in scorers
     ]
@@ -68,4 +70,23 @@ def _check_counts(config: Mapping[str, Any]) -> list[str]:
     examples = config["human_eval"]["examples"]
     if examples > splits["heldout"]:
         problems.append(f"human_eval.examples: {examples} exceeds splits.heldout = {splits['heldout']}")
+    return problems
+
+
+def _check_rating_pairs(config: Mapping[str, Any]) -> list[str]:
+    """Pairs of a model or method that does not exist, of a method with itself, and the same two methods again."""
+    problems = []
+    seen: dict[tuple[str, frozenset[str]], str] = {}
+    for number, pair in enumerate(config["human_eval"]["pairs"]):
+        key, model, methods = f"human_eval.pairs[{number}]", pair["model"], (pair["first"], pair["second"])
+        if model not in config["models"]:
+            problems.append(f"{key}.model: `{model}` is not in `models`{near(model, config['models'])}")
+        for method in dict.fromkeys(methods):
+            if method not in ("pretrained", *config["methods"]):
+                problems.append(f"methods.{method}: missing, though {key} selects it")
+        if methods[0] == methods[1]:
+            problems.append(f"{key}: `{methods[0]}` is compared with itself")
+        earlier = seen.setdefault((model, frozenset(methods)), key)
+        if earlier != key:
+            problems.append(f"{key}: {model}, {' and '.join(methods)} are compared in {earlier} already")
     return problems

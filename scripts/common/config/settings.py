@@ -12,11 +12,10 @@ from common.config.methods import METHODS
 from common.config.selection import (
     checkpoints,
     evaluated,
-    reward_models,
+    rating_pairs,
     table5_models,
     table5_rows,
     used_models,
-    with_starts,
 )
 from common.config.sources import fetched
 from common.files.content_hashes import content_hashes
@@ -166,36 +165,6 @@ def table1_settings(config: Mapping[str, Any]) -> dict[str, Any]:
     return {**table3_settings(config), "methods": methods}
 
 
-def table5_settings(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Table 5 is about the tasks, draws and items of Table 3, and about the held-out prompts."""
-    models, scorers = table5_models(config), reward_models(config)
-    return {
-        "models": models,
-        "methods": config["table5"]["methods"],
-        "model_info": {name: {"label": config["models"][name]["label"]} for name in models},
-        "rewards": {name: scorers[name] for name in models},
-        "reward_labels": {name: config["models"][scorers[name]]["label"] for name in models},
-        "heldout_trained_on": config["splits"]["fine_tune_on_heldout"],
-        **{key: config["evaluation"][key] for key in ("shots", "seeds")},
-        "tasks": config["table3"]["tasks"],
-    }
-
-
-def costs_settings(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The rows of Table 5, each with the trainings behind it in order, and the split that each of them learns from."""
-
-    def trainings(row: tuple[str, str]) -> list[tuple[str, str, str]]:
-        chain = with_starts(config, [row])
-        return [(model, method, METHODS[method].split) for model, method in chain if method != "pretrained"]
-
-    labels = {name: config["models"][name]["label"] for name in table5_models(config)}
-    rows = [
-        {"model": model, "method": method, "trainings": trainings((model, method))}
-        for model, method in table5_rows(config)
-    ]
-    return {"labels": labels, "rows": rows}
-
-
 def sensitivity_settings(config: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in table3_settings(config).items() if key != "notes"}
 
@@ -335,7 +304,14 @@ def crate_facts(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def human_eval_settings(config: Mapping[str, Any]) -> dict[str, Any]:
-    return {"seed": config["seed"], "examples": config["human_eval"]["examples"]}
+    pairs = [dict(zip(("model", "first", "second"), pair, strict=True)) for pair in rating_pairs(config)]
+    return {"seed": config["seed"], "examples": config["human_eval"]["examples"], "pairs": pairs}
+
+
+def human_eval_table_settings(config: Mapping[str, Any]) -> dict[str, Any]:
+    models = dict.fromkeys(model for model, _, _ in rating_pairs(config))
+    labels = {name: config["models"][name]["label"] for name in models}
+    return {"actor": config["rl"]["actor"], "labels": labels}
 
 
 def readme_settings(config: Mapping[str, Any]) -> dict[str, Any]:

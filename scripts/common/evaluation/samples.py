@@ -48,6 +48,16 @@ def load_stages(rl_sft: Path, ppo: Path) -> list[dict[str, dict[str, Any]]]:
     return _side_by_side({"rl_sft": rl_sft, "ppo": ppo}, (*_ASKED, "prompt"))
 
 
+def load_pair(first: Path, second: Path) -> list[tuple[dict[str, Any], dict[str, Any]]]:
+    """For each prompt the rows of two methods; each may have been asked with its own marker.
+
+    Raises:
+        UserError: when the files are not about the same prompts in the same order.
+    """
+    rows = _side_by_side({"the first method": first, "the second": second}, _ASKED)
+    return [(row["the first method"], row["the second"]) for row in rows]
+
+
 def load_together(paths: Mapping[str, Path]) -> list[dict[str, dict[str, Any]]]:
     """For each prompt the row of every method; each method may have been asked with its own marker.
 
@@ -64,7 +74,7 @@ def _side_by_side(paths: Mapping[str, Path], shared: Sequence[str]) -> list[dict
     (one, first), *others = ((method, load_samples(path)) for method, path in paths.items())
     rows: list[dict[str, dict[str, Any]]] = [{one: row} for row in first]
     for method, found in others:
-        files = f"{paths[one]}, {paths[method]}"
+        files = f"{paths[one]} and {paths[method]}"
         if len(found) != len(first):
             raise UserError(f"{len(first)} responses of {one} face {len(found)} of {method}", files, _REMEDY)
         for number, (row, together) in enumerate(zip(found, rows, strict=True), start=1):

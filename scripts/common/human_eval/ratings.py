@@ -10,7 +10,7 @@ from typing import Any
 
 from common.base.errors import UserError
 from common.files.whole_files import read_json
-from common.human_eval.sheet import CHOICES, SIMILAR, STAGE_1, STAGE_3, Sheet
+from common.human_eval.sheet import CHOICES, FIRST, SECOND, SIMILAR, Pair, Sheet
 
 RATING_KEYS = ("sheet_sha256", "alias", "consent", "started", "finished", "ratings")
 
@@ -24,8 +24,8 @@ class Rating:
     Attributes:
         file: its name.
         alias: what the rater calls themselves.
-        choices: prompt id -> left, similar or right; without the prompts not rated yet.
-        complete: whether every prompt of the sheet is rated.
+        choices: item -> left, similar or right; without the items not rated yet.
+        complete: whether every item of the sheet is rated.
     """
 
     file: str
@@ -100,7 +100,7 @@ def _refused(path: Path, key: str, problem: str) -> UserError:
 
 
 def _choices(path: Path, ratings: Any, known: Sequence[str]) -> dict[str, str]:
-    """Prompt id -> choice, every entry checked."""
+    """Item -> choice, every entry checked."""
     if not isinstance(ratings, list):
         raise _refused(path, "ratings", "is not a list")
     choices: dict[str, str] = {}
@@ -137,19 +137,17 @@ def _is_time(value: Any) -> bool:
         return False
 
 
-def verdicts(rating: Rating, sheet: Sheet) -> list[str]:
-    """The stage a complete rating prefers (or similar) for each prompt, in the sheet's order."""
-    stages = []
-    for item in sheet.items:
-        choice = rating.choices[item["item"]]
-        stages.append(SIMILAR if choice == SIMILAR else sheet.sides[item["item"]][choice])
-    return stages
+def verdicts(rating: Rating, sheet: Sheet, pair: Pair) -> list[str]:
+    """What a complete rating prefers on each item of a pair, in the sheet's order: first, second or similar."""
+    names = {pair.first: FIRST, pair.second: SECOND}
+    choices = [(sheet.sides[item["item"]], rating.choices[item["item"]]) for item in sheet.items_of(pair)]
+    return [SIMILAR if choice == SIMILAR else names[side[choice]] for side, choice in choices]
 
 
 def majority(prompts: Sequence[Sequence[str]]) -> list[str]:
-    """One verdict per prompt: the stage that more than half of the raters preferred, else similar.
+    """One verdict per prompt: the method that more than half of the raters preferred, else similar.
 
-    This is the median on the scale stage 1 < similar < stage 3, where a median between two steps is similar.
+    This is the median on the scale first < similar < second, where a median between two steps is similar.
 
     Args:
         prompts: the raters' verdicts, shape (prompts, raters).
@@ -157,7 +155,7 @@ def majority(prompts: Sequence[Sequence[str]]) -> list[str]:
     verdict = []
     for votes in prompts:
         counts = Counter(votes)
-        won = [stage for stage in (STAGE_1, STAGE_3) if 2 * counts[stage] > len(votes)]
+        won = [method for method in (FIRST, SECOND) if 2 * counts[method] > len(votes)]
         verdict.append(won[0] if won else SIMILAR)
     return verdict
 

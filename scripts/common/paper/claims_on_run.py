@@ -7,10 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from common.base.errors import UserError
 from common.evaluation.samples import HELDOUT, load_stages
 from common.files.csv_files import read_columns
-from common.files.whole_files import read_json
+from common.human_eval.outcomes import read_preferences
 from common.paper.claim_evidence import Contrast, Evidence, RunEvidence, Subject
 from common.paper.claims import (
     NOT_RUN,
@@ -32,7 +31,6 @@ from common.stats.paired import bootstrap_p_value, paired_bootstrap
 SEED = 0
 # The stage of the RL arm that Table 5 has as the paper's RL.
 OF_TABLE5 = {"ppo": "rl"}
-VERDICTS = {"rl_sft": "stage1", "ppo": "stage3"}
 PAIRED_COLUMNS = ("model", "task", "k", "first", "second", "difference", "low", "high", "p", "n")
 
 
@@ -44,7 +42,7 @@ class Stages:
         label: the actor's name for people.
         published: the paper's model it is, or None.
         rows: pairs of sampled rows by prompt, keyed rl_sft and ppo; empty when not sampled.
-        counts: prompts by verdict (stage1, similar, stage3), or None if nobody has rated.
+        counts: prompts by what the raters preferred (rl_sft, similar, ppo), or None if nobody has rated.
     """
 
     label: str
@@ -129,7 +127,7 @@ def load_run(
         actor["label"],
         actor["published"],
         load_stages(**samples) if samples else [],
-        read_counts(ratings) if ratings else None,
+        read_preferences(ratings, actor["name"], ("rl_sft", "ppo")) if ratings else None,
     )
     one_base = read_one_base(table5, settings["base_labels"]) if table5 else []
     return Run(groups, frozenset(settings["methods"]), stages, one_base)
@@ -159,18 +157,6 @@ def read_accuracies(path: Path, settings: Mapping[str, Any]) -> dict[Key, float]
                 if row[f"{task}_k{k}"]:
                     found[row["model"], row["method"], task, k] = float(row[f"{task}_k{k}"])
     return found
-
-
-def read_counts(path: Path) -> dict[str, int] | None:
-    """Prompts by verdict, the majority of all raters; None when nobody rated."""
-    summary = read_json(path)
-    try:
-        pooled = summary["pooled"]
-        return (
-            None if pooled is None else {verdict: int(pooled[verdict]) for verdict in ("stage1", "similar", "stage3")}
-        )
-    except (KeyError, TypeError, ValueError) as error:
-        raise UserError("a summary of ratings lacks its counts", str(path), "score the ratings again") from error
 
 
 def check_run(claim: Mapping[str, Any], published: Published, run: Run) -> list[OwnVerdict]:
@@ -203,7 +189,7 @@ def _check_stages(test: Mapping[str, Any], published: Published, stages: Stages)
         if stages.counts is None:
             return Verdict(NOT_RUN, NOT_RUN, "Nobody has rated this run's responses.")
         counts = stages.counts
-        return check_preference(counts[VERDICTS[first]], counts[VERDICTS[second]], counts["similar"])
+        return check_preference(counts[first], counts[second], counts["similar"])
     if not stages.rows:
         return Verdict(NOT_RUN, NOT_RUN, "No responses of the two stages were sampled.")
     if test["kind"] == "example":

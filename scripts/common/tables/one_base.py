@@ -9,7 +9,7 @@ import numpy as np
 from common.base.errors import UserError
 from common.stats.intervals import bootstrap_interval, wilson_interval
 from common.stats.paired import Comparison, compare_means
-from common.tables.scores import SEED, Cell
+from common.tables.scores import SEED, Cell, Grid
 
 # What the other methods are compared with.
 YARDSTICK = "sft"
@@ -118,3 +118,95 @@ def _sign(one: Mapping[str, Any], other: Mapping[str, Any]) -> int:
     if all(one[name] == other[name] for name in ("response", "tokens", "finish")):
         return 0
     return int(np.sign(one["reward"] - other["reward"]))
+
+
+@dataclass(frozen=True)
+class Preferred:
+    """Prompts on which most raters preferred one method to another, the other to it, and neither."""
+
+    wins: int
+    losses: int
+    similar: int
+
+
+@dataclass(frozen=True)
+class Row:
+    """A method on a base model.
+
+    Attributes:
+        model: name of the base model.
+        method: name of the method.
+        accuracies: by number of examples; None where a score is missing.
+        unparseable: share of answers from which no single one could be read, mean over tasks and numbers of examples.
+        responses: to the held-out prompts.
+        preferred: by other method, what people said of the two.
+    """
+
+    model: str
+    method: str
+    accuracies: Mapping[int, Accuracy | None]
+    unparseable: float | None
+    responses: Responses
+    preferred: Mapping[str, Preferred]
+
+
+def load_row(
+    settings: Mapping[str, Any], grid: Grid, answers: Answers, preferred: Mapping[str, Preferred], model: str,
+    method: str,
+) -> Row:  # fmt: skip
+    """A row of the table.
+
+    Args:
+        settings: of the job.
+        grid: score files read back.
+        answers: of all methods to the held-out prompts of `model`.
+        preferred: what people said of it, by other method.
+        model: name of the base model.
+        method: name of the method.
+    """
+    shots, tasks = settings["shots"], settings["tasks"]
+    cells, sft = ({k: [grid[model, name, task, k] for task in tasks] for k in shots} for name in (method, YARDSTICK))
+    against = {k: None if method == YARDSTICK else sft[k] for k in shots}
+    found = {k: accuracy(cells[k], against[k], f"{model}, {method}, k={k}") for k in shots}
+    shares = [cell.unparseable for k in shots for cell in cells[k] if cell]
+    return Row(
+        model=model,
+        method=method,
+        accuracies=found,
+        unparseable=float(np.mean(shares)) if shares else None,
+        responses=responses(answers, method),
+        preferred=preferred,
+    )
+
+
+def csv_columns(shots: Sequence[int]) -> list[str]:
+    """Names of the numbers that any row may have, in cells.csv and, with `_` for `/`, in the CSV."""
+    of_shots = [f"k{k}{part}" for k in shots for part in ("", "/difference", "/low", "/high")]
+    rewards = ["reward", "reward/low", "reward/high", "wins", "losses", "win_share", "win_share/low", "win_share/high"]
+    return [*of_shots, "unparseable", *rewards, "tokens", "kl_k1", "kl_k3"]
+
+
+def numbers(row: Row) -> dict[str, str]:
+    """The row's numbers by column, shares in percent; one that does not exist has no entry."""
+    found: dict[str, float | None] = {}
+    for k, at_k in row.accuracies.items():
+        against = at_k.against if at_k else None
+        ends = against.interval if against else (None, None)
+        shares = (at_k.mean if at_k else None, against.difference if against else None, *ends)
+        names = (f"k{k}", f"k{k}/difference", f"k{k}/low", f"k{k}/high")
+        found |= {name: None if share is None else 100 * share for name, share in zip(names, shares, strict=True)}
+    answers, base = row.responses, row.method == "pretrained"
+    found |= {"unparseable": None if row.unparseable is None else 100 * row.unparseable, "reward": answers.reward}
+    found |= zip(("reward/low", "reward/high"), answers.reward_interval, strict=True)
+    found |= {"wins": answers.wins, "losses": answers.losses}
+    if share := answers.win_share:
+        found |= zip(("win_share", "win_share/low", "win_share/high"), (100 * part for part in share), strict=True)
+    found["tokens"] = answers.tokens
+    found |= {"kl_k1": 0.0 if base else answers.kl_k1, "kl_k3": 0.0 if base else answers.kl_k3}
+    for other, said in row.preferred.items():
+        found |= {f"raters_won/{other}": said.wins, f"raters_lost/{other}": said.losses}
+    return {
+        name: str(value) if isinstance(value, int) else f"{value:.4f}"
+        for name, value in found.items()
+        if value is not None
+    }

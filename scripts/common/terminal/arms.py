@@ -1,12 +1,14 @@
 """Which of the compared methods a job serves."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from common.config.methods import METHODS
+from common.config.selection import rated_checkpoints
 
 BASE, ALL, REINFORCEMENT = "base model", "all methods", "RL"
-OF_REINFORCEMENT = {"sample_responses", "render_table2", "render_table4", "build_human_eval", "score_human_eval"}
+OF_REINFORCEMENT = {"sample_responses", "render_table2", "render_table4"}
+OF_RATING = {"build_human_eval", "score_human_eval"}
 OF_TABLE3 = {"download_task", "prepare_task", "render_table1", "render_table3", "render_sensitivity", "render_paired",
              "render_markers"}  # fmt: skip
 
@@ -32,6 +34,11 @@ def served(config: Mapping[str, Any], rule: str, wildcards: Mapping[str, str]) -
         return arm(method)
     if rule in OF_REINFORCEMENT or (model and model not in table["models"]):
         return REINFORCEMENT
-    if rule in OF_TABLE3:
-        return ", ".join(dict.fromkeys(arm(name) for name in table["methods"] if name in METHODS)) or BASE
-    return ALL
+    if rule in OF_RATING:
+        return _arms(method for _, method in rated_checkpoints(config))
+    return _arms(table["methods"]) if rule in OF_TABLE3 else ALL
+
+
+def _arms(methods: Iterable[str]) -> str:
+    """The arms of several methods, each once."""
+    return ", ".join(dict.fromkeys(arm(name) for name in methods if name in METHODS)) or BASE

@@ -43,6 +43,8 @@ from support.samples import NOT_DRAWN
 PAPER = ROOT / "resources/paper"
 TASKS = {"sst2": "SST2", "csqa": "CSQA", "mnli": "MNLI", "copa": "CoPA"}
 SHOTS = (0, 1, 3)
+PAPERS_PAIR = {"model": "actor", "first": "rl_sft", "second": "ppo"}
+OTHER_PAIRS = [{**PAPERS_PAIR, "model": "small"}, {**PAPERS_PAIR, "first": "sft"}, {**PAPERS_PAIR, "second": "coh"}]
 
 
 @pytest.fixture(scope="module")
@@ -490,21 +492,29 @@ def test_reward_difference_follows_the_rewards(
 
 @pytest.mark.parametrize(
     ("pooled", "expected"),
-    [(None, "not run"), ({"stage1": 1, "similar": 6, "stage3": 3}, "undecided"),
-     ({"stage1": 0, "similar": 2, "stage3": 8}, "holds"), ({"stage1": 9, "similar": 1, "stage3": 0}, "fails")],
+    [(None, "not run"), ({"first": 1, "similar": 6, "second": 3}, "undecided"),
+     ({"first": 0, "similar": 2, "second": 8}, "holds"), ({"first": 9, "similar": 1, "second": 0}, "fails")],
 )  # fmt: skip
 def test_ratings_are_read_from_the_summary(
     published: Published, tmp_path: Path, pooled: dict[str, int] | None, expected: str
 ) -> None:
-    write_json(tmp_path / "summary.json", {"pooled": pooled})
+    others = [{**pair, "pooled": {"first": 50, "similar": 0, "second": 0}} for pair in OTHER_PAIRS]
+    write_json(tmp_path / "summary.json", {"pairs": [*others, {**PAPERS_PAIR, "pooled": pooled}]})
     verdicts = stage_verdicts(published, {}, tmp_path / "summary.json")
     assert verdicts["rl-follows-instructions-better"].at_n == expected
     assert verdicts["rl-raises-reward"].at_n == "not run"
 
 
-@pytest.mark.parametrize("content", [{}, {"pooled": {"stage1": 1}}, {"pooled": []}, []])
-def test_a_summary_without_counts_is_refused(published: Published, tmp_path: Path, content: Any) -> None:
-    write_json(tmp_path / "summary.json", content)
+def test_ratings_of_other_pairs_are_no_ratings_of_the_stages(published: Published, tmp_path: Path) -> None:
+    others = [{**pair, "pooled": {"first": 0, "similar": 0, "second": 50}} for pair in OTHER_PAIRS]
+    write_json(tmp_path / "summary.json", {"pairs": others})
+    verdict = stage_verdicts(published, {}, tmp_path / "summary.json")["rl-follows-instructions-better"]
+    assert verdict.at_n == "not run"
+    assert "Nobody has rated" in verdict.summary
+
+
+def test_a_summary_without_counts_is_refused(published: Published, tmp_path: Path) -> None:
+    write_json(tmp_path / "summary.json", {"pairs": [{**PAPERS_PAIR, "pooled": {"first": 1}}]})
     with pytest.raises(UserError, match="lacks its counts"):
         stage_verdicts(published, {}, tmp_path / "summary.json")
 

@@ -74,6 +74,12 @@ def test_files_and_roles_are_looked_at_before_anything_runs(model_folders: dict[
     check_models(with_models(actor=NOWHERE, reward=llama), NOWHERE)  # what is not here yet is looked at when prepared
     with pytest.raises(UserError, match="actor and reward have different vocabularies"):
         check_models(with_models(actor=llama, reward=opt), NOWHERE)
+    several = with_models(actor=llama, other=opt, reward=llama)
+    check_models(several, NOWHERE)
+    several["rl"]["reward_models"] = {"other": "reward"}
+    with pytest.raises(UserError, match="other and reward have different vocabularies") as refused:
+        check_models(several, NOWHERE)
+    assert refused.value.where == "rl.actor and rl.reward, or rl.reward_models"
     adapted = shutil.copytree(llama, tmp_path / "adapted")
     (adapted / "adapter_config.json").write_text("{}")
     with pytest.raises(UserError, match="an adapter lies"):

@@ -591,6 +591,22 @@ def test_every_gpu_type_is_complete_and_names_its_source() -> None:
 
 
 @pytest.mark.slow
+def test_what_people_compare_is_planned_after_what_the_tables_show() -> None:
+    config = preset("smoke")
+    usual = list(plan_jobs(basis_of(config)))
+    config["human_eval"]["pairs"] = [{"model": "tiny-llama", "first": "coh", "second": "ppo"}]
+    basis = basis_of(config)
+    planned = list(plan_jobs(basis))
+    trained = [job for job in planned if job.rule.startswith("train_")]
+    before = [(job.rule, job.model) for job in usual if job.rule.startswith("train_")]
+    assert [(job.rule, job.model) for job in trained] == [
+        *before, ("train_rl_sft", "tiny-llama"), ("train_ppo", "tiny-llama"),
+    ]  # fmt: skip
+    llama, scorer = basis.shape("tiny-llama").parameters, basis.shape("tiny-opt", "reward").parameters
+    assert trained[-1].parameters == 2 * llama + 2 * scorer
+    assert [plan_again(basis, job) for job in planned] == planned
+
+
 def test_rows_of_the_table_name_every_job(paper: tuple[Basis, list[JobPlan]]) -> None:
     rows = plan_run.job_rows(paper[1])
     assert [row[:2] for row in rows] == [[job.rule, job.model] for job in paper[1]]

@@ -28,12 +28,12 @@ from common.evaluation.answer_cache import ItemCache
 from common.files.parquet import write_parquet
 from common.files.whole_files import read_json, write_record
 from common.human_eval.ratings import load_rating
-from common.human_eval.sheet import Pair, draw_sheet
 from common.planning import hardware
 from common.planning.hardware import load_assumptions, load_gpu
 from common.tables.scores import load_cell
 from support.amounts import share
 from support.mutations import as_json, damaged_bytes, damaged_value, fuzz, time_limit
+from support.rating_sheets import ARMS, STAGES, sheet_of
 
 DEMO = ROOT / "resources/demo"
 EACH, ALL = share(1000), share(10_000)
@@ -389,8 +389,7 @@ def test_configuration(tmp_path: Path) -> None:
 
 
 def test_ratings(tmp_path: Path) -> None:
-    pairs = [Pair(f"id{i}", f"do {i}", "", f"one {i}", f"three {i}") for i in range(4)]
-    sheet = draw_sheet(pairs, pairs, 4, seed=1)
+    sheet = sheet_of(2, STAGES, ARMS)
     items = [item["item"] for item in sheet.items]
     path = tmp_path / "rating_blue-heron.json"
     ratings = [

@@ -150,3 +150,13 @@ def test_a_job_names_the_method_it_serves(whom: str) -> None:
         known = {"model": "llama-7b", **wildcards} if "model" in wildcards else wildcards
         assert served(config, rule, known) == whom, rule
     assert served(config, "prepare_model", {"model": config["rl"]["actor"]}) == "RL"
+
+
+def test_what_people_rate_names_the_methods_compared() -> None:
+    config = preset("paper")
+    config["human_eval"]["pairs"] = [
+        {"model": "llama-7b", "first": first, "second": second}
+        for first, second in (("pretrained", "coh"), ("coh", "ppo"))
+    ]
+    for rule in ("build_human_eval", "score_human_eval"):
+        assert served(config, rule, {}) == "CoH, RL"

@@ -12,7 +12,12 @@ from pathlib import Path
 import pytest
 import yaml
 
-from support import independent_scorer
+from common.base.paths import ROOT
+from common.config.loading import load_configuration
+from common.files.parquet import read_parquet, write_parquet
+from common.human_eval.sheet import VERDICTS, load_sheet
+from support import independent_cells, independent_scorer
+from support.rating_sheets import choices_for, exported, written
 from support.workflow_runs import SMALL, SMOKE, copy_project, planned, rules_run, snakemake
 
 
@@ -237,3 +242,34 @@ def test_a_table_of_ones_own_touches_the_files_that_the_walkthrough_names(projec
     assert (results / "tables/scale.csv").read_bytes() == (results / "tables/sensitivity.csv").read_bytes()
     assert "scale/tiny-llama/sft/" in (results / "tables/cells.csv").read_text()
     assert (results / "report/report.html").read_text().count("scale/tiny-llama/sft/") > 0
+
+
+def test_ratings_of_two_pairs_are_scored_and_nothing_else_runs_again(project: Path):
+    results = project / "results/smoke"
+    pairs = [{"model": "tiny-opt", "first": "sft", "second": "coh"},
+             {"model": "tiny-opt-actor", "first": "rl_sft", "second": "ppo"}]  # fmt: skip
+    edit_smoke(project, lambda config: config["human_eval"].update(pairs=pairs))
+    rows = read_parquet(results / "samples/tiny-opt-actor/ppo.parquet")
+    for method in ("sft", "coh"):
+        said = [{**row, "response": f"{method} {row['response']}"} for row in rows]
+        write_parquet(results / f"samples/tiny-opt/{method}.parquet", said, tuple(rows[0]))
+    snakemake(project, "results/smoke/human_eval/key.json", "--configfile", SMOKE)
+    sheet = load_sheet(results / "human_eval/items.json", results / "human_eval/key.json")
+    assert len(sheet.items) == 8
+    for rater in range(3):
+        told = [VERDICTS[(place * (rater + 1) + rater) % 3] for place in range(8)]
+        content = exported(sheet, choices_for(sheet, told), f"rater{rater}")
+        written(project / "resources/human_eval/ratings/smoke", content, f"{rater}.json")
+    snakemake(project, "--configfile", SMOKE)
+    ran = {*rules_run(project)}
+    assert {"score_human_eval", "collect_cells", "check_claims", "build_report"} <= ran
+    assert not [rule for rule in ran if rule.startswith(("train_", "evaluate_", "build_human_eval"))]
+    count, wrong = independent_cells.check(results, load_configuration(ROOT / "config.yaml", [project / SMOKE], {}))
+    assert wrong == []
+    cells = (results / "tables/human_eval_cells.csv").read_text(encoding="utf-8")
+    for place in ("", "tiny-opt/sft-coh/"):
+        for rated_by in ("rater-rater0", "rater-rater2", "all-ratings", "pooled"):
+            assert f"human_eval/{place}{rated_by}/similar," in cells
+    claims = json.loads((results / "report/claims.json").read_text(encoding="utf-8"))["claims"]
+    (preferred,) = [claim for claim in claims if claim["id"] == "rl-follows-instructions-better"]
+    assert preferred["this_run"][0]["at_n"] != "not run"
