@@ -111,6 +111,7 @@ use rule launched_job as sample_responses with:
         job="sample_responses/{model}_{method}",
     wildcard_constraints:
         method=either(method for _, method in SAMPLED),
+    priority: 1
     params:
         **calls("sample_responses", settings.sample_settings),
         scratch=f"{RESULTS}/scratch/sample_responses/{{model}}_{{method}}",

@@ -1,7 +1,7 @@
 """Responses of a checkpoint to the paper's prompts and to the held-out ones, each with its reward.
 
-They are greedy. For Table 5 one more response to each prompt is drawn at temperature 1, and both estimates of the
-divergence from the base model are taken on it: an estimate needs what the policy itself draws.
+They are greedy. For Table 5 one more response to each held-out prompt is drawn at temperature 1, and both estimates of
+the divergence from the base model are taken on it: an estimate needs what the policy itself draws.
 """
 
 import argparse
@@ -36,6 +36,7 @@ BATCH_TOKENS = 8192
 REWARD_BATCH = 8
 # Kinds of responses.
 GREEDY, DRAWN = "greedy", "drawn"
+NOT_MEASURED = dict.fromkeys(("drawn_tokens", "kl_k1", "kl_k3"))
 
 
 def sample_prompts(published: Path, heldout: Path, prompt: PromptFormat, marker: str) -> list[dict[str, Any]]:
@@ -57,32 +58,32 @@ def on_device(model: Any, gpu: bool) -> Any:
 
 
 def generate(
-    arguments: argparse.Namespace, prompts: Mapping[str, list[int]], decodings: Mapping[str, Decoding],
+    arguments: argparse.Namespace, kinds: Mapping[str, tuple[Decoding, Mapping[str, list[int]]]],
     cache: ItemCache, dtype: torch.dtype, gpu: bool, console: Console,
 ) -> None:  # fmt: skip
     """Put the tokens of every response into the cache.
 
     Args:
         arguments: of the script.
-        prompts: token ids by id.
-        decodings: by what the key of an item begins with.
+        kinds: decoding and prompts, token ids by id; by what the key of an item begins with.
         cache: of finished responses.
         dtype: of the model.
         gpu: whether it answers on a GPU.
         console: for the progress.
     """
     limit, requests = arguments.settings["max_new_tokens"], {}
-    for kind in decodings:
+    for kind, (_, prompts) in kinds.items():
         all_of_kind = [Request(f"{kind}/{key}", tokens, []) for key, tokens in prompts.items()]
         requests[kind] = [request for request in all_of_kind if request.key not in cache]
     if not any(requests.values()):
         return
-    progress = Progress(console, len(prompts) * len(decodings), "responses", len(cache))
-    way = way_of(arguments.model, max(map(len, prompts.values())) + limit)
+    progress = Progress(console, sum(len(prompts) for _, prompts in kinds.values()), "responses", len(cache))
+    longest = max(len(tokens) for _, prompts in kinds.values() for tokens in prompts.values())
+    way = way_of(arguments.model, longest + limit)
     model = on_device(load_model(arguments.model, dtype, attention_of(way)), gpu)
     pack_weights(model)
     generator = build_generator(way, model, load_tokenizer(arguments.model), BATCH_TOKENS)
-    for kind, decoding in decodings.items():
+    for kind, (decoding, _) in kinds.items():
         for outcomes in generator.run(requests[kind], limit, decoding):
             cache.add({key: _item(outcome) for key, outcome in outcomes.items()})
             progress.update(len(cache))
@@ -135,9 +136,10 @@ def work(arguments: argparse.Namespace, console: Console) -> None:
         return list(tokenizer(text, split_special_tokens=True)["input_ids"])
 
     prompts = {row["id"]: tokens(row["prompt"]) for row in rows}
-    decodings = {GREEDY: Decoding(stop_at_newline=False)}
+    kinds = {GREEDY: (Decoding(stop_at_newline=False), prompts)}
     if settings["divergence"]:
-        decodings[DRAWN] = Decoding(temperature=1.0, seed=settings["seed"], stop_at_newline=False)
+        heldout = {row["id"]: prompts[row["id"]] for row in rows if row["source"] == HELDOUT}
+        kinds[DRAWN] = (Decoding(temperature=1.0, seed=settings["seed"], stop_at_newline=False), heldout)
     key = fingerprint(
         settings=settings,
         inputs=[sha256_of_file(path) for path in (arguments.heldout, arguments.published)],
@@ -146,36 +148,30 @@ def work(arguments: argparse.Namespace, console: Console) -> None:
     )
     with writer_lock(arguments.scratch / "writer.lock", console):
         cache = ItemCache(arguments.scratch / f"{key}.jsonl")
-        generate(arguments, prompts, decodings, cache=cache, dtype=dtype, gpu=gpu, console=console)
-        items = {kind: [cache[f"{kind}/{row['id']}"] for row in rows] for kind in decodings}
-        measured: list[dict[str, Any]] = [dict.fromkeys(("drawn_tokens", "kl_k1", "kl_k3"))] * len(rows)
+        generate(arguments, kinds, cache=cache, dtype=dtype, gpu=gpu, console=console)
+        items = [cache[f"{GREEDY}/{row['id']}"] for row in rows]
+        measured: dict[str, dict[str, Any]] = {}
         if settings["divergence"]:
-            drawn = [(prompts[row["id"]], item["tokens"]) for row, item in zip(rows, items[DRAWN], strict=True)]
-            measured = divergences(arguments.model, arguments.base, drawn, dtype=dtype, gpu=gpu)
+            drawn = [(tokens_of, cache[f"{DRAWN}/{key}"]["tokens"]) for key, tokens_of in heldout.items()]
+            estimates = divergences(arguments.model, arguments.base, drawn, dtype=dtype, gpu=gpu)
+            measured = dict(zip(heldout, estimates, strict=True))
         response = prompt.markers["response"]
-        scored = [
-            [*tokens(row["plain"] + response), *item["tokens"]] for row, item in zip(rows, items[GREEDY], strict=True)
-        ]
+        scored = [[*tokens(row["plain"] + response), *item["tokens"]] for row, item in zip(rows, items, strict=True)]
         scores = rewards(arguments, scored, tokenizer.pad_token_id, dtype=dtype, gpu=gpu)
-        for row, item, reward, found in zip(rows, items[GREEDY], scores, measured, strict=True):
+        for row, item, reward in zip(rows, items, scores, strict=True):
             text = decode(tokenizer, item["tokens"]).strip()
-            row |= {
-                "response": text,
-                "tokens": len(item["tokens"]),
-                "finish": item["finish"],
-                "reward": reward,
-                **found,
-            }
+            row |= {"response": text, "tokens": len(item["tokens"]), "finish": item["finish"], "reward": reward}
+            row |= measured.get(row["id"], NOT_MEASURED)
         write_parquet(arguments.output, rows, COLUMNS)
         cache.close()
-    heldout = [row["reward"] for row in rows if row["source"] == HELDOUT]
-    mean = sum(heldout) / len(heldout)
+    found = [row["reward"] for row in rows if row["source"] == HELDOUT]
+    mean = sum(found) / len(found)
     inputs = {"heldout": arguments.heldout, "published": arguments.published,
               "model": arguments.model / "run.json", "reward": arguments.reward / "run.json"}  # fmt: skip
-    facts = {"responses": len(rows), "heldout": len(heldout), "mean_heldout_reward": mean}
+    facts = {"responses": len(rows), "heldout": len(found), "mean_heldout_reward": mean}
     record = {**facts, "rows_sha256": sha256_of_file(arguments.output), "provenance": provenance.record(inputs)}
     write_record(arguments.record, record)
-    console.say(f"mean reward of {len(heldout)} held-out prompts: {mean:.4f}")
+    console.say(f"mean reward of {len(found)} held-out prompts: {mean:.4f}")
 
 
 def main(argv: list[str] | None = None) -> int:

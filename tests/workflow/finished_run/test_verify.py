@@ -15,7 +15,8 @@ from common.files.whole_files import RECORD_HASH, sha256_of_file, write_record
 from common.report.run_facts import read_facts
 from support.workflow_runs import SMOKE, rules_run, snakemake
 
-TABLES = ("table1", "table2", "table3", "table4", "human_eval", "sensitivity", "paired", "comparison", "markers")
+TABLES = ("table1", "table2", "table3", "table4", "human_eval", "sensitivity", "paired", "comparison", "markers",
+          "table5", "costs")  # fmt: skip
 SCORE = "eval/tiny-opt/coh/mnli/k1_seed2"
 FACTS = "results/smoke/report/facts.json"
 COH = "models/tiny-llama/coh"

@@ -14,7 +14,6 @@ import yaml
 
 from common.base.paths import ROOT
 from common.config.loading import load_configuration
-from common.files.parquet import read_parquet, write_parquet
 from common.human_eval.sheet import VERDICTS, load_sheet
 from support import independent_cells, independent_scorer
 from support.rating_sheets import choices_for, exported, written
@@ -97,10 +96,10 @@ def test_a_smaller_run_from_scratch_gives_the_same_bytes(finished: Path, tmp_pat
 def only_coh(jobs: dict[str, list[str]]) -> bool:
     """Whether the plan is CoH's training, its evaluation and what is rendered from it."""
     counts = {rule: len(outputs) for rule, outputs in jobs.items()}
-    of_coh = {"train_coh": 2, "plot_training": 2}
+    of_coh = {"train_coh": 2, "plot_training": 2, "sample_responses": 1}
     of_coh |= dict.fromkeys(("evaluate_task", "evaluate_marker", "write_model_card"), 2)
-    tables = dict.fromkeys(("table1", "table3", "sensitivity", "paired", "markers", "figures"), 1)
-    rendered = {f"render_{name}": count for name, count in tables.items()}
+    tables = ("table1", "table3", "sensitivity", "paired", "markers", "figures", "table5", "costs", "tradeoffs")
+    rendered = {f"render_{name}": 1 for name in tables}
     only = all("/coh/" in outputs for rule in of_coh for outputs in jobs.get(rule, []))
     read = dict.fromkeys(("compare_tables", "check_claims", "collect_cells", "build_report", "build_crate"), 1)
     return only and counts == {**of_coh, **rendered, **read, "all": 1}
@@ -209,6 +208,8 @@ def test_walkthrough_leads_to_a_table_of_ones_own(project: Path):
         rows = list(csv.DictReader(file))
     assert [row["method"] for row in rows] == ["pretrained", "sft", "dpo", "coh"]
     assert all(row[f"boolean_k{k}_n"] == "7" for row in rows for k in (0, 1, 3))
+    with open(project / "results/my/tables/table5.csv", newline="") as file:
+        assert [row["method"] for row in csv.DictReader(file)] == ["pretrained", "sft", "dpo", "coh", "ppo"]
     assert re.search(r"KL beta.*0\.1 ", (project / "results/my/tables/table2.md").read_text())
 
 
@@ -230,7 +231,7 @@ def test_a_table_of_ones_own_touches_the_files_that_the_walkthrough_names(projec
     call = '**renders_table("render_scale", settings.sensitivity_settings, eval="<results>/eval"),'
     tables = project / "rules/tables.smk"
     tables.write_text(f"{tables.read_text()}\n\n{rule}        {call}\n")
-    edit("rules/artifacts.smk", '    "table4": ', '    "scale": "The scale",\n    "table4": ')
+    edit("scripts/common/config/artifact_labels.py", '    "table4": ', '    "scale": "The scale",\n    "table4": ')
     edit("scripts/common/config/settings.py", '"table4", ', '"table4", "scale", ')
     edit("resources/report/report.html.jinja", "{{ parts.table(tables.sensitivity) }}",
          "{{ parts.table(tables.sensitivity) }}{{ parts.table(tables.scale) }}")  # fmt: skip
@@ -249,10 +250,6 @@ def test_ratings_of_two_pairs_are_scored_and_nothing_else_runs_again(project: Pa
     pairs = [{"model": "tiny-opt", "first": "sft", "second": "coh"},
              {"model": "tiny-opt-actor", "first": "rl_sft", "second": "ppo"}]  # fmt: skip
     edit_smoke(project, lambda config: config["human_eval"].update(pairs=pairs))
-    rows = read_parquet(results / "samples/tiny-opt-actor/ppo.parquet")
-    for method in ("sft", "coh"):
-        said = [{**row, "response": f"{method} {row['response']}"} for row in rows]
-        write_parquet(results / f"samples/tiny-opt/{method}.parquet", said, tuple(rows[0]))
     snakemake(project, "results/smoke/human_eval/key.json", "--configfile", SMOKE)
     sheet = load_sheet(results / "human_eval/items.json", results / "human_eval/key.json")
     assert len(sheet.items) == 8
@@ -270,6 +267,9 @@ def test_ratings_of_two_pairs_are_scored_and_nothing_else_runs_again(project: Pa
     for place in ("", "tiny-opt/sft-coh/"):
         for rated_by in ("rater-rater0", "rater-rater2", "all-ratings", "pooled"):
             assert f"human_eval/{place}{rated_by}/similar," in cells
+    shown = (results / "tables/table5_cells.csv").read_text(encoding="utf-8")
+    assert "table5/tiny-opt/coh/raters_won/sft," in shown
+    assert "Preferred by raters" in (results / "tables/table5.md").read_text(encoding="utf-8")
     claims = json.loads((results / "report/claims.json").read_text(encoding="utf-8"))["claims"]
     (preferred,) = [claim for claim in claims if claim["id"] == "rl-follows-instructions-better"]
     assert preferred["this_run"][0]["at_n"] != "not run"
