@@ -38,7 +38,10 @@ TRAINED_MODELS = expand("<results>/models/{model}/{method}", model=MODELS, metho
 RL_MODELS = [f"<results>/models/{ACTOR}/rl_sft", f"<results>/models/{REWARD}/reward", f"<results>/models/{ACTOR}/ppo"]
 REWARD_MODELS = [f"<results>/models/{'/'.join(pair)}" for pair in CHECKPOINTS if pair[1] == "reward"]
 HUB_FOLDERS = [f"<results>/hub/{'/'.join(pair)}" for pair in sharing.shared_checkpoints(config, Path(RESULTS))]
+COMPARED_MODELS = [f"<results>/models/{'/'.join(pair)}" for pair in one_base_settings.trainings(config)]
 METRICS = [f"<results>/training/{'/'.join(pair)}/metrics.csv" for pair in CHECKPOINTS if pair[1] != "pretrained"]
+SHOWN = [*TABLE3_ROWS, *((ACTOR, stage) for stage in RL_STAGES), (REWARD, "reward")]
+FIGURE_METRICS = [path for path in METRICS if tuple(Path(path).parts[-3:-1]) in SHOWN]
 CURVES = [path.replace("metrics.csv", "curve.svg") for path in METRICS]
 STAGE_SAMPLES = expand(f"<results>/samples/{ACTOR}/{{stage}}.parquet", stage=RL_STAGES)
 SAMPLES = [f"<results>/samples/{'/'.join(pair)}.{kind}" for pair in SAMPLED for kind in ("parquet", "json")]

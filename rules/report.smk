@@ -6,7 +6,7 @@ use rule plain_job as render_figures with:
         PAPER_FILES,
         grid_scores(TABLE3_ROWS),
         TASK_SUMMARIES,
-        METRICS,
+        FIGURE_METRICS,
         f"<results>/models/{REWARD}/reward",
     output:
         [figure_output(name) for name in FIGURES if name != "tradeoffs"],

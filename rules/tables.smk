@@ -115,8 +115,8 @@ use rule plain_job as render_table5 with:
 
 use rule plain_job as render_costs with:
     input:
-        [f"<results>/models/{'/'.join(pair)}" for pair in selection.with_starts(config, TABLE5_ROWS)],
-        SPLITS,
+        COMPARED_MODELS,
+        expand("<results>/data/splits/{split}.parquet", split=one_base_settings.learnt_splits(config)),
         words=WORDS,
     output:
         table_outputs("costs"),

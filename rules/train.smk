@@ -100,7 +100,7 @@ use rule launched_job as sample_responses with:
     input:
         PAPER_SCHEMA,
         model="<results>/models/{model}/{method}",
-        base="<results>/models/{model}/pretrained",
+        base=lambda wildcards: settings.divergence_base(config, **wildcards),
         reward=reward_model,
         heldout="<results>/data/splits/heldout.parquet",
         published="resources/paper/table4.yaml",

@@ -96,11 +96,11 @@ def work(arguments: argparse.Namespace, console: Console) -> None:
         shown = [f"{cost.prompts:,}", f"{cost.tokens:,}", f"{cost.hours:.3g}"]
         rows.append([settings["labels"][model], Text(METHOD_LABELS[method]), steps, *shown])
         lines.append([model, method, " ".join(cost.trainings), *values])
-        source = ";".join(f"models/{name}/run.json" for name in cost.trainings) or f"models/{model}/pretrained/run.json"
-        cells += [
-            cell_line("costs", key, name, value, source=source) for name, value in zip(COLUMNS, values, strict=True)
-        ]
-        ids |= {(place, i): cell_id("costs", key, name) for i, name in enumerate(COLUMNS, start=3)}
+        if cost.trainings:  # else nothing was spent
+            source = ";".join(f"models/{name}/run.json" for name in cost.trainings)
+            told = zip(COLUMNS, values, strict=True)
+            cells += [cell_line("costs", key, name, value, source=source) for name, value in told]
+            ids |= {(place, i): cell_id("costs", key, name) for i, name in enumerate(COLUMNS, start=3)}
     header = ["Model", "Method", "Trainings", "Prompts", "Tokens", "Hours"]
     table = Table("What each row of Table 5 cost", header, rows, notes=notes(records), cells=ids)
     write_table(table, arguments.output, "costs", words=words_of(arguments), provenance=provenance.record())

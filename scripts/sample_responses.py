@@ -177,7 +177,7 @@ def work(arguments: argparse.Namespace, console: Console) -> None:
 def main(argv: list[str] | None = None) -> int:
     parser = argument_parser(__doc__ or "")
     parser.add_argument("--model", type=Path, required=True, help="model directory of the checkpoint")
-    parser.add_argument("--base", type=Path, required=True, help="model directory of its base model")
+    parser.add_argument("--base", type=Path, help="model directory of its base model, if the divergence is measured")
     parser.add_argument("--reward", type=Path, required=True, help="model directory of the reward model")
     parser.add_argument("--heldout", type=Path, required=True, help="parquet file of the held-out prompts")
     parser.add_argument("--published", type=Path, required=True, help="YAML file of the paper's table 4")

@@ -12,7 +12,7 @@ from common.config.methods import METHODS
 from common.config.selection import used_models
 
 PARTS = ("seed", "compute", "instructions", "splits", "methods", "evaluation", "table3", "marker_table", "rl", "table4",
-         "table5")  # fmt: skip
+         "table5", "human_eval")  # fmt: skip
 
 
 def machine_settings(config: Mapping[str, Any]) -> dict[str, Any]:

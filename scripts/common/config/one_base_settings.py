@@ -25,16 +25,26 @@ def table5_settings(config: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def trainings(config: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """(model, method) of all trainings behind Table 5, each once."""
+    return [pair for pair in with_starts(config, table5_rows(config)) if pair[1] != "pretrained"]
+
+
+def learnt_splits(config: Mapping[str, Any]) -> list[str]:
+    """The splits that the trainings behind Table 5 learn from, each once."""
+    return list(dict.fromkeys(METHODS[method].split for _, method in trainings(config)))
+
+
 def costs_settings(config: Mapping[str, Any]) -> dict[str, Any]:
     """The rows of Table 5, each with the trainings behind it in order, and the split that each of them learns from."""
 
-    def trainings(row: tuple[str, str]) -> list[tuple[str, str, str]]:
+    def chain_of(row: tuple[str, str]) -> list[tuple[str, str, str]]:
         chain = with_starts(config, [row])
         return [(model, method, METHODS[method].split) for model, method in chain if method != "pretrained"]
 
     labels = {name: config["models"][name]["label"] for name in table5_models(config)}
     rows = [
-        {"model": model, "method": method, "trainings": trainings((model, method))}
+        {"model": model, "method": method, "trainings": chain_of((model, method))}
         for model, method in table5_rows(config)
     ]
     return {"labels": labels, "rows": rows}

@@ -116,6 +116,11 @@ def sample_settings(config: Mapping[str, Any], model: str, method: str) -> dict[
     }
 
 
+def divergence_base(config: Mapping[str, Any], model: str, method: str) -> list[str]:
+    """The model that the divergence of responses is measured from; none where it is not measured."""
+    return [f"<results>/models/{model}/pretrained"] if sample_settings(config, model, method)["divergence"] else []
+
+
 def table4_settings(config: Mapping[str, Any]) -> dict[str, Any]:
     actor, reward = config["rl"]["actor"], config["rl"]["reward"]
     labels = {role: config["models"][name]["label"] for role, name in (("actor", actor), ("reward", reward))}

@@ -80,7 +80,7 @@ def test_a_flipped_verdict_is_named(
     assert f"they part at answers: {SCORE}\n  the verdict on item {item} ({kept}) (generation)\n" in told
     assert "the same: instructions, splits, questions, prompts, base models, train_sft, train_coh," in told
     assert {name for name, outcome in outcomes(told).items() if outcome == "differs"} == {
-        "table3", "sensitivity", "paired", "comparison", "markers"
+        "table3", "sensitivity", "paired", "comparison", "markers", "table5"
     }  # fmt: skip
     assert error.startswith(f"error: the runs differ\n  where: from answers on: {SCORE}\n")
 
