@@ -1,4 +1,4 @@
-# Two commands: `make run` and `make test`. PRESET=smoke|single-gpu|paper chooses a configuration, PROFILE= a profile directory.
+# Two commands: `make run` and `make test`. PRESET=smoke|single-gpu|paper|one-base chooses a configuration, PROFILE= a profile directory.
 PRESET ?= demo
 PROFILE ?= profiles/default
 PYTHON ?= python3
@@ -12,6 +12,7 @@ FREE_MB = $(shell awk '/^MemAvailable/ {print int($$2 / 1024)}' /proc/meminfo)
 SNAKEMAKE = PATH="$(CURDIR)/$(VENV)/bin:$$PATH" snakemake $(if $(CORES),--cores $(CORES)) \
   $(if $(filter profiles/default,$(PROFILE)),--resources mem_mb=$(FREE_MB)) --workflow-profile $(PROFILE)
 # Targets stand before --configfile, which takes every word after it.
+# A preset that is laid over another than the demo.
 UNDER_one-base = config/paper.yaml
 CONFIG = $(if $(filter demo,$(PRESET)),,--configfile $(UNDER_$(PRESET)) config/$(PRESET).yaml)
 

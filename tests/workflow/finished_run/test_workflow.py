@@ -14,6 +14,7 @@ import yaml
 
 from common.base.paths import ROOT
 from common.config.loading import load_configuration
+from common.files.whole_files import sha256_of_file
 from common.human_eval.sheet import VERDICTS, load_sheet
 from support import independent_cells, independent_scorer
 from support.rating_sheets import choices_for, exported, written
@@ -100,7 +101,7 @@ def only_coh(jobs: dict[str, list[str]]) -> bool:
     of_coh |= dict.fromkeys(("evaluate_task", "evaluate_marker", "write_model_card"), 2)
     tables = ("table1", "table3", "sensitivity", "paired", "markers", "figures", "table5", "costs", "tradeoffs")
     rendered = {f"render_{name}": 1 for name in tables}
-    only = all(re.search("/coh[/.]", outputs) for rule in of_coh for outputs in jobs.get(rule, []))
+    only = all(re.search(r"/coh\b", outputs) for rule in of_coh for outputs in jobs.get(rule, []))
     read = dict.fromkeys(("compare_tables", "check_claims", "collect_cells", "build_report", "build_crate"), 1)
     return only and counts == {**of_coh, **rendered, **read, "all": 1}
 
@@ -243,6 +244,33 @@ def test_a_table_of_ones_own_touches_the_files_that_the_walkthrough_names(projec
     assert (results / "tables/scale.csv").read_bytes() == (results / "tables/sensitivity.csv").read_bytes()
     assert "scale/tiny-llama/sft/" in (results / "tables/cells.csv").read_text()
     assert (results / "report/report.html").read_text().count("scale/tiny-llama/sft/") > 0
+
+
+def test_a_second_base_has_its_own_reward_model_by_configuration_alone(project: Path):
+    def add_base(config):
+        config["rl"]["reward_models"]["tiny-llama"] = "tiny-llama"
+        config["table5"].update(models=["tiny-opt", "tiny-llama"], methods=["pretrained", "sft", "ppo"])
+
+    edit_smoke(project, add_base)
+    results = project / "results/smoke"
+    tables = [f"results/smoke/tables/{name}.csv" for name in ("table5", "costs")]
+    snakemake(project, *tables, "--configfile", SMOKE)
+    ran = rules_run(project)
+    assert [ran.count(f"train_{method}") for method in ("rl_sft", "reward", "ppo", "sft", "coh")] == [1, 1, 1, 0, 0]
+    for model in ("tiny-opt", "tiny-llama"):
+        scorer = sha256_of_file(results / f"models/{model}/reward/run.json")
+        for record in (f"models/{model}/ppo/run.json", f"samples/{model}/ppo.json"):
+            assert json.loads((results / record).read_text())["provenance"]["inputs"]["reward"] == scorer
+    with open(results / "tables/table5.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["model"], row["method"]) for row in rows] == [
+        (model, method) for model in ("tiny-opt", "tiny-llama") for method in ("pretrained", "sft", "ppo")
+    ]
+    recomputed = independent_cells.Recomputed(results, load_configuration(ROOT / "config.yaml", [project / SMOKE], {}))
+    for row in rows:
+        for column in ("k0", "reward", "kl_k3"):
+            mine = recomputed.cell(f"table5/{row['model']}/{row['method']}/{column}")["value"]
+            assert float(row[column]) == pytest.approx(mine, abs=5.1e-5)
 
 
 def test_ratings_of_two_pairs_are_scored_and_nothing_else_runs_again(project: Path):
