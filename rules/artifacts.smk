@@ -22,7 +22,6 @@ PAPER_FILES = [str(path) for path in published_files(Path(PAPER))]
 WORKFLOW_FILES = ["Snakefile", *own_files("rules/*.smk")]
 HARDWARE_FILES = ["requirements.lock", "envs/train.yaml"] + own_files("resources/hardware/*.yaml")
 PAGE_FILES = own_files("resources/report/*.jinja") + [f"resources/report/report.{kind}" for kind in ("css", "js")]
-TABLES_OF_ONE_BASE = ["table5"] if TABLE5_ROWS else []
 TABLE_KINDS = ["csv", "md", "tex", "html", "json"]
 SPLIT_NAMES = ["sft", "coh", "rl_sft", "rl_reward", "rl_prompts", "heldout"]
 SPLIT_NAMES += ["heldout_sft", "heldout_coh", "heldout_rl_reward"]  # one per method with held-out examples
@@ -55,6 +54,10 @@ CHECKS_JSON = expand("<results>/report/{name}.json", name=["audit", "claims"])
 FIGURES = settings.figure_names(config)
 FIGURE_FILES = expand("<results>/figures/{name}.svg", name=FIGURES)
 REPORT = ["<results>/report/report.html", "<results>/report/crate"]
+
+
+def sample_record(model, method):
+    return [f"<results>/samples/{model}/{method}.json"] if (model, method) in SAMPLED else []
 
 
 def score_files(folder, draws, suffixes):

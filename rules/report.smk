@@ -37,8 +37,9 @@ use rule plain_job as insert_tables with:
     input:
         TRAINED_MODELS,
         pages=["README.md", "docs/demo.md"],
-        tables=expand("<results>/tables/{name}.md", name=["table1", "table2", "table4", *TABLES_OF_ONE_BASE]),
+        tables=expand("<results>/tables/{name}.md", name=["table1", "table2", "table4"]),
         table3="<results>/tables/table3.json",
+        table5=["<results>/tables/table5.json"] if TABLE5_ROWS else [],
     output:
         expand("<results>/report/{name}.md", name=["README", "demo"]),
     pathvars:
@@ -78,9 +79,7 @@ use rule plain_job as write_model_card with:
         base="<results>/models/{model}/pretrained",
         instructions=INSTRUCTIONS[1],
         splits=SPLIT_MANIFEST,
-        samples=lambda wildcards: [
-            path for path in SAMPLES if path.endswith("/{model}/{method}.json".format(**wildcards))
-        ],
+        samples=lambda wildcards: sample_record(**wildcards),
         template="resources/hub/model_card.md.jinja",
     output:
         output=directory("<results>/hub/{model}/{method}"),

@@ -75,6 +75,17 @@ def short_table(table3: Mapping[str, Any], preset: str) -> Table:
     )
 
 
+def turned(table5: Mapping[str, Any]) -> Table:
+    """Table 5 with a column per method and a row per number, which is narrow enough for a page on GitHub."""
+    groups = [group["title"] for group in table5["groups"] for _ in range(group["columns"])]
+    titles = [f"{group}: {name}" if group else name for group, name in zip(groups, table5["header"], strict=True)]
+    texts = [[cell["text"] for cell in row] for row in table5["rows"]]
+    several = len({model for model, *_ in texts}) > 1
+    methods = [f"{model}, {method}" if several else method for model, method, *_ in texts]
+    rows = [[title, *(row[i] for row in texts)] for i, title in enumerate(titles) if i > 1]
+    return Table(caption=table5["caption"], header=["", *methods], rows=rows, notes=table5["notes"])
+
+
 def training_block(settings: Mapping[str, Any], models: Path) -> str:
     """A line per trained model."""
     lines = []
@@ -104,6 +115,8 @@ def work(arguments: argparse.Namespace, console: Console) -> None:
     blocks = {path.stem: path.read_text(encoding="utf-8").strip() for path in arguments.tables}
     table3 = read_json(arguments.table3)
     blocks["table3"] = to_markdown(full_table(table3)).strip()
+    if arguments.table5:
+        blocks["table5"] = to_markdown(turned(read_json(arguments.table5[0]))).strip()
     blocks["short"] = to_markdown(short_table(table3, settings["preset"])).strip()
     blocks["training"] = training_block(settings, arguments.models)
     for page in arguments.pages:
@@ -117,6 +130,7 @@ def main(argv: list[str] | None = None) -> int:
     )
     parser.add_argument("--tables", type=Path, nargs="+", required=True, help="Markdown of the other tables")
     parser.add_argument("--table3", type=Path, required=True, help="JSON of Table 3")
+    parser.add_argument("--table5", type=Path, nargs="*", default=[], help="JSON of Table 5, if the run has one")
     parser.add_argument("--models", type=Path, required=True, help="directory of the models")
     parser.add_argument("--output", type=Path, required=True, help="directory to write the pages to")
     return run_entry_point(parser, work, argv)
