@@ -113,3 +113,17 @@ def test_a_page_of_prose_is_refused(tmp_path: Path) -> None:
     page.write_text("no place here\n", encoding="utf-8")
     with pytest.raises(insert_tables.UserError):
         insert_tables.fill_page(page, {"table1": ""})
+
+
+def test_table_5_is_turned_so_that_each_method_is_a_column() -> None:
+    def row(*texts: str) -> list[dict[str, object]]:
+        return [{"text": text, "bold": False, "cell": None} for text in texts]
+
+    groups = [{"title": "", "columns": 2}, {"title": "Accuracy", "columns": 1}, {"title": "", "columns": 1}]
+    header = ["Model", "Method", "k=0", "Reward"]
+    table5 = {"caption": "Table 5", "groups": groups, "header": header, "notes": ["Note."],
+              "rows": [row("M", "SFT", "1", "2"), row("M", "CoH", "3", "4")]}  # fmt: skip
+    table = insert_tables.turned(table5)
+    assert (table.header, table.rows) == (["", "SFT", "CoH"], [["Accuracy: k=0", "1", "3"], ["Reward", "2", "4"]])
+    table5["rows"].append(row("N", "SFT", "5", "6"))
+    assert insert_tables.turned(table5).header == ["", "M, SFT", "M, CoH", "N, SFT"]
