@@ -595,6 +595,7 @@ def test_what_people_compare_is_planned_after_what_the_tables_show() -> None:
     config = preset("smoke")
     usual = list(plan_jobs(basis_of(config)))
     config["human_eval"]["pairs"] = [{"model": "tiny-llama", "first": "coh", "second": "ppo"}]
+    config["rl"]["reward_models"]["tiny-llama"] = "tiny-opt"
     basis = basis_of(config)
     planned = list(plan_jobs(basis))
     trained = [job for job in planned if job.rule.startswith("train_")]

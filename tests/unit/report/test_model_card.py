@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 import yaml
 from huggingface_hub import ModelCard
 
@@ -17,8 +16,6 @@ from common.config.loading import load_configuration, merge
 from common.config.methods import METHODS
 from common.data.prompts import PromptFormat, respond
 from common.files.whole_files import read_json, write_json
-from common.models.loading import load_model, load_tokenizer
-from common.models.reward_model import load_reward_model, sequence_rewards
 from common.report.markdown import code, plain
 from common.report.model_card import public_place
 from support.browser import HOSTILE
@@ -258,6 +255,10 @@ def test_places_outside_the_project_are_not_told() -> None:
 
 def greedy(folder: Path, text: str, limit: int) -> str:
     """One token after the other, each from a whole forward pass."""
+    import torch  # here, so that the other tests of this room load no model
+
+    from common.models.loading import load_model, load_tokenizer
+
     model, tokenizer = load_model(folder, torch.float32).eval(), load_tokenizer(folder)
     ids = tokenizer(text, split_special_tokens=True)["input_ids"]
     start = len(ids)
@@ -283,6 +284,11 @@ def test_the_code_of_a_card_asks_the_model(
 def test_the_code_of_a_reward_models_card_scores_responses(
     demo: dict[str, Any], model_folder: Path, tmp_path: Path
 ) -> None:
+    import torch
+
+    from common.models.loading import load_tokenizer
+    from common.models.reward_model import load_reward_model, sequence_rewards
+
     torch.manual_seed(5)
     load_reward_model(model_folder, torch.float32).save_pretrained(tmp_path)
     tokenizer = load_tokenizer(model_folder)
