@@ -14,8 +14,9 @@ FREE_MB = $(shell awk '/^MemAvailable/ {print int($$2 / 1024)}' /proc/meminfo)
 SNAKEMAKE = PATH="$(CURDIR)/$(VENV)/bin:$$PATH" snakemake $(if $(CORES),--cores $(CORES)) \
   $(if $(filter profiles/default,$(PROFILE)),$(if $(CORES),,--cores all) --resources mem_mb=$(FREE_MB)) --workflow-profile $(PROFILE)
 # Targets stand before --configfile, which takes every word after it.
-# A preset that is laid over another than the demo.
+# Presets that are laid over another than the demo.
 UNDER_one-base = config/paper.yaml
+UNDER_two-nodes = config/paper.yaml
 FILES = $(if $(filter demo,$(PRESET)),,$(UNDER_$(PRESET)) config/$(PRESET).yaml) $(SITE)
 CONFIG = $(if $(strip $(FILES)),--configfile $(FILES))
 

@@ -35,8 +35,10 @@ RUN_LOG = None if MODULE else attach(workflow, config["preset"], RESULTS)
 
 onstart:
     if RUN_LOG:
+        from common.terminal.left_jobs import take_over
         from common.terminal.run_start import begin  # takes half a second, which a dry run need not wait for
 
+        take_over(workflow, RUN_LOG.say)
         begin(RUN_LOG, workflow, config, RESULTS)
 
 

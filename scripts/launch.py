@@ -22,6 +22,7 @@ from common.base.processes import end_with_parent
 from common.jobs.attempts import end_attempt
 from common.jobs.console import Console, count
 from common.jobs.gpu_leases import LEASES, assign_gpus
+from common.jobs.site import gpu_count
 
 # How long torchrun lets a script save its state after SIGTERM before it kills it; its own default is 30 seconds.
 # A day means: the scheduler decides.
@@ -158,7 +159,7 @@ def set_stop_time(lead: int) -> None:
 
 def argument_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--gpus", type=count, required=True, help="GPUs of this job, on all nodes; 0 for none")
+    parser.add_argument("--gpus", type=gpu_count, required=True, help="GPUs of this job, on all nodes; 0 for none")
     parser.add_argument("--nodes", type=count, default=1, help="nodes of this job")
     parser.add_argument("--meet", help="host and port where the launchers of several nodes meet; they are told it")
     parser.add_argument("--device", choices=["auto", "cpu"], default="auto", help="cpu leaves requested GPUs unused")

@@ -42,7 +42,9 @@ def test_another_directory_takes_the_results(tmp_path: Path) -> None:
     targets = [results / TASK, results / AUDIT]
     done = run(*targets, "-s", ROOT / "Snakefile", "-d", tmp_path / "else where", "--configfile", SMOKE, where=tmp_path)
     finished(done, *(tmp_path / "else where" / target for target in targets))
-    again = run(*targets, "-s", ROOT / "Snakefile", "-d", tmp_path / "else where", "--configfile", SMOKE, where=tmp_path)
+    again = run(
+        *targets, "-s", ROOT / "Snakefile", "-d", tmp_path / "else where", "--configfile", SMOKE, where=tmp_path
+    )
     assert "Nothing to be done" in again.stdout + again.stderr
 
 
@@ -50,8 +52,8 @@ def test_own_files_are_found_in_the_working_directory_first(tmp_path: Path) -> N
     rows = (ROOT / "resources/demo/balanced_copa/test.jsonl").read_text(encoding="utf-8").splitlines()
     (tmp_path / "mine.jsonl").write_text("\n".join(rows[:12]) + "\n", encoding="utf-8")
     overlay = tmp_path / "mine.yaml"
-    task = {"definition": "resources/tasks/copa.yaml",
-            "source": {"kind": "files", "train": "resources/demo/balanced_copa/train.jsonl", "eval": "mine.jsonl"}}  # fmt: skip
+    source = {"kind": "files", "train": "resources/demo/balanced_copa/train.jsonl", "eval": "mine.jsonl"}
+    task = {"definition": "resources/tasks/copa.yaml", "source": source}
     overlay.write_text(json.dumps({"preset": "mine", "tasks": {"copa": task}}), encoding="utf-8")
     made = Path("results/mine/data/tasks/copa/summary.json")
     done = run(made, "-s", ROOT / "Snakefile", "--configfile", SMOKE, overlay, where=tmp_path)
@@ -136,7 +138,7 @@ def test_the_configuration_of_a_module_is_checked(tmp_path: Path) -> None:
     (tmp_path / "Snakefile").write_text(text, encoding="utf-8")
     done = run("--dry-run", where=tmp_path)
     assert done.returncode != 0
-    assert "evaluatoin: unknown key (did you mean `evaluation`?)" in done.stdout + done.stderr
+    assert "evaluatoin: unknown key; did you mean `evaluation`?" in done.stdout + done.stderr
     assert "`config` of the module statement" in done.stdout + done.stderr
 
 

@@ -193,7 +193,7 @@ def load_configuration(
     Args:
         base: the default configuration file.
         overlays: further files, the later ones on top.
-        command_line: values given with `--config`; Snakemake hands nested ones over as text, which the schema's types read.
+        command_line: values given with `--config`; nested ones come as text, read by the schema's types.
         module: what a module statement gives as `config`, an overlay too.
 
     Raises:

@@ -11,8 +11,8 @@ from common.base.errors import UserError
 from common.config.methods import METHODS
 from common.config.selection import used_models
 
-PARTS = ("seed", "compute", "site", "instructions", "splits", "methods", "evaluation", "table3", "marker_table", "rl", "table4",
-         "table5", "human_eval")  # fmt: skip
+PARTS = ("seed", "compute", "site", "instructions", "splits", "methods", "evaluation", "table3", "marker_table", "rl",
+         "table4", "table5", "human_eval")  # fmt: skip
 
 
 def machine_settings(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,8 +1,8 @@
 """How each attempt of a job ended, in a file beside its log, so that the next one is neither wasted nor too small.
 
-`logs/<rule>/<wildcards>.attempts` holds lines of JSON: `began` (seconds since 1970) begins an attempt, each line with `how`
-tells how it ended. Several may tell of one attempt: it was told to stop and then ended, or a launcher and its processes
-both speak. The gravest counts; an attempt of which no line tells was killed.
+`logs/<rule>/<wildcards>.attempts` holds lines of JSON: `began` (seconds since 1970) begins an attempt, each line with
+`how` tells how it ended. Several may tell of one attempt: it was told to stop and then ended, or a launcher and its
+processes both speak. The gravest counts; an attempt of which no line tells was killed.
 
 Loaded while the DAG is planned: nothing heavy here.
 """

@@ -57,7 +57,7 @@ class Basis:
         if compute["device"] == "cpu" or gpus == 0:
             asked = self.threads.get(rule, compute[f"{prefix}threads"])
             return Device(None, job_threads(asked, os.cpu_count()), self.assumed)
-        return Device(self.gpu, gpus, self.assumed)
+        return Device(self.gpu, gpus, self.assumed, compute["nodes"] if rule.startswith("train_") else 1)
 
     def deepspeed(self, device: Device) -> bool:
         """Whether ZeRO-3 is planned for; on a CPU, where it serves tests, plain torch is."""

@@ -37,10 +37,10 @@ class JobResources:
         at_site = functools.partial(site_resources, config["site"])
         self._site, planned = at_site(), _planned(workflow, config, results)
         self.preparing = {**self._site, **planned}
-        self.checking = {"gpu": gpus // nodes, "mem_mb": 16_000, "runtime": 60, **at_site(gpus // nodes)}
-        self.training = {name: compute[name] for name in asked} | {"gpu": gpus, "stop_lead": lead, **planned}
+        self.checking = {"mem_mb": 16_000, "runtime": 60, **at_site(gpus // nodes)}
+        self.training = {name: compute[name] for name in asked} | {"stop_lead": lead, **planned}
         self.training |= at_site(gpus, nodes=nodes, lead=lead)
-        self.answering = {"gpu": compute["evaluation_gpus"], "device": compute["device"], **planned}
+        self.answering = {"device": compute["device"], **planned}
         self.answering |= {"processes": 1, "stop_lead": 0, **at_site(compute["evaluation_gpus"])}
 
     def plain(self, mem_mb: int) -> dict[str, Any]:

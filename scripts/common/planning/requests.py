@@ -21,7 +21,7 @@ from common.planning.training_work import TrainingWork, processes, training_work
 # Memory is asked for in steps of so many MB, time in steps of so many minutes.
 MEMORY_STEP, TIME_STEP = 500, 15
 GB, MB = 1e9, 1e6
-# What step_memory finds, run on decoders of five architectures: numbers a layer keeps of a token for its backward pass, a
+# What step_memory finds on decoders of five architectures: numbers a layer keeps of a token for its backward pass, a
 # multiple of its two widths (LLaMA's; OPT keeps half of it), and those of TRL's head, a token, up to so many tokens.
 KEPT_HIDDEN, KEPT_INNER = 13, 4
 HEAD_WIDTH, HEAD_TOKENS = 290_000, 4096
@@ -92,7 +92,9 @@ def _training_memory(basis: Basis, work: TrainingWork) -> float:
         return count * basis.assumed["process_gb"] * GB + states + max(packed, count * _activations(basis, work))
     count = processes(work.device)
     offload = basis.config["compute"]["offload"]
-    kept = {"none": 0, "optimizer": OPTIMIZER + WEIGHT + FP32, "parameters": OPTIMIZER + WEIGHT + FP32}[offload] * learnt
+    kept = {"none": 0, "optimizer": OPTIMIZER + WEIGHT + FP32, "parameters": OPTIMIZER + WEIGHT + FP32}[
+        offload
+    ] * learnt
     kept += WEIGHT * sum(sizes) if offload == "parameters" else 0
     # One process reads the largest model whole, before there are states; each writes its own a sub-group at a time.
     passing = max(FP32 * max(sizes), count * FP32 * min(SUB_GROUP, learnt / count))

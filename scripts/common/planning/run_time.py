@@ -20,7 +20,9 @@ def kind_of(rule: str) -> str:
     return ANSWERS if rule in ANSWERING else OTHER
 
 
-def planned_seconds(basis: Basis, rule: str, model: str = "", choose: Callable[[Seconds], float] | None = None) -> float:
+def planned_seconds(
+    basis: Basis, rule: str, model: str = "", choose: Callable[[Seconds], float] | None = None
+) -> float:
     """Seconds of one job.
 
     Args:
@@ -35,9 +37,7 @@ def planned_seconds(basis: Basis, rule: str, model: str = "", choose: Callable[[
     choose = choose or fastest
     method, start = rule.removeprefix("train_"), basis.assumed["answering_start_seconds"]
     if kind_of(rule) == TRAINS and method in METHODS:
-        return basis.assumed["training_start_seconds"] + choose(
-            job_seconds(basis, training_work(basis, method, model))
-        )
+        return basis.assumed["training_start_seconds"] + choose(job_seconds(basis, training_work(basis, method, model)))
     if rule == "evaluate_task":
         return start + choose(evaluation_jobs(basis, model).seconds)
     if rule == "evaluate_marker":
