@@ -128,7 +128,7 @@ def test_each_job_asked_for_what_its_rule_should(whole: Run) -> None:
     for job in whole.jobs:
         assert job.request == expected(job, whole.project), job
         assert job.gpu_type == (GPU_TYPE if job.request.gpus else None), job
-        assert (job.account, job.qos) == ("lab42", "normal"), job
+        assert job.account == "lab42", job  # a QOS is accepted; without accounting SLURM does not record it
         assert job.tasks == 1, job
         assert job.requeue, job
 

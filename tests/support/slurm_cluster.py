@@ -58,7 +58,6 @@ class Job:
     requeue: bool
     gpu_type: str | None
     account: str
-    qos: str
     request: Request
 
     def is_of(self, rule: str) -> bool:
@@ -102,7 +101,6 @@ def parse_job(line: str) -> Job:
         requeue=fields["Requeue"] == "1",
         gpu_type=gpu[1] if gpu else None,
         account=fields["Account"],
-        qos=fields["QOS"],
         request=request,
     )
 
