@@ -99,7 +99,8 @@ def run_processes(script: str, arguments: list[str], processes: int, meeting: Me
         record_end(arguments, failure.exitcode)
         name = signal.Signals(-failure.exitcode).name
         remedy = "if memory ran out, request more of it or lower `per_device_batch_size`; then run again: it resumes"
-        sys.stderr.write(f"{UserError(f'{name} ended process {rank} of this job', script, remedy)}\n")
+        total = processes * (meeting.nodes if meeting else 1)
+        sys.stderr.write(f"{UserError(f'{name} ended process {rank} of {total}', script, remedy)}\n")
         return EXIT_MACHINE
     return 0
 
