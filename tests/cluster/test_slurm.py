@@ -276,7 +276,14 @@ def test_a_preempted_training_goes_on_in_the_same_job(whole: Run, cluster: Clust
     last = cluster.jobs()[-1].number
     with cluster.snakemake(project, str(target)) as process:
         first = wait_for_checkpoint(process, project, "train_sft", cluster, last)
-        urgent = ["--partition=urgent", "--nodes=2", "--gpus-per-node=4", "--time=5", "--output=/dev/null"]
+        urgent = [
+            "--partition=urgent",
+            "--nodes=2",
+            "--gpus-per-node=4",
+            "--time=5",
+            "--output=/dev/null",
+            "--comment=urgent",
+        ]
         cluster.command("sbatch", *urgent, "--wrap", "sleep 5")
         waiting_for(lambda: cluster.state(first.number) == "PENDING")
         finish(process, project)

@@ -2,8 +2,10 @@
 
 import math
 import multiprocessing
+import signal
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -48,6 +50,12 @@ def _saved_language_model(directory: Path, ids: Sequence[int], dtype: torch.dtyp
 LANGUAGE_MODEL = Probe(_mean_log_likelihood, _saved_language_model)
 
 
+def _begin() -> None:
+    """A scheduler's SIGTERM reaches every process of a job; this one ends with its parent, and not before."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    end_with_parent()
+
+
 def check_saved(directory: Path, probe: Probe, ids: Sequence[int], expected: float, dtype: torch.dtype) -> None:
     """Load a model directory in a new process and compare its probe with the trained model's.
 
@@ -59,12 +67,16 @@ def check_saved(directory: Path, probe: Probe, ids: Sequence[int], expected: flo
         dtype: the type it was trained in.
 
     Raises:
-        UserError: when the two differ by more than rounding.
+        UserError: when the two differ by more than rounding, or the new process was killed.
     """
     tolerance = 1e-4 if dtype == torch.float32 else 5e-2
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(1, mp_context=context, initializer=end_with_parent) as pool:
-        found = pool.submit(probe.saved, directory, ids, dtype).result()
+    try:
+        with ProcessPoolExecutor(1, mp_context=context, initializer=_begin) as pool:
+            found = pool.submit(probe.saved, directory, ids, dtype).result()
+    except BrokenProcessPool as error:
+        what, remedy = "the process that loads what was saved was killed", "run again: training resumes"
+        raise UserError(what, str(directory), remedy, EXIT_MACHINE) from error
     if not math.isclose(found, expected, rel_tol=tolerance, abs_tol=tolerance):
         raise UserError(
             f"the saved model answers {found:.6f} where the trained one answered {expected:.6f}",
