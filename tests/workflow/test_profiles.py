@@ -11,7 +11,8 @@ import yaml
 
 from common.base.paths import ROOT
 
-PROFILES = ("default", "local-gpu", "slurm")
+GENERIC = ("pbs", "lsf")  # through the executor cluster-generic
+PROFILES = ("default", "local-gpu", "slurm", *GENERIC)
 PAPER = ["--configfile", "config/paper.yaml"]
 JOB = re.compile(r"^(?:local)?rule (\w+):\n(?:    .*\n)*?    resources: (.*)$", re.MULTILINE)
 
@@ -80,6 +81,23 @@ def test_training_jobs_have_time_to_save(on_slurm: dict[str, dict[str, str]]) ->
         assert seconds < 60 * int(asked["runtime"]), rule
 
 
+@pytest.mark.parametrize("name", GENERIC)
+def test_jobs_of_pbs_and_lsf_ask_for_queue_memory_and_time(name: str) -> None:
+    asked_for = requests(plan_of_the_paper(name)[0].stdout)
+    assert {"train_sft", "train_ppo", "evaluate_task", "prepare_model"} <= asked_for.keys()
+    for rule, asked in asked_for.items():
+        assert asked["queue"] == ("gpu" if int(asked.get("gpu", 0)) else "cpu"), rule
+        assert int(asked["runtime"]) * 60 > int(asked.get("stop_lead", 0)), rule
+        assert rule == "all" or int(asked["mem_mb"]) >= 1000, rule
+
+
+@pytest.mark.parametrize("name", GENERIC)
+def test_the_scripts_of_pbs_and_lsf_can_be_called(name: str) -> None:
+    for kind in ("submit", "status", "cancel"):
+        assert profile(name)[f"cluster-generic-{kind}-cmd"] == f"{kind}.py"
+        assert os.access(ROOT / f"profiles/{name}/{kind}.py", os.X_OK)
+
+
 def test_the_profiles_agree_on_what_is_out_of_date() -> None:
     for key in ("rerun-incomplete", "rerun-triggers", "keep-going"):
         assert len({str(profile(name)[key]) for name in PROFILES}) == 1, key
@@ -87,7 +105,7 @@ def test_the_profiles_agree_on_what_is_out_of_date() -> None:
 
 
 def test_only_local_profiles_limit_cores() -> None:
-    assert [profile(name).get("cores") for name in PROFILES] == ["all", "all", None]
+    assert [profile(name).get("cores") for name in PROFILES] == ["all", "all", None, None, None]
 
 
 @pytest.mark.parametrize("limit", [4, 7])
