@@ -10,7 +10,7 @@ sys.path.insert(0, str(Path(workflow.basedir) / "scripts"))
 from common.base.errors import UserError
 from common.config import one_base_settings, selection, settings, sharing
 from common.config.loading import load_configuration, refuse_unusable_paths
-from common.config.machine_settings import job_threads, machine_settings, refuse_clamped_gpus
+from common.config.machine_settings import job_threads, machine_settings, refuse_clamped_gpus, refuse_containers
 from common.config.methods import METHODS as TRAINING_METHODS
 from common.config.outside_files import downloads, instruction_file, rating_files
 from common.config.sources import fetched
@@ -23,6 +23,7 @@ def resolved_configuration():
     overlays = [Path(path) for path in workflow.overwrite_configfiles]
     base = Path(workflow.basedir) / "config.yaml"
     try:
+        refuse_containers(method.name for method in workflow.deployment_settings.deployment_method)
         resolved = load_configuration(base, overlays, dict(workflow.config_settings.config))
         refuse_unusable_paths(resolved)
         limit, overruled = workflow.global_resources.get("gpu").value, workflow.resource_settings.overwrite_resources

@@ -108,6 +108,16 @@ def test_only_local_profiles_limit_cores() -> None:
     assert [profile(name).get("cores") for name in PROFILES] == ["all", "all", None, None, None]
 
 
+@pytest.mark.parametrize("option", ["--sdm=apptainer", "--use-singularity"])
+def test_containers_that_no_rule_names_are_refused(option: str) -> None:
+    done = dry_run("default", option)
+    assert done.returncode == 1
+    told = done.stdout + done.stderr
+    assert "error: the rules name no container, so that jobs would run outside of one" in told
+    assert "what to do: run Snakemake itself inside the image, without this option (docs/containers.md)" in told
+    assert "Traceback" not in told
+
+
 @pytest.mark.parametrize("limit", [4, 7])
 def test_more_gpus_than_the_limit_are_refused_and_not_clamped(limit: int) -> None:
     done = dry_run("local-gpu", "--resources", f"gpu={limit}", *PAPER)
