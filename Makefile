@@ -5,16 +5,20 @@ PYTHON ?= python3
 VENV := .venv
 # The packages are compiled as they are imported, and each only once.
 unexport PYTHONDONTWRITEBYTECODE
-# CORES= overrides the profile. On a cluster it would limit every job to the cores of this machine, so it has no default.
+# SITE= names a file with what the scheduler of a site wants to be told; profiles/README.md.
+SITE ?=
+# CORES= overrides the profile. On a cluster it would limit every job to the cores of this machine: there it has no default.
 # On this machine no more jobs run side by side than its free memory holds. The profile follows, since --resources takes every
 # word up to the next option.
 FREE_MB = $(shell awk '/^MemAvailable/ {print int($$2 / 1024)}' /proc/meminfo)
 SNAKEMAKE = PATH="$(CURDIR)/$(VENV)/bin:$$PATH" snakemake $(if $(CORES),--cores $(CORES)) \
-  $(if $(filter profiles/default,$(PROFILE)),--resources mem_mb=$(FREE_MB)) --workflow-profile $(PROFILE)
+  $(if $(filter profiles/default,$(PROFILE)),$(if $(CORES),,--cores all) --resources mem_mb=$(FREE_MB)) --workflow-profile $(PROFILE)
 # Targets stand before --configfile, which takes every word after it.
-# A preset that is laid over another than the demo.
+# Presets that are laid over another than the demo.
 UNDER_one-base = config/paper.yaml
-CONFIG = $(if $(filter demo,$(PRESET)),,--configfile $(UNDER_$(PRESET)) config/$(PRESET).yaml)
+UNDER_two-nodes = config/paper.yaml
+FILES = $(if $(filter demo,$(PRESET)),,$(UNDER_$(PRESET)) config/$(PRESET).yaml) $(SITE)
+CONFIG = $(if $(strip $(FILES)),--configfile $(FILES))
 
 # Two processes share the tests.
 PYTEST = PATH="$(CURDIR)/$(VENV)/bin:$$PATH" python -m pytest --numprocesses 2 --no-loadscope-reorder

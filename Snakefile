@@ -5,9 +5,6 @@ from snakemake.utils import min_version
 min_version("9.27")
 
 
-configfile: "config.yaml"
-
-
 report: "resources/report/workflow.rst"
 
 
@@ -33,13 +30,15 @@ include: "rules/audit.smk"
 
 from common.terminal.run_log import attach
 
-RUN_LOG = attach(workflow, config["preset"], RESULTS)
+RUN_LOG = None if MODULE else attach(workflow, config["preset"], RESULTS)
 
 
 onstart:
     if RUN_LOG:
+        from common.terminal.left_jobs import take_over
         from common.terminal.run_start import begin  # takes half a second, which a dry run need not wait for
 
+        take_over(workflow, RUN_LOG.say)
         begin(RUN_LOG, workflow, config, RESULTS)
 
 
@@ -60,14 +59,8 @@ wildcard_constraints:
     method="[a-z0-9_]+",
 
 
-localrules:
-    all,
-    downloads,
-    tables,
-
-
 rule all:
-    default_target: True
+    default_target: not MODULE
     input:
         INSTRUCTIONS,
         SPLITS,
@@ -89,12 +82,14 @@ rule all:
         FIGURE_FILES,
         HUB_FOLDERS,
         REPORT,
+    localrule: True
 
 
 rule downloads:
     """Everything that needs a network; after it the rest runs offline."""
     input:
         downloads(config),
+    localrule: True
 
 
 rule tables:
@@ -102,7 +97,10 @@ rule tables:
         TABLE_FILES,
         CELLS,
         ALL_CELLS,
+    localrule: True
 
 
-know_scores(workflow, there, {f"{RESULTS}/eval/": "evaluate_task", f"{RESULTS}/markers/": "evaluate_marker"})
-workflow.get_rule("write_model_card").dependencies[card_scores] = "evaluate_task"
+named = workflow.modifier.modify_rulename
+makers = {"eval": named("evaluate_task"), "markers": named("evaluate_marker")}
+know_scores(workflow, there, {f"{LOCATION}/{folder}/": maker for folder, maker in makers.items()})
+workflow.get_rule(named("write_model_card")).dependencies[card_scores] = makers["eval"]

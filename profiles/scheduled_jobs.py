@@ -1,7 +1,7 @@
 """What the scripts of profiles/pbs and profiles/lsf share: what a job asks for, its script, its state, its end.
 
 Snakemake's executor `cluster-generic` calls submit.py with a job's script, status.py with its id, and cancel.py with
-several ids. These scripts need a Python and its standard library only.
+several ids; sidecar.py runs as long as Snakemake does. They need a Python and its standard library only.
 """
 
 import json
@@ -19,87 +19,120 @@ from typing import Any, NoReturn
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "scripts"))
 
 from common.base.errors import EXIT_MACHINE, UserError
+from common.jobs.site import gpu_count
 
 RUNNING, SUCCESS, FAILED = "running", "success", "failed"  # the only words Snakemake takes
 PROPERTIES = re.compile(r"^# properties = (\{.*\})$", re.MULTILINE)  # as Snakemake writes them into a job's script
 PYTHON = re.compile(r"(/\S+)/python[\d.]* -m snakemake\b")
 FOLDER = Path(".snakemake")  # in the folder where Snakemake runs
 STATES, LOGS = FOLDER / "scheduled_jobs", FOLDER / "scheduled_logs"
+SIDECAR = "SNAKEMAKE_CLUSTER_SIDECAR_VARS"  # what sidecar.py says first is told to the other scripts
 PATIENCE = 60  # seconds the scheduler may take to answer
 UNANSWERED = 60  # questions in a row without an answer, after which a job counts as failed
 # Set for another job, or chosen on the login node: jobs must not inherit them.
 NOT_HANDED_ON = ("CUDA_VISIBLE_DEVICES", "JOB_END_TIME", "SLURM_JOB_END_TIME", "PBS_JOBID", "LSB_JOBID", "SLURM_JOB_ID")
 
 
+# What `site` of the configuration says to SLURM alone, and options that only SLURM takes.
+SLURM_ALONE = ("qos", "constraint")
+SLURM_OPTIONS = ("--signal=", "--gpus-per-node=", "--ntasks-per-node=")
+RESERVATION = "--reservation="
+
+
 @dataclass(frozen=True)
 class Job:
-    """What a job asks for.
+    """What a job asks for; None leaves it to the scheduler.
 
     Attributes:
         name: its rule.
         threads: CPUs.
         gpus: GPUs, all on one node.
-        memory_mb: memory of its node; None leaves it to the queue, like the values below.
+        gpu_model: their type, as the scheduler names it.
+        gpu_select: what the site adds to the request for them under PBS.
+        memory_mb: memory of its node.
         minutes: time limit.
         save_seconds: how long before the limit a training is told to save.
-        site: values that are handed on as they are: queue, account, gpu_model, pbs_select, submit_options.
+        queue, account, reservation: of the site.
+        options: further ones of the site.
     """
 
     name: str
     threads: int
     gpus: int
+    gpu_model: str | None
+    gpu_select: str | None
     memory_mb: int | None
     minutes: int | None
     save_seconds: int
-    site: Mapping[str, str]
-
-    def option(self, flag: str, value: str) -> list[str]:
-        """`flag` with a value of the site, or nothing where the site gives none."""
-        return [flag, self.site[value]] if value in self.site else []
-
-    @property
-    def further(self) -> list[str]:
-        """Options that the site adds as one text."""
-        return shlex.split(self.site.get("submit_options", ""))
+    queue: str | None
+    account: str | None
+    reservation: str | None
+    options: Sequence[str]
 
 
-def _number(resources: Mapping[str, Any], name: str) -> int | None:
-    return int(resources[name]) if name in resources else None
+def option(flag: str, value: str | None) -> list[str]:
+    """`flag` with its value, or nothing where there is none."""
+    return [] if value is None else [flag, value]
 
 
 def read_job(text: str) -> Job:
-    """What the script of a job says it asks for.
+    """What the script of a job says it asks for, by the names of resources that Snakemake's SLURM executor uses.
 
     Raises:
-        UserError: when the script is none of Snakemake's, for several nodes, and when no time would be left to compute.
+        UserError: when the script is none of Snakemake's, and for what cannot be asked for.
     """
     found = PROPERTIES.search(text)
     if not found:
         raise UserError("this is no job script of Snakemake", "line `# properties = ...`", "let Snakemake submit jobs")
     properties = json.loads(found[1])
     resources = properties["resources"]
+    words = shlex.split(str(resources.get("slurm_extra", "")))
+    reservations = [word.removeprefix(RESERVATION) for word in words if word.startswith(RESERVATION)]
+    gpu = str(resources.get("gpu", 0))
     job = Job(
         name=properties.get("rule") or f"group_{properties.get('groupid', 'job')}",
         threads=int(properties["threads"]),
-        gpus=_number(resources, "gpu") or 0,
+        gpus=gpu_count(gpu),
+        gpu_model=gpu.rpartition(":")[0] or _text(resources, "gpu_model"),
+        gpu_select=_text(resources, "gpu_select"),
         memory_mb=_number(resources, "mem_mb"),
         minutes=_number(resources, "runtime"),
         save_seconds=_number(resources, "stop_lead") or 0,
-        site={key: str(value) for key, value in resources.items()},
+        queue=_text(resources, "slurm_partition"),
+        account=_text(resources, "slurm_account"),
+        reservation=next(iter(reservations), None),
+        options=[word for word in words if not word.startswith((*SLURM_OPTIONS, RESERVATION))],
     )
-    if (_number(resources, "nodes") or 1) > 1:
-        what = f"{job.name} asks for {resources['nodes']} nodes, and a job uses only one"
-        raise UserError(what, "`nodes` in the profile", "remove it")
+    _refuse_what_slurm_alone_has(job, resources)
     _refuse_no_time(job)
     return job
+
+
+def _number(resources: Mapping[str, Any], name: str) -> int | None:
+    return int(resources[name]) if name in resources else None
+
+
+def _text(resources: Mapping[str, Any], name: str) -> str | None:
+    return str(resources[name]) if name in resources else None
+
+
+def _refuse_what_slurm_alone_has(job: Job, resources: Mapping[str, Any]) -> None:
+    if (_number(resources, "nodes") or 1) > 1:
+        what = f"{job.name} asks for {resources['nodes']} nodes, which works under SLURM alone"
+        raise UserError(what, "compute.nodes of the configuration", "set it to 1")
+    for resource in SLURM_ALONE:
+        if resource in resources:
+            what = f"{job.name} has a {resource}, which works under SLURM alone"
+            remedy = "say it in `site.options`, in the scheduler's words"
+            raise UserError(what, f"site.{resource} of the configuration", remedy)
 
 
 def _refuse_no_time(job: Job) -> None:
     if job.minutes is not None and job.minutes * 60 <= job.save_seconds:
         raise UserError(
             f"{job.name} would save its state and stop as soon as it starts",
-            f"`runtime: {job.minutes}` minutes in the profile, {job.save_seconds} s in compute.stop_lead_seconds",
-            "raise the first or lower the second",
+            f"`runtime` of the job: {job.minutes} minutes; compute.stop_lead_seconds: {job.save_seconds}",
+            "raise the first (site.longest_minutes, or `set-resources` in the profile) or lower the second",
         )
 
 
@@ -151,8 +184,9 @@ def submit(command_of: Callable[[Job, Path], Sequence[str]], number: str, id_in:
     found = re.search(id_in, done.stdout)
     if done.returncode or not found:
         told = " ".join((done.stderr or done.stdout).split()) or f"it ended with {done.returncode}"
-        remedy = "compare the profile's values (queue, account, memory, time) with what the site allows"
+        remedy = "compare `site` of the configuration, memory and time with what the site allows"
         raise UserError(f"{command[0]} took no job: {told}", " ".join(command), remedy, EXIT_MACHINE)
+    (STATES / f"{found[1]}.submitted").write_text(os.environ.get(SIDECAR, ""), encoding="utf-8")
     print(found[1])
 
 
@@ -197,7 +231,7 @@ def status(state_of: Callable[[str], str]) -> None:
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is Snakemake's to answer
     job = sys.argv[-1]
-    ended, unanswered = STATES / f"{job}.exit", STATES / f"{job}.unanswered"
+    ended, unanswered, submitted = (STATES / f"{job}.{kind}" for kind in ("exit", "unanswered", "submitted"))
     try:
         word = state_of(job)
     except Unanswered as reason:
@@ -205,8 +239,8 @@ def status(state_of: Callable[[str], str]) -> None:
     else:
         unanswered.unlink(missing_ok=True)
     if word != RUNNING:
-        ended.unlink(missing_ok=True)
-        unanswered.unlink(missing_ok=True)
+        for path in (ended, unanswered, submitted):
+            path.unlink(missing_ok=True)
     print(word)
 
 
@@ -239,6 +273,27 @@ def cancel(program: str) -> NoReturn:
         sys.exit(0)
     with subprocess.Popen([program, *sys.argv[1:]], start_new_session=True) as process:
         sys.exit(process.wait())
+
+
+def accompany(program: str) -> None:
+    """Wait until Snakemake ends, and end the jobs it leaves behind.
+
+    Snakemake cancels no job that it is asking for at that moment, and while it asks for one it counts all as asked for.
+    When Snakemake itself is killed, this ends as well, and the jobs go on.
+
+    Args:
+        program: what ends the jobs whose ids are its arguments.
+    """
+    name, snakemake = str(os.getpid()), os.getppid()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches Snakemake, which then sends SIGTERM here
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    print(name, flush=True)
+    while signal.sigtimedwait({signal.SIGTERM}, 5) is None:
+        if os.getppid() != snakemake:
+            return
+    left = [path.stem for path in STATES.glob("*.submitted") if path.read_text(encoding="utf-8") == name]
+    if left:
+        subprocess.run([program, *left], capture_output=True, check=False)
 
 
 def run(work: Callable[..., Any], *arguments: Any) -> NoReturn:

@@ -16,12 +16,12 @@ TABLE5_ROWS = selection.table5_rows(config)
 TRAINED = [method for method in METHODS if method != "pretrained"]
 ACTOR = config["rl"]["actor"]
 REWARD = config["rl"]["reward"]
-PAPER = "resources/paper"
+PAPER = own("resources/paper")
 PAPER_SCHEMA = f"{PAPER}/schema.yaml"
 PAPER_FILES = [str(path) for path in published_files(Path(PAPER))]
-WORKFLOW_FILES = ["Snakefile", *own_files("rules/*.smk")]
-HARDWARE_FILES = ["requirements.lock", "envs/train.yaml"] + own_files("resources/hardware/*.yaml")
-PAGE_FILES = own_files("resources/report/*.jinja") + [f"resources/report/report.{kind}" for kind in ("css", "js")]
+WORKFLOW_FILES = [own("Snakefile"), *own_files("rules/*.smk")]
+HARDWARE_FILES = [own("requirements.lock"), own("envs/train.yaml")] + own_files("resources/hardware/*.yaml")
+PAGE_FILES = own_files("resources/report/*.jinja") + [own(f"resources/report/report.{kind}") for kind in ("css", "js")]
 TABLE_KINDS = ["csv", "md", "tex", "html", "json"]
 SPLIT_NAMES = ["sft", "coh", "rl_sft", "rl_reward", "rl_prompts", "heldout"]
 SPLIT_NAMES += ["heldout_sft", "heldout_coh", "heldout_rl_reward"]  # one per method with held-out examples

@@ -4,9 +4,14 @@ from functools import partial
 
 from common.jobs.options import job_options
 from common.jobs.score_files import ask_for_lost, know_scores
+from common.planning.job_resources import JobResources
 
-TRAINING = {name: COMPUTE[name] for name in ("device", "processes", "checkpoint_seconds", "stuck_seconds", "offload")}
-TRAINING |= {"gpu": COMPUTE["gpus"], "stop_lead": COMPUTE["stop_lead_seconds"]}
+SCRATCH = f"{config['site']['scratch']}/{config['preset']}" if config["site"]["scratch"] else f"{LOCATION}/scratch"
+# How each job is started; functions, whose values do not decide whether it is run again. An environment that is not
+# activated is found as well; conda brings a Python of its own.
+PYTHON = "python" if workflow.deployment_settings.deployment_method else shlex.quote(sys.executable)
+START = {"python": lambda wildcards, output: PYTHON, "scripts": lambda wildcards, output: own("scripts")}
+ASKED = JobResources(workflow, config, Path(LOCATION))
 options = partial(job_options, RESULTS)
 there = lambda path: exists(path)  # Snakemake looks for its workflow where this is called
 
@@ -48,7 +53,12 @@ def learns(method):
 def trains(method, part=settings.training_settings):
     """Parameters of a training job."""
     called = calls(f"train_{method}", partial(part, method=method), "offload", "checkpoint_seconds", "stuck_seconds")
-    return {**called, "scratch": f"{RESULTS}/scratch/train_{method}/{{model}}"}
+    return {**called, "scratch": scratch(f"train_{method}/{{model}}")}
+
+
+def scratch(job):
+    """Where a job keeps what it resumes from."""
+    return lambda wildcards, output: f"{SCRATCH}/{job.format(**wildcards)}"
 
 
 def no_settings(config):
@@ -57,5 +67,5 @@ def no_settings(config):
 
 def card_scores(wildcards):
     """The scores a model card shows."""
-    scores = [path.replace("<results>", RESULTS) for path in scores_of(**wildcards)]
-    return scores + ask_for_lost(workflow, there, [f"{RESULTS}/hub/{wildcards.model}/{wildcards.method}"], scores)
+    scores, made = scores_of(**wildcards), f"{LOCATION}/hub/{wildcards.model}/{wildcards.method}"
+    return scores + ask_for_lost(workflow, there, [made], [path.replace("<results>", LOCATION) for path in scores])

@@ -2,46 +2,37 @@
 
 import os
 import re
+import shlex
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(workflow.basedir) / "scripts"))
+PACKAGE = Path(workflow.current_basedir.get_path_or_uri(secret_free=True)).parent
+if not PACKAGE.is_dir():
+    raise WorkflowError(
+        f"error: the workflow is read from {PACKAGE}, which is no folder of this machine\n"
+        "  what to do: clone the repository and name the Snakefile of the clone; its scripts are needed beside it"
+    )
+sys.path.insert(0, str(PACKAGE / "scripts"))
 
-from common.base.errors import UserError
 from common.config import one_base_settings, selection, settings, sharing
-from common.config.loading import load_configuration, refuse_unusable_paths
-from common.config.machine_settings import job_threads, machine_settings, refuse_clamped_gpus, refuse_containers
+from common.config.local_files import Places
+from common.config.machine_settings import machine_settings
 from common.config.methods import METHODS as TRAINING_METHODS
 from common.config.outside_files import downloads, instruction_file, rating_files
+from common.config.resolving import resolve
 from common.config.sources import fetched
 from common.files.whole_files import canonical_json
 from common.jobs import digest
+from common.jobs.retries import retry_by_kind
 
-
-def resolved_configuration():
-    """config.yaml, overlays and --config merged and checked; errors are shown without a traceback."""
-    overlays = [Path(path) for path in workflow.overwrite_configfiles]
-    base = Path(workflow.basedir) / "config.yaml"
-    try:
-        refuse_containers(method.name for method in workflow.deployment_settings.deployment_method)
-        resolved = load_configuration(base, overlays, dict(workflow.config_settings.config))
-        refuse_unusable_paths(resolved)
-        limit, overruled = workflow.global_resources.get("gpu").value, workflow.resource_settings.overwrite_resources
-        refuse_clamped_gpus(resolved["compute"], limit, {name for name, own in overruled.items() if "gpu" in own})
-    except UserError as error:
-        raise WorkflowError(str(error))
-    return resolved
+MODULE = not workflow.modifier.is_main_snakefile()
+PLACES = Places(package=PACKAGE, working=Path.cwd(), absolute=MODULE)
+own, own_files = PLACES.own, PLACES.own_files  # files of the project, as the working directory sees them
 
 
 def either(names):
     """A regular expression that matches these names and nothing else."""
     return "|".join(re.escape(name) for name in names)
-
-
-def own_files(pattern):
-    """Files of the project."""
-    base = Path(workflow.basedir)
-    return sorted(str(path.relative_to(base)) for path in base.glob(pattern))
 
 
 def model_source(model):
@@ -50,9 +41,11 @@ def model_source(model):
     return fetched(config["models"][model]["source"])
 
 
-config = resolved_configuration()
+config = resolve(workflow, config, PLACES)
+retry_by_kind()
 COMPUTE = config["compute"]
 RESULTS = f"results/{config['preset']}"
+LOCATION = workflow.modifier.path_modifier.replace_prefix(RESULTS)  # the same below the prefix of a module statement
 TRANSLATIONS = {Path(path).stem: path for path in own_files("resources/report/??.yaml")}
 LANGUAGE = settings.report_language(config, os.environ, list(TRANSLATIONS))
 

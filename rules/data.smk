@@ -50,7 +50,7 @@ use rule plain_job as prepare_instructions with:
     conda:
         "../envs/data.yaml"
     resources:
-        mem_mb=4000,
+        **ASKED.plain(mem_mb=4000),
     params:
         **calls("prepare_instructions", settings.instruction_settings),
 

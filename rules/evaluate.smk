@@ -18,7 +18,7 @@ use rule launched_job as evaluate_task with:
             output=expand("<results>/eval/{{model}}/{{method}}/{task}", task=TASKS),
         ),
         further=draw_options(),
-        scratch=f"{RESULTS}/scratch/evaluate_task/{{model}}_{{method}}",
+        scratch=scratch("evaluate_task/{model}_{method}"),
 
 
 # One checkpoint, asked with another marker than its own.
@@ -34,4 +34,4 @@ use rule evaluate_task as evaluate_marker with:
             output=expand("<results>/markers/{{model}}/{{method}}/{{marker}}/{task}", task=TASKS),
         ),
         further=draw_options(config["marker_table"]["shots"]),
-        scratch=f"{RESULTS}/scratch/evaluate_marker/{{model}}_{{method}}_{{marker}}",
+        scratch=scratch("evaluate_marker/{model}_{method}_{marker}"),

@@ -4,9 +4,9 @@
 use rule plain_job as build_human_eval with:
     input:
         samples=[f"<results>/samples/{'/'.join(rated)}.parquet" for rated in selection.rated_checkpoints(config)],
-        template="resources/human_eval/sheet.html",
-        style="resources/human_eval/sheet.css",
-        script="resources/human_eval/sheet.js",
+        template=own("resources/human_eval/sheet.html"),
+        style=own("resources/human_eval/sheet.css"),
+        script=own("resources/human_eval/sheet.js"),
     output:
         RATING_PAGE,
     pathvars:
@@ -21,8 +21,8 @@ use rule plain_job as score_human_eval with:
         PAPER_SCHEMA,
         items_="<results>/human_eval/items.json",
         key="<results>/human_eval/key.json",
-        published="resources/paper/human_evaluation.yaml",
-        ratings=lambda wildcards: rating_files(config["preset"]),
+        published=own("resources/paper/human_evaluation.yaml"),
+        ratings=lambda wildcards: rating_files(config["preset"], PLACES),
         words=WORDS,
     output:
         table_outputs("human_eval"),

@@ -17,9 +17,11 @@ rule plain_job:
         "../envs/report.yaml"
     threads: 1
     resources:
-        mem_mb=2000,
+        **ASKED.plain(mem_mb=2000),
+    params:
+        **START,
     shell:
-        "exec python scripts/{params.script} --settings {params.settings:q} {params.options} --log {log:q}"
+        "exec {params.python} {params.scripts:q}/{params.script} --settings {params.settings:q} {params.options} --log {log:q}"
 
 
 rule launched_job:
@@ -31,17 +33,14 @@ rule launched_job:
         job="launched_job/all",
     conda:
         "../envs/evaluate.yaml"
-    threads: lambda wildcards: job_threads(COMPUTE["evaluation_threads"], workflow.resource_settings.cores)
+    threads: ASKED.answering_threads
     resources:
-        gpu=COMPUTE["evaluation_gpus"],
-        device=COMPUTE["device"],
-        mem_mb=2500,
-        processes=1,
-        stop_lead=0,
+        **ASKED.answering,
     params:
+        **START,
         further="",
     shell:
-        "exec python scripts/launch.py --gpus {resources.gpu} --device {resources.device} --threads {threads}"
-        " --processes {resources.processes} --stop-lead {resources.stop_lead}"
-        " scripts/{params.script} --settings {params.settings:q} {params.options} {params.further}"
+        "exec {params.python} {params.scripts:q}/launch.py --gpus {resources.gpu} --device {resources.device} --threads {threads}"
+        " --processes {resources.processes} --nodes {resources.nodes} --stop-lead {resources.stop_lead}"
+        " {params.scripts:q}/{params.script} --settings {params.settings:q} {params.options} {params.further}"
         " --scratch {params.scratch:q} --log {log:q}"

@@ -9,10 +9,10 @@ use rule plain_job as check_machine with:
         output="<results>/report/machine.json",
     pathvars:
         job="check_machine/all",
+    retries: 0  # what it finds does not heal
     conda:
         "../envs/train.yaml"
     resources:
-        gpu=COMPUTE["gpus"],
-        mem_mb=4000,
+        **ASKED.checking,
     params:
         **calls("check_machine", machine_settings, "gpu", results="<results>"),

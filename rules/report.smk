@@ -36,7 +36,7 @@ use rule plain_job as render_tradeoffs with:
 use rule plain_job as insert_tables with:
     input:
         TRAINED_MODELS,
-        pages=["README.md", "docs/demo.md"],
+        pages=[own("README.md"), own("docs/demo.md")],
         tables=expand("<results>/tables/{name}.md", name=["table1", "table2", "table4"]),
         table3="<results>/tables/table3.json",
         table5=["<results>/tables/table5.json"] if TABLE5_ROWS else [],
@@ -67,7 +67,7 @@ use rule plain_job as build_report with:
         job="build_report/all",
     localrule: True
     params:
-        **renders("build_report", settings.report_settings, results="<results>", template="resources/report"),
+        **renders("build_report", settings.report_settings, results="<results>", template=own("resources/report")),
 
 
 # Each trained checkpoint with a model card: `hf upload` needs nothing else.
@@ -80,7 +80,7 @@ use rule plain_job as write_model_card with:
         instructions=INSTRUCTIONS[1],
         splits=SPLIT_MANIFEST,
         samples=lambda wildcards: sample_record(**wildcards),
-        template="resources/hub/model_card.md.jinja",
+        template=own("resources/hub/model_card.md.jinja"),
     output:
         output=directory("<results>/hub/{model}/{method}"),
     pathvars:

@@ -47,7 +47,7 @@ use rule plain_job as render_table4 with:
         PAPER_SCHEMA,
         samples=STAGE_SAMPLES,
         reward=f"<results>/models/{REWARD}/reward",
-        published="resources/paper/table4.yaml",
+        published=own("resources/paper/table4.yaml"),
         words=WORDS,
     output:
         table_outputs("table4"),

@@ -14,7 +14,7 @@ use rule plain_job as prepare_model with:
     conda:
         "../envs/train.yaml"
     resources:
-        mem_mb=8000,
+        **ASKED.preparing,
     params:
         **calls("prepare_model", settings.prepare_model_settings),
 
@@ -33,10 +33,9 @@ use rule launched_job as train_sft with:
     priority: 2
     conda:
         "../envs/train.yaml"
-    threads: lambda wildcards: job_threads(COMPUTE["threads"], workflow.resource_settings.cores)
+    threads: ASKED.training_threads
     resources:
-        **TRAINING,
-        mem_mb=5000,
+        **ASKED.training,
     params:
         **trains("sft"),
 
@@ -88,9 +87,6 @@ use rule train_sft as train_ppo with:
         train="<results>/data/splits/<split>.parquet",
     pathvars:
         **learns("ppo"),
-    resources:
-        **TRAINING,
-        mem_mb=7800,
     params:
         **trains("ppo", settings.ppo_settings),
 
@@ -103,7 +99,7 @@ use rule launched_job as sample_responses with:
         base=lambda wildcards: settings.divergence_base(config, **wildcards),
         reward=reward_model,
         heldout="<results>/data/splits/heldout.parquet",
-        published="resources/paper/table4.yaml",
+        published=own("resources/paper/table4.yaml"),
     output:
         output="<results>/samples/{model}/{method}.parquet",
         record="<results>/samples/{model}/{method}.json",
@@ -114,7 +110,7 @@ use rule launched_job as sample_responses with:
     priority: 1
     params:
         **calls("sample_responses", settings.sample_settings),
-        scratch=f"{RESULTS}/scratch/sample_responses/{{model}}_{{method}}",
+        scratch=scratch("sample_responses/{model}_{method}"),
 
 
 use rule plain_job as plot_training with:

@@ -17,6 +17,7 @@ from common.files.whole_files import write_json
 from common.jobs.console import Console, argument_parser, run_entry_point
 from common.jobs.gpu_leases import visible_devices
 from common.jobs.provenance import Provenance
+from common.jobs.site import gpu_count
 from common.planning.advice import memory_problems
 from common.planning.basis import Basis
 from common.planning.download_checks import check_downloads
@@ -31,6 +32,7 @@ from common.planning.machine_checks import (
     check_disk,
     check_gpus,
     check_memory,
+    check_preemption,
     check_versions,
     check_writing,
     existing_parent,
@@ -79,7 +81,7 @@ def work(arguments: argparse.Namespace, console: Console) -> None:
     states = assigned(gpu_states(), devices) if gpus else []
     needed = 0.0
     try:
-        basis, jobs = planned_jobs(config, gpus, results)
+        basis, jobs = planned_jobs(config, gpus * config["compute"]["nodes"], results)
         needed = max((job.memory.total for job in jobs if job.gpus), default=0.0)
         found = check_plan(basis, jobs, states, results)
     except UserError as error:
@@ -92,6 +94,7 @@ def work(arguments: argparse.Namespace, console: Console) -> None:
     if states and torch.version.cuda and not torch.cuda.is_available():
         remedy = f"update the driver, or install a torch for it (this one is for CUDA {torch.version.cuda})"
         found.append(MachineFinding("CUDA cannot use the GPUs of this machine", "torch.cuda.is_available", remedy))
+    found += check_preemption(os.environ.get("SLURM_JOB_ID", ""))
     found += check_writing([results / "scratch", results / "logs", arguments.output.parent])
     found += check_versions(read_pins(ROOT / "requirements.lock", ROOT / "envs" / "train.yaml"))
     found += check_downloads(config, results)
@@ -116,7 +119,7 @@ def work(arguments: argparse.Namespace, console: Console) -> None:
 
 def main(argv: list[str] | None = None) -> int:
     parser = argument_parser(__doc__ or "")
-    parser.add_argument("--gpus", type=int, required=True, help="GPUs a training job asks for")
+    parser.add_argument("--gpus", type=gpu_count, required=True, help="GPUs of a training job on each node")
     parser.add_argument("--results", type=Path, required=True, help="directory of the preset's results")
     parser.add_argument("--output", type=Path, required=True, help="JSON file of what was found")
     return run_entry_point(parser, work, argv)

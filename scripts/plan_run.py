@@ -25,6 +25,7 @@ from common.planning.job_plan import JobPlan, disk_bytes
 from common.planning.model_checks import check_models
 from common.planning.model_shapes import find_shape
 from common.planning.planner import plan_jobs
+from common.planning.requests import request
 from common.planning.site_profiles import Site, read_site
 
 GB = 1e9
@@ -89,7 +90,10 @@ def method_table(config: Mapping[str, Any], jobs: Sequence[JobPlan]) -> list[str
 
 def total_lines(basis: Basis, jobs: Sequence[JobPlan], scheduled: bool) -> list[str]:
     """GPU-hours over each interconnect, hours one after the other, and disk."""
-    lines = []
+    nodes = basis.config["compute"]["nodes"]
+    lines = [f"Trainings use {nodes} nodes: NVLink stands for InfiniBand between them, PCIe for Ethernet."] * (
+        nodes > 1
+    )
     several = any(job.gpus > 1 for job in jobs)
     for link in INTERCONNECTS if several else ():
         spent = [job.gpu_hours(link) for job in jobs]
@@ -108,6 +112,14 @@ def total_lines(basis: Basis, jobs: Sequence[JobPlan], scheduled: bool) -> list[
         f"{number(disk.trained_models, GB)}, resumable state of {state} {number(disk.resumable_state, GB)}"
     )
     return lines
+
+
+def request_table(basis: Basis, jobs: Sequence[JobPlan]) -> str:
+    """What each kind of job asks a scheduler for."""
+    asked = [(job, request(basis, job.rule, job.model)) for job in jobs]
+    rows = [[job.name, job.gpus, f"{one.memory_mb / 1000:,.1f}", f"{one.minutes / 60:.2g}"] for job, one in asked]
+    headers = ["asked of a scheduler", "GPUs", "GB of each node", "hours"]
+    return tabulate(rows, headers=headers, tablefmt="simple", disable_numparse=True)
 
 
 def problem_lines(problems: Sequence[Problem]) -> list[str]:
@@ -142,6 +154,7 @@ def report(
         *method_table(config, jobs),
         tabulate(memory_rows(jobs), headers=["job", "memory of a device by part, GB", "GB of CPU memory"],
                  tablefmt="simple", disable_numparse=True),
+        request_table(basis, jobs),
         "\n".join(total_lines(basis, jobs, scheduled)),
         "\n".join(problem_lines(problems)) or "Everything fits.",
         "Assumed:\n" + "\n".join(
@@ -179,7 +192,8 @@ def plan(arguments: argparse.Namespace) -> int:
     basis = Basis(config=config, gpu=gpu, assumed=assumed, results=results, find=find_shape, gpus=site.gpus)
     jobs = list(plan_jobs(basis))
     problems = memory_problems(basis, jobs, lambda job: room_of(gpu, job))
-    problems += host_problems(jobs, site) + lead_problems(jobs, site, assumed)
+    lead = config["compute"]["stop_lead_seconds"] if site.scheduled else None
+    problems += host_problems(jobs, site) + lead_problems(jobs, site, assumed, lead)
     with reader_may_leave():
         print(report(basis, jobs, problems, assumptions, scheduled=site.scheduled))
     if arguments.json:

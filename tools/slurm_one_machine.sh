@@ -1,5 +1,7 @@
 #!/usr/bin/env bash
-# A SLURM cluster of one node on this machine, to try cluster profiles without a cluster.
+# A SLURM cluster on this machine, to try cluster profiles without a cluster. NODES=2 starts several nodes, which share
+# GPUS; GPU_TYPE names these, PARTITIONS="cpu gpu" the partitions, of which the first is the default; with PREEMPT=REQUEUE
+# jobs of the last partition take the place of others.
 #
 #   eval "$(tools/slurm_one_machine.sh start DIR)"    start it and point this shell at it
 #   tools/slurm_one_machine.sh stop DIR               cancel its jobs and stop it
@@ -7,7 +9,7 @@
 # Everything it writes is in DIR: configuration, authentication key, state, logs. It has its own ports, listens only on
 # 127.0.0.1, does not touch /etc/slurm, and does not start where a SLURM controller already answers.
 #
-# The node claims the size below, whatever the machine has, so that requests of the paper's scale are accepted. Nothing
+# Each node claims the size below, whatever the machine has, so that requests of the paper's scale are accepted. Nothing
 # enforces them. Its GPUs are devices without a driver: jobs get CUDA_VISIBLE_DEVICES and compute on the CPU.
 #
 # Any user of the machine may submit to it if all users can reach DIR.
@@ -16,7 +18,11 @@
 set -euo pipefail
 umask 022
 
+nodes=${NODES:-1}
 gpus=${GPUS:-8}
+gpu_type=${GPU_TYPE:-a100}
+partitions=${PARTITIONS:-cpu gpu}
+preempt=${PREEMPT:-}
 cpus=${CPUS:-64}
 memory_mb=${MEMORY_MB:-1000000}
 
@@ -45,29 +51,29 @@ make_devices() {
 }
 
 write_configuration() {
-  local host controller_port node_port
+  local host controller_port node_ports share node
   host=$(hostname -s)
-  read -r controller_port node_port < <(python3 -c '
-import socket
-probes = [socket.socket() for _ in range(2)]
+  share=$((gpus / nodes))
+  read -r controller_port node_ports < <(python3 -c '
+import socket, sys
+probes = [socket.socket() for _ in range(1 + int(sys.argv[1]))]
 for probe in probes:
     probe.bind(("127.0.0.1", 0))
-print(*(probe.getsockname()[1] for probe in probes))')
+print(*(probe.getsockname()[1] for probe in probes))' "$nodes")
   cat > "$directory/slurm.conf" <<EOF
 ClusterName=onemachine
 SlurmctldHost=$host(127.0.0.1)
 SlurmctldPort=$controller_port
-SlurmdPort=$node_port
 CommunicationParameters=NoInAddrAny,NoCtldInAddrAny
 AuthType=auth/munge
 AuthInfo=socket=$directory/munge.socket
 SlurmUser=root
 StateSaveLocation=$directory/state
-SlurmdSpoolDir=$directory/spool
+SlurmdSpoolDir=$directory/spool/%n
 SlurmctldPidFile=$directory/slurmctld.pid
-SlurmdPidFile=$directory/slurmd.pid
+SlurmdPidFile=$directory/slurmd-%n.pid
 SlurmctldLogFile=$directory/slurmctld.log
-SlurmdLogFile=$directory/slurmd.log
+SlurmdLogFile=$directory/slurmd-%n.log
 ProctrackType=proctrack/linuxproc
 TaskPlugin=task/none
 SelectType=select/cons_tres
@@ -76,13 +82,30 @@ GresTypes=gpu
 SlurmdParameters=config_overrides
 ReturnToService=2
 MinJobAge=86400
+KillWait=${KILL_WAIT:-30}
+OverTimeLimit=0
 JobAcctGatherType=jobacct_gather/none
 AccountingStorageType=accounting_storage/none
-NodeName=$host NodeAddr=127.0.0.1 CPUs=$cpus RealMemory=$memory_mb Gres=gpu:a100:$gpus State=UNKNOWN
-PartitionName=cpu Nodes=ALL Default=YES MaxTime=INFINITE State=UP
-PartitionName=gpu Nodes=ALL MaxTime=INFINITE State=UP
 EOF
-  echo "Name=gpu Type=a100 File=$directory/devices/gpu[0-$((gpus - 1))]" > "$directory/gres.conf"
+  if [ -n "$preempt" ]; then
+    printf 'PreemptType=preempt/partition_prio\nPreemptMode=%s\n' "$preempt" >> "$directory/slurm.conf"
+  fi
+  node=0
+  for port in $node_ports; do
+    node=$((node + 1))
+    printf 'NodeName=n%d NodeHostname=%s NodeAddr=127.0.0.1 Port=%d CPUs=%d RealMemory=%d Gres=gpu:%s:%d State=UNKNOWN\n' \
+      "$node" "$host" "$port" "$cpus" "$memory_mb" "$gpu_type" "$share" >> "$directory/slurm.conf"
+    printf 'NodeName=n%d Name=gpu Type=%s File=%s/devices/gpu[%d-%d]\n' \
+      "$node" "$gpu_type" "$directory" "$(((node - 1) * share))" "$((node * share - 1))" >> "$directory/gres.conf"
+    mkdir -p "$directory/spool/n$node"
+  done
+  local default=YES priority
+  for partition in $partitions; do
+    priority=1
+    [ "$partition" != "${partitions##* }" ] || priority=2
+    echo "PartitionName=$partition Nodes=ALL Default=$default MaxTime=INFINITE PriorityTier=$priority State=UP" >> "$directory/slurm.conf"
+    default=NO
+  done
   # Snakemake removes every SLURM_* variable, SLURM_CONF among them, before it calls srun inside a job.
   printf '#!/bin/sh\nSLURM_CONF=%q exec %q "$@"\n' "$directory/slurm.conf" "$(command -v srun)" > "$directory/bin/srun"
   chmod +x "$directory/bin/srun"
@@ -106,16 +129,16 @@ start() {
   start_munge
   export SLURM_CONF="$directory/slurm.conf"
   slurmctld >&2
-  slurmd >&2
+  for node in $(seq "$nodes"); do slurmd -N "n$node" >&2; done
   for _ in $(seq 60); do
-    if sinfo --noheader --format %T 2>/dev/null | grep -q idle; then
+    if [ "$(sinfo --noheader --Node --partition "${partitions%% *}" --format %T 2>/dev/null | grep -c idle)" = "$nodes" ]; then
       trap - EXIT
       printf 'export SLURM_CONF=%q PATH=%q:"$PATH"\n' "$SLURM_CONF" "$directory/bin"
       return
     fi
     sleep 0.5
   done
-  fail "the node did not come up within 30 s" "read slurmctld.log, slurmd.log and munged.log in $directory"
+  fail "the nodes did not come up within 30 s" "read slurmctld.log, slurmd-*.log and munged.log in $directory"
 }
 
 end_process() {
@@ -130,7 +153,7 @@ end_process() {
 }
 
 end_daemons() {
-  for daemon in slurmctld slurmd munged; do end_process "$daemon"; done
+  for daemon in slurmctld $(cd "$directory" && ls slurmd-*.pid 2>/dev/null | sed 's/\.pid$//') munged; do end_process "$daemon"; done
   rm -f "$directory/slurm.conf"
 }
 

@@ -1,5 +1,6 @@
 """The whole smoke DAG through a real SLURM, and a training that is cancelled half-way."""
 
+import csv
 import json
 import os
 import re
@@ -7,24 +8,28 @@ import shutil
 import subprocess
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 
 from common.base.errors import EXIT_MACHINE
-from support.slurm_cluster import TOOL, Cluster, Job, Request, running_cluster, watch_writers, why_not
-from support.workflow_runs import copy_project, whole_log
+from common.base.paths import ROOT
+from common.config.loading import load_configuration
+from common.planning.basis import light_basis
+from common.planning.requests import request
+from support.slurm_cluster import GPU_TYPE, SMOKE, TOOL, Cluster, Job, Request, running_cluster, watch_writers, why_not
+from support.workflow_runs import copy_project, snakemake, whole_log
 
 RESULTS = Path("results/cluster")
 
-TRAINING = Request("gpu", gpus=2, cpus=1, memory_mb=240_000, minutes=1440)
-EVALUATION = Request("gpu", gpus=1, cpus=1, memory_mb=64_000, minutes=480)
-DATA = Request("cpu", gpus=0, cpus=1, memory_mb=8_000, minutes=60)
-# What each rule asks SLURM for; a submitted rule that is not listed fails the test.
+TRAINING = Request("accelerated", gpus=2, cpus=1, memory_mb=0, minutes=0)
+EVALUATION = Request("accelerated", gpus=1, cpus=8, memory_mb=0, minutes=0)
+DATA = Request("standard", gpus=0, cpus=1, memory_mb=4_000, minutes=60)
+# What each rule asks SLURM for, where 0 stands for what is planned; a submitted rule that is not listed fails the test.
 REQUESTS = {
-    "prepare_model": Request("cpu", gpus=0, cpus=1, memory_mb=64_000, minutes=120),
+    "prepare_model": Request("standard", gpus=0, cpus=1, memory_mb=0, minutes=0),
     "prepare_instructions": DATA,
     "split_instructions": DATA,
     "prepare_task": DATA,
@@ -36,8 +41,9 @@ REQUESTS = {
     "evaluate_task": EVALUATION,
     "evaluate_marker": EVALUATION,
     "sample_responses": EVALUATION,
-    "plot_training": Request("cpu", gpus=0, cpus=1, memory_mb=2_000, minutes=60),
+    "plot_training": Request("standard", gpus=0, cpus=1, memory_mb=2_000, minutes=60),
 }
+CONFIGURATION = [ROOT / name for name in ("config/smoke.yaml", "tests/support/small.yaml", "tests/cluster/smoke.yaml")]
 # Jobs that are cancelled half-way, and what each makes.
 CANCELLED = {"train_sft": "models/tiny-llama/sft", "train_ppo": "models/tiny-opt-actor/ppo"}
 
@@ -46,7 +52,7 @@ pytestmark = [pytest.mark.full, pytest.mark.timeout(2000)]
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """A SLURM of one node; where there can be none the tests are skipped, or fail if REQUIRE_SLURM=1."""
+    """A SLURM of two nodes; where there can be none the tests are skipped, or fail if REQUIRE_SLURM=1."""
     if reason := why_not():
         if os.environ.get("REQUIRE_SLURM") == "1":
             pytest.fail(f"REQUIRE_SLURM=1, but {reason}")
@@ -107,10 +113,22 @@ def rule_of(job: Job) -> str:
     return named[0]
 
 
+def expected(job: Job, project: Path) -> Request:
+    """What the table says, with the plan's numbers of the job's model."""
+    asked = REQUESTS[rule_of(job)]
+    if asked.memory_mb:
+        return asked
+    config = load_configuration(ROOT / "config.yaml", CONFIGURATION, {})
+    (model,) = [name for name in config["models"] if re.search(f"_wildcards_{name}(_[a-z]+)*$", job.comment)]
+    planned = request(light_basis(config, project / RESULTS), rule_of(job), model)
+    return replace(asked, memory_mb=planned.memory_mb, minutes=planned.minutes)
+
+
 def test_each_job_asked_for_what_its_rule_should(whole: Run) -> None:
     for job in whole.jobs:
-        assert job.request == REQUESTS[rule_of(job)], job
-        assert job.gpu_type == ("a100" if job.request.gpus else None), job
+        assert job.request == expected(job, whole.project), job
+        assert job.gpu_type == (GPU_TYPE if job.request.gpus else None), job
+        assert job.account == "lab42", job  # a QOS is accepted; without accounting SLURM does not record it
         assert job.tasks == 1, job
         assert job.requeue, job
 
@@ -142,11 +160,9 @@ def test_a_second_run_submits_nothing(whole: Run, cluster: Cluster) -> None:
 def test_a_cancelled_training_resumes_to_the_weights_of_an_uncancelled_one(
     rule: str, whole: Run, cluster: Cluster, tmp_path: Path
 ) -> None:
-    project = Path(shutil.copytree(whole.project, tmp_path / "project", symlinks=True))
-    target = RESULTS / CANCELLED[rule]
-    uncancelled = read_record(project / target)
+    project, target = copied(whole, tmp_path, rule)
+    uncancelled = read_record(whole.project / target)
     assert uncancelled["resumed_from_step"] == 0
-    shutil.rmtree(project / target)
     last = cluster.jobs()[-1].number
 
     with watch_writers(f"scripts/{rule}.py", project) as writers, cluster.snakemake(project, str(target)) as process:
@@ -156,7 +172,7 @@ def test_a_cancelled_training_resumes_to_the_weights_of_an_uncancelled_one(
 
     cancelled, rerun = [job for job in cluster.jobs(since=last) if job.is_of(rule)]
     assert (cancelled.number, cancelled.state, rerun.state) == (first.number, "CANCELLED", "COMPLETED")
-    assert rerun.request == replace(cancelled.request, memory_mb=2 * cancelled.request.memory_mb)
+    assert rerun.request == cancelled.request
     assert "stopped on request at step" in slurm_log(project, cancelled)
 
     record = read_record(project / target)
@@ -179,13 +195,132 @@ def slurm_log(project: Path, job: Job) -> str:
     return path.read_text(errors="replace")
 
 
-def wait_for_checkpoint(process: subprocess.Popen[str], project: Path, rule: str, cluster: Cluster, last: int) -> Job:
+def wait_for_checkpoint(
+    process: subprocess.Popen[str], project: Path, rule: str, cluster: Cluster, last: int, preset: str = "cluster"
+) -> Job:
     """The running job of `rule`, as soon as it has saved its state once."""
     deadline = time.monotonic() + 300
-    scratch = project / RESULTS / f"scratch/{rule}"
+    scratch = project / f"results/{preset}/scratch/{rule}"
     while not list(scratch.glob("**/checkpoint-*/complete.json")):
         assert process.poll() is None, "the run ended before the first checkpoint"
         assert time.monotonic() < deadline, "no checkpoint within five minutes"
         time.sleep(0.05)
     (job,) = [job for job in cluster.jobs(since=last) if job.is_of(rule)]
     return job
+
+
+def waiting_for(condition: Callable[[], object], seconds: float = 300) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "not within the time"
+        time.sleep(0.1)
+
+
+def complete_checkpoints(project: Path, preset: str, rule: str) -> set[str]:
+    found = (project / f"results/{preset}/scratch/{rule}").glob("**/checkpoint-*/complete.json")
+    return {path.parent.name for path in found}
+
+
+TWO, TRAINED = "tests/cluster/two_nodes.yaml", "results/two/models/tiny-llama/sft"
+
+
+def test_a_training_on_two_nodes_is_stopped_twice_and_equals_that_on_one(
+    whole: Run, cluster: Cluster, tmp_path: Path
+) -> None:
+    """Stopped by scancel, then by its time limit; memory does not grow, since both stops were in order."""
+    project = copy_project(tmp_path / "two")
+    last = cluster.jobs()[-1].number
+    with cluster.snakemake(project, TRAINED, overlay=TWO) as process:
+        first = wait_for_checkpoint(process, project, "train_sft", cluster, last, preset="two")
+        cluster.command("scancel", str(first.number))
+        waiting_for(lambda: len(of_rule(cluster, "train_sft", last)) == 2)
+        second = of_rule(cluster, "train_sft", last)[1]
+        before = complete_checkpoints(project, "two", "train_sft")
+        waiting_for(lambda: cluster.state(second.number) == "RUNNING")
+        waiting_for(lambda: complete_checkpoints(project, "two", "train_sft") - before)
+        cluster.command("scontrol", "update", f"JobId={second.number}", f"TimeLimit={cluster.minutes_run(second) + 1}")
+        output = finish(process, project)
+
+    jobs = of_rule(cluster, "train_sft", last)
+    assert [job.state for job in jobs] == ["CANCELLED", "FAILED", "COMPLETED"], output[-3000:]
+    assert {(job.request.nodes, job.tasks, job.request.gpus, job.request.memory_mb) for job in jobs} == {
+        (2, 2, 8, jobs[0].request.memory_mb)
+    }
+    assert "stopped on request at step" in slurm_log(project, jobs[0])
+    assert "stopped" in slurm_log(project, jobs[1])
+    record = read_record(project / TRAINED)
+    assert record["resumed_from_step"] > 0
+    assert record["engine"]["processes"] == 4
+
+    alone = copy_project(tmp_path / "one")
+    one_node = {"preset": "two", "compute": {"nodes": 1, "gpus": 0, "evaluation_gpus": 0}}
+    (alone / "one.yaml").write_text(json.dumps(one_node), encoding="utf-8")
+    snakemake(alone, TRAINED, "--configfile", "config/smoke.yaml", "tests/support/small.yaml", TWO, "one.yaml")
+    metrics = "results/two/training/tiny-llama/sft/metrics.csv"
+    assert losses(project / metrics) == losses(alone / metrics)
+    assert record["weights_sha256"] == read_record(alone / TRAINED)["weights_sha256"]
+
+
+def losses(metrics: Path) -> list[str]:
+    with metrics.open(encoding="utf-8", newline="") as file:
+        return [row["loss"] for row in csv.DictReader(file)]
+
+
+def of_rule(cluster: Cluster, rule: str, last: int) -> list[Job]:
+    return [job for job in cluster.jobs(since=last) if job.is_of(rule)]
+
+
+def test_a_preempted_training_goes_on_in_the_same_job(whole: Run, cluster: Cluster, tmp_path: Path) -> None:
+    project, target = copied(whole, tmp_path, "train_sft")
+    uncancelled = read_record(whole.project / RESULTS / CANCELLED["train_sft"])
+    last = cluster.jobs()[-1].number
+    with cluster.snakemake(project, str(target)) as process:
+        first = wait_for_checkpoint(process, project, "train_sft", cluster, last)
+        urgent = ["--partition=urgent", "--nodes=2", "--gpus-per-node=4", "--time=5", "--output=/dev/null"]
+        cluster.command("sbatch", *urgent, "--wrap", "sleep 5")
+        waiting_for(lambda: cluster.state(first.number) == "PENDING")
+        finish(process, project)
+    (job,) = of_rule(cluster, "train_sft", last)
+    assert (job.number, job.state) == (first.number, "COMPLETED")
+    record = read_record(project / target)
+    assert record["resumed_from_step"] > 0
+    assert record["weights_sha256"] == uncancelled["weights_sha256"]
+
+
+def test_a_machine_that_is_not_ready_is_asked_once(whole: Run, cluster: Cluster, tmp_path: Path) -> None:
+    project = copy_project(tmp_path / "unready")
+    overlay = {"preset": "unready", "compute": {"device": "auto", "gpus": 1}}
+    (project / "unready.yaml").write_text(json.dumps(overlay), encoding="utf-8")
+    last = cluster.jobs()[-1].number
+    with cluster.snakemake(project, "results/unready/report/machine.json", overlay="unready.yaml") as process:
+        output, _ = process.communicate(timeout=300)
+    assert process.returncode != 0
+    assert "this machine is not ready for the run" in output
+    (job,) = of_rule(cluster, "check_machine", last)
+    assert job.state == "FAILED"
+
+
+def test_what_a_killed_snakemake_left_in_the_queue_is_taken_over(whole: Run, cluster: Cluster, tmp_path: Path) -> None:
+    project, target = copied(whole, tmp_path, "train_sft")
+    last = cluster.jobs()[-1].number
+    with cluster.snakemake(project, str(target)) as process:
+        first = wait_for_checkpoint(process, project, "train_sft", cluster, last)
+        process.kill()
+        process.wait()
+    snakemake(project, "--unlock", "--configfile", "config/smoke.yaml", "tests/support/small.yaml", SMOKE)
+    with cluster.snakemake(project, str(target)) as process:
+        output = finish(process, project)
+    assert f"waiting: SLURM job {first.number} of an earlier run still makes train_sft tiny-llama" in output
+    (job,) = of_rule(cluster, "train_sft", last)
+    assert (job.number, job.state) == (first.number, "COMPLETED")
+    assert read_record(project / target)["weights_sha256"] == read_record(whole.project / target)["weights_sha256"]
+    with cluster.snakemake(project, str(target)) as process:
+        assert "Nothing to be done" in finish(process, project)
+
+
+def copied(whole: Run, tmp_path: Path, rule: str) -> tuple[Path, Path]:
+    """A copy of a finished run without what a rule made, and that folder."""
+    project = Path(shutil.copytree(whole.project, tmp_path / "project", symlinks=True))
+    target = RESULTS / CANCELLED[rule]
+    shutil.rmtree(project / target)
+    return project, target

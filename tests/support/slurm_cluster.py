@@ -15,8 +15,11 @@ from common.base.paths import ROOT
 
 TOOL = ROOT / "tools/slurm_one_machine.sh"
 PROGRAMS = ("slurmctld", "slurmd", "sbatch", "scontrol", "munged")
-RUN = ["--workflow-profile", "profiles/slurm", "--configfile", "config/smoke.yaml", "tests/support/small.yaml",
-       "tests/cluster/smoke.yaml"]  # fmt: skip
+RUN = ["--workflow-profile", "profiles/slurm", "--configfile", "config/smoke.yaml", "tests/support/small.yaml"]
+SMOKE, SITE = "tests/cluster/smoke.yaml", "tests/cluster/site.yaml"
+GPU_TYPE = "nvidia_a100-sxm4-80gb"  # as NVML names it, which has hyphens
+SIZE = {"NODES": "2", "GPUS": "8", "GPU_TYPE": GPU_TYPE, "PARTITIONS": "standard accelerated urgent",
+        "PREEMPT": "REQUEUE"}  # fmt: skip
 # What a real cluster leaves as it is: status from squeue, since this one keeps no accounts, asked at once; no waiting
 # for a shared file system; few jobs at a time, since the node has fewer cores than it claims.
 HERE = ["--slurm-status-command", "squeue", "--slurm-init-seconds-before-status-checks", "1", "--latency-wait", "5",
@@ -31,8 +34,9 @@ class Request:
         partition: the partition it was submitted to.
         gpus: GPUs, over all.
         cpus: CPUs of its one task.
-        memory_mb: memory on its node.
+        memory_mb: memory on each of its nodes.
         minutes: time limit.
+        nodes: of the job.
     """
 
     partition: str
@@ -40,6 +44,7 @@ class Request:
     cpus: int
     memory_mb: int
     minutes: int
+    nodes: int = 1
 
 
 @dataclass(frozen=True)
@@ -52,6 +57,7 @@ class Job:
     tasks: int
     requeue: bool
     gpu_type: str | None
+    account: str
     request: Request
 
     def is_of(self, rule: str) -> bool:
@@ -75,13 +81,17 @@ def _megabytes(memory: str) -> int:
 def parse_job(line: str) -> Job:
     """A line of `scontrol --oneliner show job`."""
     fields = dict(re.findall(r"(\S+?)=(\S*)", line))
-    gpu = re.fullmatch(r"gres:gpu(?::([a-z0-9]+))?:(\d+)", fields.get("TresPerJob", ""))
+    gpu = re.fullmatch(r"gres:gpu:(?:(\S+):)?(\d+)", fields.get("TresPerJob", ""))
+    each = re.fullmatch(r"gres:gpu:(?:\S+:)?(\d+)", fields.get("TresPerNode", ""))
+    nodes = int(fields["NumNodes"].partition("-")[0])
+    assert each is None or gpu is None or int(each[1]) * nodes == int(gpu[2]), line
     request = Request(
         partition=fields["Partition"],
         gpus=int(gpu[2]) if gpu else 0,
         cpus=int(fields["CPUs/Task"]),
         memory_mb=_megabytes(fields["MinMemoryNode"]),
         minutes=_minutes(fields["TimeLimit"]),
+        nodes=nodes,
     )
     return Job(
         number=int(fields["JobId"]),
@@ -89,7 +99,8 @@ def parse_job(line: str) -> Job:
         state=fields["JobState"],
         tasks=int(fields["NumTasks"]),
         requeue=fields["Requeue"] == "1",
-        gpu_type=gpu[1] if gpu and int(gpu[2]) else None,
+        gpu_type=gpu[1] if gpu else None,
+        account=fields["Account"],
         request=request,
     )
 
@@ -110,10 +121,20 @@ class Cluster:
         found = [parse_job(line) for line in lines if line.startswith("JobId=")]
         return sorted((job for job in found if job.number > since), key=lambda job: job.number)
 
+    def state(self, number: int) -> str:
+        """A job's state now."""
+        return next(job.state for job in self.jobs() if job.number == number)
+
+    def minutes_run(self, job: Job) -> int:
+        """Whole minutes a job has run."""
+        fields = self.command("scontrol", "--oneliner", "show", "job", str(job.number))
+        hours, minutes, _ = re.search(r"RunTime=(?:\d+-)?(\d+):(\d+):(\d+)", fields).groups()  # type: ignore[union-attr]
+        return int(hours) * 60 + int(minutes)
+
     @contextmanager
-    def snakemake(self, project: Path, *targets: str) -> Iterator[subprocess.Popen[str]]:
-        """A run with the project's profile, all of its output in one pipe."""
-        command = [sys.executable, "-m", "snakemake", *targets, *RUN, *HERE]
+    def snakemake(self, project: Path, *targets: str, overlay: str = SMOKE) -> Iterator[subprocess.Popen[str]]:
+        """A run with the project's profile and a site's own file, all of its output in one pipe."""
+        command = [sys.executable, "-m", "snakemake", *targets, *RUN, overlay, SITE, *HERE]
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
         with subprocess.Popen(command, cwd=project, env=self.environment, text=True, **pipes) as process:
             try:
@@ -141,7 +162,7 @@ def running_cluster(directory: Path) -> Iterator[Cluster]:
     path = f"{os.environ['PATH']}:/usr/sbin:/sbin"
     # Only what belongs to no other cluster: a session inside a SLURM job would submit to its own.
     environment = {key: value for key, value in os.environ.items() if not key.startswith(("SLURM_", "CUDA_"))}
-    environment = {**environment, "PATH": path, "OMP_NUM_THREADS": "1"}
+    environment = {**environment, **SIZE, "PATH": path, "OMP_NUM_THREADS": "1"}
     started = subprocess.run(
         [TOOL, "start", directory], env=environment, capture_output=True, text=True, timeout=120, check=False
     )

@@ -39,6 +39,11 @@ _MACHINE_WORDS = {
 }
 
 
+# How the processes that are left tell that one of their job is gone: PyTorch's error classes, and gloo's words.
+_LOST_CLASSES = ("DistBackendError", "DistNetworkError", "DistStoreError")
+_LOST_WORDS = ("Connection closed by peer", "Connection reset by peer")
+
+
 class UserError(Exception):
     """A failure with a cause outside the code, explained to the person who can fix it.
 
@@ -76,6 +81,9 @@ def explain(error: BaseException) -> UserError | None:
     first_line = str(error).splitlines()[0] if str(error) else ""
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return _out_of_memory(first_line)
+    if type(error).__name__ in _LOST_CLASSES or (isinstance(error, RuntimeError) and _names_lost_peer(str(error))):
+        remedy = "see above, or the log of the scheduler, how that one ended; run again: it resumes"
+        return UserError("another process of this job is gone", first_line, remedy, EXIT_MACHINE)
     number = error.errno if isinstance(error, OSError) else None
     if number not in (*_MACHINE_REMEDIES, errno.ENOMEM) and isinstance(error, (OSError, RuntimeError, *_libraries())):
         number = next((known for words, known in _MACHINE_WORDS.items() if words in str(error)), None)
@@ -86,6 +94,10 @@ def explain(error: BaseException) -> UserError | None:
     what, remedy = _MACHINE_REMEDIES[number]
     where = error.filename if isinstance(error, OSError) else None
     return UserError(what, str(where or first_line), remedy, EXIT_MACHINE)
+
+
+def _names_lost_peer(words: str) -> bool:
+    return any(known in words for known in _LOST_WORDS)
 
 
 def _out_of_memory(where: str) -> UserError:

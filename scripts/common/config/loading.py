@@ -7,10 +7,8 @@ import copy
 import functools
 import math
 import string
-import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -21,12 +19,9 @@ from common.base.batch_sizes import accumulation_steps
 from common.base.errors import UserError
 from common.base.paths import HARDWARE, SCHEMA
 from common.base.templates import fill
-from common.config.selection import used_models
 from common.config.selection_checks import check_selections, near
 from common.files.yaml_files import read_mapping, read_yaml
 
-# Clocks differ by this much where nothing is wrong; a job takes longer.
-CLOCK_SECONDS = 2
 # The fields of the prompt's templates; each must be in its template, and no other may be.
 PROMPT_FIELDS = {"without_input": ("instruction",), "with_input": ("instruction", "input")}
 
@@ -166,6 +161,9 @@ def _check_compute(config: Mapping[str, Any]) -> list[str]:
         known = ", ".join(_gpu_types())
         problems.append(f"compute.gpu_type: `{kind}` is not in resources/hardware/gpus.yaml ({known})"
                         f"{near(kind, _gpu_types())}")  # fmt: skip
+    for key in ("gpus", "processes"):
+        if compute["nodes"] > 1 and compute[key] % compute["nodes"] and (key == "gpus" or not compute["gpus"]):
+            problems.append(f"compute.{key}: {compute[key]} cannot be shared equally by {compute['nodes']} nodes")
     on_gpus = compute["gpus"] > 0 and compute["device"] != "cpu"
     for method, block in config["methods"].items():
         key = f"methods.{method}.training" if "training" in block else f"methods.{method}"
@@ -184,74 +182,9 @@ def _gpu_types() -> tuple[str, ...]:
     return tuple(read_mapping(HARDWARE / "gpus.yaml"))
 
 
-@dataclass(frozen=True)
-class LocalPath:
-    """A local model, task or instruction file that the configuration names.
-
-    Attributes:
-        key: of the configuration.
-        path: relative to the working directory, as Snakemake takes it.
-        made: what is made of it; once all of that is there the file is not needed, since results may be rendered where
-            the models and data they were made from are not.
-    """
-
-    key: str
-    path: Path
-    made: tuple[Path, ...]
-
-    def is_missing(self) -> bool:
-        is_there = self.path.is_dir() if self.key.startswith("models.") else self.path.is_file()
-        return not is_there and not all(path.exists() for path in self.made)
-
-    def seconds_ahead(self) -> float:
-        """How far its time, or that of the newest file in it, is in the future; links count as their targets do."""
-        parts = [self.path, *(self.path.iterdir() if self.path.is_dir() else ())]
-        times = [max(part.stat().st_mtime, part.lstat().st_mtime) for part in parts if part.exists()]
-        return max(times, default=0.0) - time.time()
-
-
-def local_paths(config: Mapping[str, Any]) -> Iterator[LocalPath]:
-    """Every local path that a run of a checked configuration reads."""
-    results = Path("results", config["preset"])
-    for name in used_models(config):
-        source, made = config["models"][name]["source"], results / "models" / name / "pretrained"
-        if source["kind"] == "local":
-            yield LocalPath(f"models.{name}.source.path", Path(source["path"]), (made,))
-    for name in config["table3"]["tasks"]:
-        block, folder = config["tasks"][name], results / "data" / "tasks" / name
-        paths = {"definition": block["definition"]}
-        if block["source"]["kind"] == "files":
-            paths |= {f"source.{part}": block["source"][part] for part in ("train", "eval")}
-        for key, path in paths.items():
-            yield LocalPath(f"tasks.{name}.{key}", Path(path), (folder / "train.parquet", folder / "eval.parquet"))
-    for key in ("references", "comparisons"):
-        source = config["instructions"][key]
-        if source["kind"] == "file":
-            made = results / "data" / "instructions.parquet"
-            yield LocalPath(f"instructions.{key}.path", Path(source["path"]), (made,))
-
-
-def refuse_unusable_paths(config: Mapping[str, Any]) -> None:
-    """Stop before anything runs when the configuration names local files that are missing or of a future time.
-
-    Snakemake deletes what was made of an input that is newer than its result, and would make it again for ever.
-
-    Raises:
-        UserError: naming each with its key.
-    """
-    paths, preset = list(local_paths(config)), f"preset `{config['preset']}`"
-    if missing := [f"{local.key}: {local.path}" for local in paths if local.is_missing()]:
-        lines = "\n    ".join(missing)
-        raise UserError(f"files and directories the configuration names do not exist:\n    {lines}", preset,
-                        f"correct these paths; relative ones start from {Path.cwd()}")  # fmt: skip
-    ahead = {local: seconds for local in paths if (seconds := local.seconds_ahead()) > CLOCK_SECONDS}
-    if ahead:
-        lines = "\n    ".join(f"{local.key}: {local.path} ({seconds:.0f} s)" for local, seconds in ahead.items())
-        remedy = "run `touch` on them, or set the clock of this machine or of the file server"
-        raise UserError(f"files the configuration names have times in the future:\n    {lines}", preset, remedy)
-
-
-def load_configuration(base: Path, overlays: Sequence[Path], command_line: Mapping[str, Any]) -> dict[str, Any]:
+def load_configuration(
+    base: Path, overlays: Sequence[Path], command_line: Mapping[str, Any], module: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
     """The base configuration with overlays and command-line values applied to it, checked.
 
     Mappings merge key by key, lists and single values are replaced, and a block that names its `kind` replaces the
@@ -260,28 +193,74 @@ def load_configuration(base: Path, overlays: Sequence[Path], command_line: Mappi
     Args:
         base: the default configuration file.
         overlays: further files, the later ones on top.
-        command_line: values given with `--config`.
+        command_line: values given with `--config`; nested ones come as text, read by the schema's types.
+        module: what a module statement gives as `config`, an overlay too.
 
     Raises:
         UserError: when a file is unreadable, an overlay names no preset or the base's, or the result is not valid.
     """
     config = _read_overlay(base)
     preset = config.get("preset")
-    for overlay in overlays:
-        if overlay.resolve() == base.resolve():
-            continue
-        content = _read_overlay(overlay)
-        if "preset" not in content:
-            remedy = "add a line such as `preset: my-run`; without it the demo's results would be overwritten"
-            raise UserError("a configuration overlay names no preset", str(overlay), remedy)
-        if content["preset"] == preset:
-            remedy = f"give it a name of its own; with this one it would overwrite results/{preset}"
-            raise UserError(
-                f"a configuration overlay takes the preset of {base.name}: `{preset}`", str(overlay), remedy
-            )
+    contents = {str(path): _read_overlay(path) for path in overlays if path.resolve() != base.resolve()}
+    if module:
+        contents["`config` of the module statement"] = dict(module)
+    for where, content in contents.items():
+        _refuse_preset(content, preset, where)
         config = merge(config, content)
-    where = ", ".join(str(path) for path in (base, *overlays))
-    return check_configuration(merge(config, command_line), where)
+    given = read_text_values(command_line, _schema(), _schema())
+    return check_configuration(merge(config, given), ", ".join([str(base), *contents]))
+
+
+def _refuse_preset(overlay: Mapping[str, Any], taken: Any, where: str) -> None:
+    """Refuse an overlay whose results would overwrite those of the base; one that only describes a site has none.
+
+    Raises:
+        UserError: when it names no preset, or the base's.
+    """
+    if overlay and overlay.keys() <= {"site"}:
+        return
+    if "preset" not in overlay:
+        remedy = "add a line such as `preset: my-run`; without it the demo's results would be overwritten"
+        raise UserError("a configuration overlay names no preset", where, remedy)
+    if overlay["preset"] == taken:
+        remedy = f"give it a name of its own; with this one it would overwrite results/{taken}"
+        raise UserError(f"a configuration overlay takes the preset of config.yaml: `{taken}`", where, remedy)
+
+
+def read_text_values(value: Any, schema: Mapping[str, Any], root: Mapping[str, Any]) -> Any:
+    """Texts within a value turned into what YAML reads in them, where the schema takes that and not the text.
+
+    Args:
+        value: of a configuration; mappings and lists are gone through.
+        schema: of the value.
+        root: the whole schema, for references.
+    """
+    if isinstance(value, Mapping):
+        known = _properties(value, schema, root)
+        return {key: read_text_values(child, known.get(key, {}), root) for key, child in value.items()}
+    if isinstance(value, list):
+        items = _resolve(schema, root).get("items", {})
+        return [read_text_values(child, items, root) for child in value]
+    validator = jsonschema.Draft202012Validator(root).evolve(schema=schema)
+    if not isinstance(value, str) or validator.is_valid(value):
+        return value
+    try:
+        meant = yaml.safe_load(value)
+    except yaml.YAMLError:
+        return value
+    return meant if validator.is_valid(meant) else value
+
+
+def _properties(value: Mapping[str, Any], schema: Mapping[str, Any], root: Mapping[str, Any]) -> dict[str, Any]:
+    """The schema of each key of a mapping, through references, registries and the chosen alternative."""
+    schema = _resolve(schema, root)
+    others = schema.get("additionalProperties")
+    known = dict.fromkeys(value, others) if isinstance(others, dict) else {}
+    for branch in schema.get("oneOf", []):
+        resolved = _resolve(branch, root)
+        if resolved.get("properties", {}).get("kind", {}).get("const") == value.get("kind"):
+            known |= resolved.get("properties", {})
+    return {**known, **schema.get("properties", {})}
 
 
 def _read_overlay(path: Path) -> dict[str, Any]:

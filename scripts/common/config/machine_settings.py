@@ -11,8 +11,8 @@ from common.base.errors import UserError
 from common.config.methods import METHODS
 from common.config.selection import used_models
 
-PARTS = ("seed", "compute", "instructions", "splits", "methods", "evaluation", "table3", "marker_table", "rl", "table4",
-         "table5", "human_eval")  # fmt: skip
+PARTS = ("seed", "compute", "site", "instructions", "splits", "methods", "evaluation", "table3", "marker_table", "rl",
+         "table4", "table5", "human_eval")  # fmt: skip
 
 
 def machine_settings(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -23,9 +23,19 @@ def machine_settings(config: Mapping[str, Any]) -> dict[str, Any]:
     return {"config": {**{part: config[part] for part in PARTS}, **used}}
 
 
-def job_threads(asked: int | None, cores: int | None) -> int:
-    """CPU threads of a job: as configured, or a quarter of the cores (None: unknown), since jobs run side by side."""
-    return asked or max(1, (cores or 1) // 4)
+# CPU threads a GPU: what feeds it while it trains; some answers are computed again on the CPU.
+TRAINING_THREADS, ANSWERING_THREADS = 4, 8
+
+
+def job_threads(asked: int | None, cores: int | None, for_gpus: int = 0) -> int:
+    """CPU threads of a job on a node.
+
+    Args:
+        asked: as configured; None to choose.
+        cores: of the run, of which jobs that run side by side take a quarter; None if unknown.
+        for_gpus: threads that its GPUs want.
+    """
+    return asked or for_gpus or max(1, (cores or 1) // 4)
 
 
 def refuse_containers(methods: Iterable[str]) -> None:

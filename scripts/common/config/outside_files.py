@@ -9,6 +9,7 @@ from typing import Any
 
 from snakemake.exceptions import WorkflowError
 
+from common.config.local_files import Places
 from common.config.selection import used_models
 from common.config.settings import task_files
 
@@ -32,13 +33,17 @@ def downloads(config: Mapping[str, Any]) -> list[str]:
     return models + tasks + [instruction_file(config, part) for part in parts]
 
 
-def rating_files(preset: str) -> list[str]:
+def rating_files(preset: str, places: Places) -> list[str]:
     """Files in the preset's ratings folder, of any kind: scoring refuses those that are not ratings.
+
+    Args:
+        preset: name of the configuration.
+        places: where that folder is looked for.
 
     Raises:
         WorkflowError: when Snakemake could not take a file's name as it is.
     """
-    files = sorted(str(path) for path in (RATINGS / preset).glob("[!.]*") if path.is_file())
+    files = sorted(str(path) for path in Path(places.find(str(RATINGS / preset))).glob("[!.]*") if path.is_file())
     for path in files:
         if set("{}<>") & set(path):
             what_to_do = f"error: a rating's file name holds one of {{}}<>\n  where: {path}\n  what to do: rename it"

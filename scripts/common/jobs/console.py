@@ -4,21 +4,40 @@ import argparse
 import contextlib
 import json
 import os
+import signal
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from common.base.errors import UserError, report_and_exit
+from common.base.errors import EXIT_RESUMABLE, Resumable, UserError, report_and_exit
+from common.jobs.attempts import begin_attempt, end_attempt, stop_attempt
 
 
 class Console:
-    """Writes lines for people to the terminal and to the log."""
+    """Writes lines for people to the terminal and to the log, and keeps the record of a job's attempts.
 
-    def __init__(self, name: str, terminal: int | None = None):
+    Args:
+        name: of the job.
+        terminal: descriptor; None where the log is the terminal, or another process speaks.
+        log: of a job whose attempts are recorded by this process.
+    """
+
+    def __init__(self, name: str, terminal: int | None = None, log: Path | None = None):
         self.name = name
-        self._terminal = terminal
+        self._terminal, self._log = terminal, log
+
+    def told_to_stop(self) -> None:
+        """Record that the job was asked to stop."""
+        if self._log:
+            stop_attempt(self._log)
+
+    def ended(self, code: int) -> int:
+        """Record the exit code that the job ends with; returns it."""
+        if self._log:
+            end_attempt(self._log, code)
+        return code
 
     def say(self, line: str) -> None:
         """One line, prefixed with the job's name."""
@@ -110,28 +129,54 @@ def argument_parser(doc: str) -> argparse.ArgumentParser:
     return parser
 
 
+class Terminated(BaseException):
+    """SIGTERM, raised where the job was; not an Exception, which libraries swallow."""
+
+
 def run_entry_point(
     parser: argparse.ArgumentParser,
     work: Callable[[argparse.Namespace, Console], None],
     argv: Sequence[str] | None = None,
 ) -> int:
-    """Parse, redirect output to the log, do the work, and turn any failure into words and an exit code."""
+    """Parse, redirect output to the log, do the work, and turn any failure into words and an exit code.
+
+    SIGTERM ends the work with the exit code of a job that resumes; trainings catch it themselves and save their state.
+    """
     arguments = parser.parse_args(argv)
     name = job_name(arguments.log) or Path(parser.prog).stem
     console = Console(name)
     try:
         console = _redirect_to_log(name, arguments.log)
-        if "settings" in arguments:
-            work(arguments, console)
-        else:
-            with reader_may_leave():
+        with _stopped_by_sigterm(console):
+            if "settings" in arguments:
                 work(arguments, console)
+            else:
+                with reader_may_leave():
+                    work(arguments, console)
     except KeyboardInterrupt:
-        return 130
+        return console.ended(130)
+    except Terminated:
+        console.write(f"{Resumable('stopped on request', name)}\n")
+        return console.ended(EXIT_RESUMABLE)
     except Exception as error:
         hint = f"the log {arguments.log}" if arguments.log else "the lines above"
-        return report_and_exit(error, hint, console.write)
-    return 0
+        return console.ended(report_and_exit(error, hint, console.write))
+    return console.ended(0)
+
+
+@contextlib.contextmanager
+def _stopped_by_sigterm(console: Console) -> Iterator[None]:
+    """Raise `Terminated` within the block on SIGTERM."""
+
+    def stop(signum: int, frame: Any) -> None:
+        console.told_to_stop()
+        raise Terminated
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def job_name(log: Path | None) -> str:
@@ -157,14 +202,18 @@ def reader_may_leave() -> Iterator[None]:
 
 
 def _redirect_to_log(name: str, log: Path | None) -> Console:
-    """Send file descriptors 1 and 2 to `log`, so that libraries and children write there too."""
+    """Send file descriptors 1 and 2 to `log`, so that libraries and children write there too.
+
+    The log of a job that is tried again goes on; else it begins anew.
+    """
     if log is None:
         return Console(name)
     rank = int(os.environ.get("RANK", "0"))
     try:
         log.parent.mkdir(parents=True, exist_ok=True)
-        mode = os.O_WRONLY | os.O_CREAT | os.O_APPEND | (os.O_TRUNC if rank == 0 else 0)
-        descriptor = os.open(log, mode, 0o644)
+        attempt = begin_attempt(log) if rank == 0 and job_name(log) else 1
+        anew = os.O_TRUNC if rank == 0 and attempt == 1 else 0
+        descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | anew, 0o644)
     except OSError as error:
         raise UserError(f"cannot write the log: {error.strerror}", str(log), "give write access there", 3) from error
     terminal = os.dup(2) if rank == 0 else None
@@ -173,4 +222,6 @@ def _redirect_to_log(name: str, log: Path | None) -> Console:
     os.dup2(descriptor, 1)
     os.dup2(descriptor, 2)
     os.close(descriptor)
-    return Console(name, terminal)
+    if attempt > 1:
+        sys.stderr.write(f"---- attempt {attempt}, {time.strftime('%Y-%m-%d %H:%M:%S')} ----\n")
+    return Console(name, terminal, log if rank == 0 and job_name(log) else None)

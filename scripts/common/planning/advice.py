@@ -132,11 +132,20 @@ def host_problems(jobs: Sequence[JobPlan], site: Site) -> list[Problem]:
     return problems
 
 
-def lead_problems(jobs: Sequence[JobPlan], site: Site, assumed: Mapping[str, float]) -> list[Problem]:
-    """Jobs a scheduler would kill before their state is written."""
+def lead_problems(
+    jobs: Sequence[JobPlan], site: Site, assumed: Mapping[str, float], usual: int | None = None
+) -> list[Problem]:
+    """Jobs a scheduler would kill before their state is written.
+
+    Args:
+        jobs: of the plan.
+        site: the profile, which may overrule the signal of a rule.
+        assumed: values of assumptions.yaml.
+        usual: seconds between SIGTERM and the end that the configuration asks for; None without a scheduler.
+    """
     problems = []
     for job in jobs:
-        lead = site.lead_of(job.rule)
+        lead = usual if site.lead_of(job.rule) is None else site.lead_of(job.rule)
         if not job.checkpoint or lead is None or needed_lead(job, assumed) <= lead:
             continue
         needed = needed_lead(job, assumed)
@@ -144,6 +153,6 @@ def lead_problems(jobs: Sequence[JobPlan], site: Site, assumed: Mapping[str, flo
             f"{lead} s lie between SIGTERM and the end; to finish a step ({job.step_seconds:.0f} s), write and hash "
             f"{job.checkpoint / 1e9:.0f} GB takes {needed:.0f} s"
         )
-        signal = f"`--signal=TERM@{60 * -int(-needed // 60)}` for {job.rule} in the profile's slurm_extra"
+        signal = f"`compute: {{stop_lead_seconds: {60 * -int(-needed // 60)}}}`"
         problems.append(Problem(job.name, what, [signal, "a faster disk under results/*/scratch"]))
     return problems

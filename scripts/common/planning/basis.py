@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from common.config.machine_settings import job_threads
-from common.planning.hardware import Gpu
+from common.planning.hardware import Gpu, load_assumptions, load_gpu
 from common.planning.job_time import Device
-from common.planning.shapes import ModelShape
+from common.planning.shapes import ModelShape, estimate_shape
 
 FP32, BF16 = 4, 2
 
@@ -57,11 +57,23 @@ class Basis:
         if compute["device"] == "cpu" or gpus == 0:
             asked = self.threads.get(rule, compute[f"{prefix}threads"])
             return Device(None, job_threads(asked, os.cpu_count()), self.assumed)
-        return Device(self.gpu, gpus, self.assumed)
+        return Device(self.gpu, gpus, self.assumed, compute["nodes"] if rule.startswith("train_") else 1)
 
     def deepspeed(self, device: Device) -> bool:
         """Whether ZeRO-3 is planned for; on a CPU, where it serves tests, plain torch is."""
         return device.gpu is not None and self.config["compute"]["engine"] != "torch"
+
+
+def light_basis(config: Mapping[str, Any], results: Path) -> Basis:
+    """A basis whose shapes are estimated, so that no torch is loaded.
+
+    Args:
+        config: the whole configuration.
+        results: directory of the preset's results.
+    """
+    assumed = {name: entry.value for name, entry in load_assumptions().items()}
+    gpu = load_gpu(config["compute"]["gpu_type"])
+    return Basis(config=config, gpu=gpu, assumed=assumed, results=results, find=estimate_shape)
 
 
 def weight_bytes(device: Device) -> int:

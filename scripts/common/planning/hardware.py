@@ -108,7 +108,18 @@ def load_assumptions(path: Path | None = None) -> dict[str, Assumption]:
     return {name: Assumption(**entry) for name, entry in checked.items()}
 
 
-def bandwidth(gpu: Gpu, interconnect: str, assumed: Mapping[str, float]) -> float | None:
-    """Bytes a second a GPU exchanges with the others, one direction; None where the type has no such link."""
+# What joins nodes where GPUs are joined like this within one.
+BETWEEN_NODES = {"nvlink": "infiniband", "pcie": "ethernet"}
+
+
+def bandwidth(gpu: Gpu, interconnect: str, assumed: Mapping[str, float], nodes: int = 1) -> float | None:
+    """Bytes a second a GPU exchanges with the others, one direction; None where the type has no such link.
+
+    Collective operations go round a ring, all of whose links carry the same; over several nodes the slowest is that
+    between two of them, InfiniBand beside NVLink, Ethernet beside PCIe.
+    """
     peak = gpu.nvlink_gb_s if interconnect == "nvlink" else gpu.pcie_gb_s
-    return None if peak is None else peak * 1e9 * assumed[f"{interconnect}_efficiency"]
+    if peak is None:
+        return None
+    within = peak * 1e9 * assumed[f"{interconnect}_efficiency"]
+    return within if nodes == 1 else min(within, assumed[f"{BETWEEN_NODES[interconnect]}_gb_s"] * 1e9)

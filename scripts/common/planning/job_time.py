@@ -21,11 +21,13 @@ class Device:
         gpu: its type; None for a CPU.
         count: GPUs, or threads of a CPU.
         assumed: values of assumptions.yaml.
+        nodes: that the GPUs are in.
     """
 
     gpu: Gpu | None
     count: int
     assumed: Mapping[str, float]
+    nodes: int = 1
 
     @property
     def flops(self) -> float:
@@ -55,7 +57,7 @@ class Device:
         """Bytes a second by interconnect; without several GPUs nothing is exchanged."""
         if self.gpu is None or self.count == 1:
             return dict.fromkeys(INTERCONNECTS, float("inf"))
-        return {name: bandwidth(self.gpu, name, self.assumed) for name in INTERCONNECTS}
+        return {name: bandwidth(self.gpu, name, self.assumed, self.nodes) for name in INTERCONNECTS}
 
 
 def attention_flops(shape: ModelShape, length: float) -> float:

@@ -7,7 +7,7 @@ import re
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -51,6 +51,37 @@ class GpuState:
     total: float
     free: float
     capability: float
+
+
+def ask_slurm(*words: str) -> str:
+    """What `scontrol` answers; nothing where it does not."""
+    try:
+        done = subprocess.run(["scontrol", *words], capture_output=True, text=True, timeout=60, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return done.stdout if done.returncode == 0 else ""
+
+
+def check_preemption(job: str, ask: Callable[..., str] = ask_slurm) -> list[MachineFinding]:
+    """Whether a preempted job comes back: Snakemake's SLURM executor waits for ever for one that does not.
+
+    Args:
+        job: number of this job; empty outside SLURM.
+        ask: what answers for `scontrol`.
+    """
+    if not job:
+        return []
+    partition = re.search(r"\bPartition=(\S+)", ask("show", "job", job))
+    settings = ask("show", "partition", partition[1]) if partition else ""
+    mode = re.search(r"\bPreemptMode=(\S+)", settings) or re.search(r"\bPreemptMode\s*=\s*(\S+)", ask("show", "config"))
+    if not mode or "CANCEL" not in mode[1].upper():
+        return []
+    what = "SLURM cancels preempted jobs here (PreemptMode=CANCEL), and the run would wait for them for ever"
+    remedy = (
+        "use a partition or QOS that is not preempted, or one with PreemptMode=REQUEUE; a run that waits is stopped"
+    )
+    where = f"partition {partition[1]}" if partition else "scontrol show config"
+    return [MachineFinding(what, where, f"{remedy} and started again, and its trainings resume", blocks=False)]
 
 
 def gpu_states() -> list[GpuState]:

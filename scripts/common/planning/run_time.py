@@ -1,6 +1,6 @@
 """How long each job of a run takes, as planned. Loads no torch: it is asked when a run starts."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from common.config.methods import METHODS
 from common.planning.answering_jobs import evaluation_jobs, sampling_jobs
@@ -9,6 +9,7 @@ from common.planning.hardware import INTERCONNECTS
 from common.planning.schedule import ANSWERS, OTHER, TRAINS
 from common.planning.training_work import job_seconds, training_work
 
+Seconds = Mapping[str, float | None]
 ANSWERING = ("evaluate_task", "evaluate_marker", "sample_responses")
 
 
@@ -19,30 +20,36 @@ def kind_of(rule: str) -> str:
     return ANSWERS if rule in ANSWERING else OTHER
 
 
-def planned_seconds(basis: Basis, rule: str, model: str = "") -> float:
-    """Seconds of one job, over the fastest interconnect its GPUs have.
+def planned_seconds(
+    basis: Basis, rule: str, model: str = "", choose: Callable[[Seconds], float] | None = None
+) -> float:
+    """Seconds of one job.
 
     Args:
         basis: of the plan; with `estimate_shape` no torch is loaded.
         rule: of the workflow.
         model: name in the configuration, of a job that has one.
+        choose: of the seconds by interconnect; the fastest that its GPUs have without it.
 
     Raises:
         UserError: when nothing says how large the model is.
     """
+    choose = choose or fastest
     method, start = rule.removeprefix("train_"), basis.assumed["answering_start_seconds"]
     if kind_of(rule) == TRAINS and method in METHODS:
-        return basis.assumed["training_start_seconds"] + _fastest(
-            job_seconds(basis, training_work(basis, method, model))
-        )
+        return basis.assumed["training_start_seconds"] + choose(job_seconds(basis, training_work(basis, method, model)))
     if rule == "evaluate_task":
-        return start + _fastest(evaluation_jobs(basis, model).seconds)
+        return start + choose(evaluation_jobs(basis, model).seconds)
     if rule == "evaluate_marker":
-        return start + _fastest(evaluation_jobs(basis, model, basis.config["marker_table"]["shots"]).seconds)
+        return start + choose(evaluation_jobs(basis, model, basis.config["marker_table"]["shots"]).seconds)
     if rule == "sample_responses":
-        return start + _fastest(sampling_jobs(basis, model).seconds)
+        return start + choose(sampling_jobs(basis, model).seconds)
     return start if rule == "prepare_model" else basis.assumed["plain_job_seconds"]
 
 
-def _fastest(seconds: Mapping[str, float | None]) -> float:
+def fastest(seconds: Seconds) -> float:
     return min(found for link in INTERCONNECTS if (found := seconds[link]) is not None)
+
+
+def slowest(seconds: Seconds) -> float:
+    return max(found for link in INTERCONNECTS if (found := seconds[link]) is not None)

@@ -51,6 +51,12 @@ class ModelShape:
         return int(self.text.hidden_size)
 
     @property
+    def inner(self) -> int:
+        """Width of the feed-forward layers."""
+        widths = (getattr(self.text, name, None) for name in ("intermediate_size", "ffn_dim", "n_inner"))
+        return next((int(width) for width in widths if isinstance(width, int)), 4 * self.hidden)
+
+    @property
     def context(self) -> int:
         """Most tokens of a sequence; as good as endless where the configuration names no limit."""
         limits = (getattr(self.text, name, None) for name in ("max_position_embeddings", "max_seq_len"))

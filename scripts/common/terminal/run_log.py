@@ -137,19 +137,20 @@ class RunLog:
             jobs_speak: whether they write to this terminal.
         """
         self._formatter.view, self._formatter.jobs_speak = view, jobs_speak
-        self._say(view.header(self._preset, place))
+        self.say(view.header(self._preset, place))
 
     def end(self) -> None:
         """Tell where to look first."""
         if self._formatter.view:
-            self._say(self._formatter.view.ending(self._preset, places(self._formatter.results)))
+            self.say(self._formatter.view.ending(self._preset, places(self._formatter.results)))
 
     def end_with_failures(self) -> None:
         """Name every failed job."""
         if self._formatter.view and self._formatter.view.failed:
             self._logger.error(self._formatter.view.failure())
 
-    def _say(self, text: str) -> None:
+    def say(self, text: str) -> None:
+        """One message of the workflow itself."""
         self._logger.info(text, extra={"event": LogEvent.RUN_INFO, "of_run": True})
 
 

@@ -2,16 +2,16 @@
 
 import sys
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from common.base.errors import UserError
 from common.jobs.console import job_name
-from common.planning.basis import Basis
-from common.planning.hardware import load_assumptions, load_gpu
+from common.jobs.site import gpu_count
+from common.planning.basis import Basis, light_basis
 from common.planning.run_time import kind_of, planned_seconds
 from common.planning.schedule import OTHER, Seen
-from common.planning.shapes import estimate_shape
 from common.terminal.arms import served
 from common.terminal.run_log import RunLog
 from common.terminal.run_view import RunJob, RunView, benchmark_seconds
@@ -65,7 +65,7 @@ def _limits(workflow: Any, jobs: Iterable[Any]) -> dict[str, int]:
     amounts = workflow.scheduler.global_resources.items()
     unlimited = () if workflow.local_exec else ("_cores",)
     limits = {name: amount for name, amount in amounts if amount < sys.maxsize and name not in unlimited}
-    asked = max((job.resources.get("gpu", 0) for job in jobs), default=0)
+    asked = max((gpu_count(job.resources.get("gpu", 0)) for job in jobs), default=0)
     if not asked:
         limits.pop("gpu", None)
     elif workflow.local_exec:
@@ -76,12 +76,11 @@ def _limits(workflow: Any, jobs: Iterable[Any]) -> dict[str, int]:
 def _basis(config: Mapping[str, Any], results: Path, jobs: Iterable[Any]) -> Basis:
     """What times are planned with: the threads and GPUs that jobs are given here."""
     given = {job.rule.name: dict(job.resources.items()) for job in jobs}
-    return Basis(
-        config=config, gpu=load_gpu(config["compute"]["gpu_type"]), results=results, find=estimate_shape,
-        assumed={name: entry.value for name, entry in load_assumptions().items()},
-        gpus={rule: asked["gpu"] for rule, asked in given.items() if "gpu" in asked},
+    return replace(
+        light_basis(config, results),
+        gpus={rule: gpu_count(asked["gpu"]) for rule, asked in given.items() if "gpu" in asked},
         threads={rule: asked["_cores"] for rule, asked in given.items()},
-    )  # fmt: skip
+    )
 
 
 def _seconds(basis: Basis, job: Any) -> float | None:

@@ -37,7 +37,7 @@ class CheckpointClock:
     """
 
     def __init__(self, engine: Engine, console: Console, seconds: float | None, stuck_seconds: float):
-        self._engine, self._adaptive = engine, seconds is None
+        self._engine, self._console, self._adaptive = engine, console, seconds is None
         self._seconds = FIRST_SECONDS if seconds is None else seconds
         self._saved = self._decided = time.monotonic()
         self._requested = False
@@ -48,6 +48,7 @@ class CheckpointClock:
 
     def _request_stop(self, signum: int, frame: Any) -> None:
         self._requested = True
+        self._console.told_to_stop()
 
     def stop_requested(self) -> bool:
         """Whether any process was asked to stop, or the job's time is up; asked after every step."""

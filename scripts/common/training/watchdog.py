@@ -82,4 +82,4 @@ class Watchdog(threading.Thread):
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, 2)
         time.sleep((2 if self._rank == 0 else 3) * POLL)
-        os._exit(error.code)
+        os._exit(self._console.ended(error.code))

@@ -14,7 +14,8 @@ import yaml
 from common.base.errors import UserError
 from common.base.paths import ROOT
 from common.config import settings
-from common.config.loading import check_configuration, load_configuration, local_paths, merge, refuse_unusable_paths
+from common.config.loading import check_configuration, load_configuration, merge
+from common.config.local_files import local_paths, refuse_unusable_paths
 from common.files.whole_files import canonical_json
 
 BASE, SMOKE, PAPER = ROOT / "config.yaml", ROOT / "config/smoke.yaml", ROOT / "config/paper.yaml"

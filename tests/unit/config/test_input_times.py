@@ -9,7 +9,8 @@ import pytest
 
 from common.base.errors import UserError
 from common.base.paths import ROOT
-from common.config.loading import load_configuration, local_paths, merge, refuse_unusable_paths
+from common.config.loading import load_configuration, merge
+from common.config.local_files import local_paths, refuse_unusable_paths
 
 
 @pytest.fixture

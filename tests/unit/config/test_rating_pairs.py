@@ -7,7 +7,8 @@ import yaml
 
 from common.base.errors import UserError
 from common.base.paths import ROOT
-from common.config.loading import check_configuration, load_configuration, local_paths
+from common.config.loading import check_configuration, load_configuration
+from common.config.local_files import local_paths
 from common.config.machine_settings import machine_settings
 from common.config.selection import checkpoints, rated_checkpoints, rating_pairs, used_models
 from common.config.settings import human_eval_settings, human_eval_table_settings, run_settings

@@ -499,7 +499,9 @@ def test_a_lead_shorter_than_a_checkpoint_needs_is_refused(paper: tuple[Basis, l
     assert lead_problems([job], Site(), ASSUMED) == []
     problems = lead_problems([job], Site(lead={"train_sft": int(needed) - 1}), ASSUMED)
     assert len(problems) == 1
-    assert "--signal=TERM@360" in problems[0].remedies[0]
+    assert problems[0].remedies[0] == "`compute: {stop_lead_seconds: 360}`"
+    assert lead_problems([job], Site(), ASSUMED, usual=int(needed) + 1) == []
+    assert len(lead_problems([job], Site(), ASSUMED, usual=int(needed) - 1)) == 1
 
 
 @pytest.mark.slow
@@ -514,8 +516,12 @@ def test_less_memory_than_a_job_needs_is_refused(paper: tuple[Basis, list[JobPla
 
 
 @pytest.mark.slow
-def test_the_slurm_profile_leaves_time_for_the_papers_checkpoints(paper: tuple[Basis, list[JobPlan]]) -> None:
-    assert lead_problems(paper[1], read_site(ROOT / "profiles/slurm"), ASSUMED) == []
+def test_the_preset_leaves_time_for_the_papers_checkpoints(paper: tuple[Basis, list[JobPlan]]) -> None:
+    basis, jobs = paper
+    assert (
+        lead_problems(jobs, read_site(ROOT / "profiles/slurm"), ASSUMED, basis.config["compute"]["stop_lead_seconds"])
+        == []
+    )
 
 
 @pytest.mark.slow

@@ -84,8 +84,8 @@ def test_no_source_file_runs_data_as_code() -> None:
 
 # Fields of shell commands that are no text of the configuration: numbers, words of a closed list, names of the code.
 PLAIN = {"threads", "params.script", "params.further", "resources.gpu", "resources.device", "resources.processes",
-         "resources.stop_lead"}  # fmt: skip
-QUOTED_BEFORE = {"params.options"}  # by shlex.quote, in rules/calls.smk
+         "resources.stop_lead", "resources.nodes"}  # fmt: skip
+QUOTED_BEFORE = {"params.options", "params.python"}  # by shlex.quote, in rules/calls.smk
 
 
 def test_every_text_in_a_shell_command_is_quoted() -> None:
