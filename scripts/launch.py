@@ -22,7 +22,6 @@ from common.base.processes import end_with_parent
 from common.jobs.attempts import end_attempt
 from common.jobs.console import Console, count
 from common.jobs.gpu_leases import LEASES, assign_gpus
-from common.jobs.site import gpu_count
 
 # How long torchrun lets a script save its state after SIGTERM before it kills it; its own default is 30 seconds.
 # A day means: the scheduler decides.
@@ -99,7 +98,8 @@ def run_processes(script: str, arguments: list[str], processes: int, meeting: Me
         record_end(arguments, failure.exitcode)
         name = signal.Signals(-failure.exitcode).name
         remedy = "if memory ran out, request more of it or lower `per_device_batch_size`; then run again: it resumes"
-        sys.stderr.write(f"{UserError(f'{name} ended process {rank} of this job', script, remedy)}\n")
+        total = processes * (meeting.nodes if meeting else 1)
+        sys.stderr.write(f"{UserError(f'{name} ended process {rank} of {total}', script, remedy)}\n")
         return EXIT_MACHINE
     return 0
 
@@ -157,9 +157,14 @@ def set_stop_time(lead: int) -> None:
         os.environ[STOP_TIME] = str(int(end) - lead)
 
 
+def gpus(text: str) -> int:
+    """A number of GPUs, given as an argument: `2` or `nvidia_a100-sxm4-80gb:2`; errors as of `count`."""
+    return count(text.rpartition(":")[2])
+
+
 def argument_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--gpus", type=gpu_count, required=True, help="GPUs of this job, on all nodes; 0 for none")
+    parser.add_argument("--gpus", type=gpus, required=True, help="GPUs of this job, on all nodes; 0 for none")
     parser.add_argument("--nodes", type=count, default=1, help="nodes of this job")
     parser.add_argument("--meet", help="host and port where the launchers of several nodes meet; they are told it")
     parser.add_argument("--device", choices=["auto", "cpu"], default="auto", help="cpu leaves requested GPUs unused")

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -16,9 +17,9 @@ from hypothesis import strategies as st
 from torch.distributed import run as torchrun
 
 import launch
-from common.base.errors import EXIT_MACHINE, EXIT_RESUMABLE
+from common.base.errors import EXIT_BAD_INPUT, EXIT_MACHINE, EXIT_RESUMABLE
 from common.base.paths import ROOT
-from common.jobs import gpu_leases
+from common.jobs import attempts, gpu_leases
 from support.amounts import examples
 
 SCRIPTS = ROOT / "scripts"
@@ -128,6 +129,42 @@ def test_there_is_a_process_a_gpu_and_they_share_the_threads(machine: Machine) -
     assert {fact["CUDA_DEVICE_ORDER"] for fact in seen} == {"PCI_BUS_ID"}
     assert {fact["OMP_NUM_THREADS"] for fact in seen} == {"2"}
     assert {fact["MALLOC_TRIM_THRESHOLD_"] for fact in seen} == {None}
+
+
+def test_launchers_that_meet_number_their_processes_together(machine: Machine) -> None:
+    """As on two nodes, where SLURM starts a launcher on each."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        place = f"127.0.0.1:{probe.getsockname()[1]}"
+    nodes = [machine.start(REPORT, nodes=2, meet=place, processes=4, threads=4, job="SLURM_JOB_ID") for _ in range(2)]
+    seen = []
+    for process in nodes:
+        output, errors = process.communicate(timeout=120)
+        assert process.returncode == 0, errors
+        seen.append([json.loads(line) for line in output.splitlines()])
+    assert [len(node) for node in seen] == [2, 2]
+    assert sorted(fact["RANK"] for node in seen for fact in node) == ["0", "1", "2", "3"]
+    assert {fact["WORLD_SIZE"] for node in seen for fact in node} == {"4"}
+    assert {fact["LOCAL_RANK"] for fact in seen[0]} == {fact["LOCAL_RANK"] for fact in seen[1]} == {"0", "1"}
+    assert {fact["OMP_NUM_THREADS"] for node in seen for fact in node} == {"2"}
+
+
+def test_several_nodes_outside_slurm_are_refused(machine: Machine) -> None:
+    process = machine.start(REPORT, nodes=2, processes=4)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == EXIT_BAD_INPUT
+    assert "error: 2 nodes were requested outside a SLURM job" in errors
+    assert "compute: {nodes: 1}" in errors
+
+
+def test_the_launcher_records_that_a_process_was_killed(machine: Machine) -> None:
+    log = machine.folder / "logs/rule/all.log"
+    log.parent.mkdir(parents=True)
+    attempts.begin_attempt(log)
+    process = machine.start(SECOND_PROCESS_FAILS, "killed", "--log", str(log), processes=2)
+    process.communicate(timeout=120)
+    assert process.returncode == EXIT_MACHINE
+    assert attempts.read_attempts(log) == [attempts.KILLED]
 
 
 def test_two_jobs_have_ports_and_devices_of_their_own(machine: Machine) -> None:

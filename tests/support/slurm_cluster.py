@@ -74,8 +74,8 @@ def _minutes(limit: str) -> int:
 
 
 def _megabytes(memory: str) -> int:
-    """`240000M` -> 240000, `234.5G` -> 240128."""
-    return round(float(memory[:-1]) * {"M": 1, "G": 1024}[memory[-1]])
+    """`240000M` -> 240000, `234.5G` -> 240128, `0` -> 0."""
+    return round(float(memory.rstrip("MG")) * (1024 if memory.endswith("G") else 1))
 
 
 def parse_job(line: str) -> Job:

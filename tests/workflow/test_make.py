@@ -52,7 +52,8 @@ def test_targets_are_not_taken_for_resources(clone: Path, target: str, asked: st
     """Snakemake's --resources takes every word up to the next option."""
     commands = make(clone, "--dry-run", target)[1]
     assert re.search(
-        rf"snakemake +--resources mem_mb=\d+ --workflow-profile profiles/default {re.escape(asked)} ", commands
+        rf"snakemake +--cores all --resources mem_mb=\d+ --workflow-profile profiles/default {re.escape(asked)} ",
+        commands,
     )
     assert "--resources" not in make(clone, "--dry-run", target, "PROFILE=profiles/slurm")[1]
 

@@ -81,23 +81,25 @@ def explain(error: BaseException) -> UserError | None:
     first_line = str(error).splitlines()[0] if str(error) else ""
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return _out_of_memory(first_line)
-    if type(error).__name__ in _LOST_CLASSES or (isinstance(error, RuntimeError) and _names_lost_peer(str(error))):
-        remedy = "see above, or the log of the scheduler, how that one ended; run again: it resumes"
-        return UserError("another process of this job is gone", first_line, remedy, EXIT_MACHINE)
     number = error.errno if isinstance(error, OSError) else None
     if number not in (*_MACHINE_REMEDIES, errno.ENOMEM) and isinstance(error, (OSError, RuntimeError, *_libraries())):
         number = next((known for words, known in _MACHINE_WORDS.items() if words in str(error)), None)
     if number == errno.ENOMEM:
         return _out_of_memory(first_line)
     if number not in _MACHINE_REMEDIES:
-        return None
+        return _lost_process(error, first_line)
     what, remedy = _MACHINE_REMEDIES[number]
     where = error.filename if isinstance(error, OSError) else None
     return UserError(what, str(where or first_line), remedy, EXIT_MACHINE)
 
 
-def _names_lost_peer(words: str) -> bool:
-    return any(known in words for known in _LOST_WORDS)
+def _lost_process(error: BaseException, where: str) -> UserError | None:
+    """What those that are left say when another process of their job has ended."""
+    named = isinstance(error, RuntimeError) and any(words in str(error) for words in _LOST_WORDS)
+    if not named and type(error).__name__ not in _LOST_CLASSES:
+        return None
+    remedy = "see above, or the log of the scheduler, how that one ended; run again: it resumes"
+    return UserError("another process of this job is gone", where, remedy, EXIT_MACHINE)
 
 
 def _out_of_memory(where: str) -> UserError:

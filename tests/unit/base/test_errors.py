@@ -33,6 +33,17 @@ def test_lack_of_memory_is_explained() -> None:
         assert "per_device_batch_size" in explained.remedy
 
 
+@pytest.mark.parametrize(
+    "error",
+    [type("DistBackendError", (RuntimeError,), {})("NCCL error: remote process exited"),
+     RuntimeError("[../gloo/transport/tcp/pair.cc:534] Connection closed by peer [127.0.0.1]:1234")],
+)  # fmt: skip
+def test_a_lost_process_is_told_by_those_that_are_left(error: Exception) -> None:
+    explained = explain(error)
+    assert explained is not None
+    assert (explained.what, explained.code) == ("another process of this job is gone", EXIT_MACHINE)
+
+
 def test_bugs_are_not_explained_and_user_errors_stay_themselves() -> None:
     assert explain(ValueError("x")) is None
     assert explain(OSError(errno.EBADF, "bad file descriptor")) is None

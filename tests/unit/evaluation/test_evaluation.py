@@ -89,6 +89,7 @@ def test_float32_answers_need_no_check(place: Path) -> None:
     assert record["provenance"]["dtype"] == "float32"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", [GENERATE, PLAIN])
 def test_a_model_that_is_asked_otherwise_gives_the_same_answers_and_says_so(place: Path, way: str) -> None:
     fast = evaluate(place, "fast")

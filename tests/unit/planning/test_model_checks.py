@@ -44,6 +44,7 @@ def basis(architecture: str) -> Basis:
     return made
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("architecture", ["gpt2", "bloom", "mpt", "falcon", "gpt_neo", "gptj", "stablelm"])
 def test_other_architectures_are_planned(architecture: str) -> None:
     jobs = list(plan_jobs(basis(architecture)))

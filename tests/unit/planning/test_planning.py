@@ -302,6 +302,7 @@ def test_a_job_writes_a_checkpoint_for_each_full_interval(seconds: int, every: i
     assert checkpoints_within(seconds, every, first) == len(moments)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("preset_name", ["paper", "single-gpu"])
 def test_checkpoints_take_three_percent_of_the_hours_where_the_job_chooses_when(preset_name: str) -> None:
     config = preset(preset_name)

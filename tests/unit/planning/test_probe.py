@@ -64,6 +64,7 @@ def test_measured_values_are_read_by_a_plan(tmp_path: Path) -> None:
         assert all("make probe" in loaded[name].source for name in values)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("repository", ["huggyllama/llama-7b", "facebook/opt-350m"])
 def test_models_have_full_width_and_few_layers_and_rows_are_as_long_as_may_be(repository: str, tmp_path: Path) -> None:
     source = {"kind": "hub", "repository": repository, "revision": "0" * 40}
