@@ -12,7 +12,8 @@ import yaml
 
 from common.base.paths import ROOT
 
-PROFILES = ("default", "local-gpu", "slurm")
+GENERIC = ("pbs", "lsf")  # through the executor cluster-generic
+PROFILES = ("default", "local-gpu", "slurm", *GENERIC)
 PAPER = ["--configfile", "config/paper.yaml"]
 SITE = "tests/cluster/site.yaml"
 JOB = re.compile(r"^(?:local)?rule (\w+):\n(?:    .*\n)*?    resources: (.*)$", re.MULTILINE)
@@ -110,6 +111,18 @@ def test_training_jobs_have_time_to_save(on_slurm: dict[str, dict[str, str]]) ->
         assert seconds < 60 * int(asked["runtime"]), rule
 
 
+@pytest.mark.parametrize("name", GENERIC)
+def test_jobs_of_pbs_and_lsf_ask_for_the_same_as_those_of_slurm(name: str, on_slurm: dict[str, dict[str, str]]) -> None:
+    assert requests(plan_of_the_paper(name, SITE)[0].stdout) == on_slurm
+
+
+@pytest.mark.parametrize("name", GENERIC)
+def test_the_scripts_of_pbs_and_lsf_can_be_called(name: str) -> None:
+    for kind in ("submit", "status", "cancel", "sidecar"):
+        assert profile(name)[f"cluster-generic-{kind}-cmd"] == f"{kind}.py"
+        assert os.access(ROOT / f"profiles/{name}/{kind}.py", os.X_OK)
+
+
 def test_the_profiles_agree_on_what_is_out_of_date() -> None:
     for key in ("rerun-incomplete", "rerun-triggers", "keep-going"):
         assert len({str(profile(name)[key]) for name in PROFILES}) == 1, key
@@ -118,7 +131,17 @@ def test_the_profiles_agree_on_what_is_out_of_date() -> None:
 
 def test_only_the_profile_that_is_never_joined_with_another_limits_cores() -> None:
     """Snakemake reads profiles/default beside `--profile profiles/slurm`, whose jobs it would limit."""
-    assert [profile(name).get("cores") for name in PROFILES] == [None, "all", None]
+    assert [profile(name).get("cores") for name in PROFILES] == [None, "all", None, None, None]
+
+
+@pytest.mark.parametrize("option", ["--sdm=apptainer", "--use-singularity"])
+def test_containers_that_no_rule_names_are_refused(option: str) -> None:
+    done = dry_run("default", option)
+    assert done.returncode == 1
+    told = done.stdout + done.stderr
+    assert "error: the rules name no container, so that jobs would run outside of one" in told
+    assert "what to do: run Snakemake itself inside the image, without this option (docs/containers.md)" in told
+    assert "Traceback" not in told
 
 
 @pytest.mark.parametrize("limit", [4, 7])

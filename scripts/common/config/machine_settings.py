@@ -4,7 +4,7 @@ Kept apart from `settings`, because it decides no result: devices and unused key
 planned.
 """
 
-from collections.abc import Container, Mapping
+from collections.abc import Container, Iterable, Mapping
 from typing import Any
 
 from common.base.errors import UserError
@@ -36,6 +36,23 @@ def job_threads(asked: int | None, cores: int | None, for_gpus: int = 0) -> int:
         for_gpus: threads that its GPUs want.
     """
     return asked or for_gpus or max(1, (cores or 1) // 4)
+
+
+def refuse_containers(methods: Iterable[str]) -> None:
+    """Stop where Snakemake is asked to start containers: no rule names an image, so all would silently run outside.
+
+    Args:
+        methods: names of Snakemake's deployment methods, such as APPTAINER.
+
+    Raises:
+        UserError: for APPTAINER.
+    """
+    if "APPTAINER" in methods:
+        raise UserError(
+            "the rules name no container, so that jobs would run outside of one",
+            "--software-deployment-method apptainer",
+            "run Snakemake itself inside the image, without this option (docs/containers.md)",
+        )
 
 
 def refuse_clamped_gpus(compute: Mapping[str, Any], limit: int | None, overruled: Container[str]) -> None:

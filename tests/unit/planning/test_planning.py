@@ -512,7 +512,7 @@ def test_less_memory_than_a_job_needs_is_refused(paper: tuple[Basis, list[JobPla
     (problem,) = host_problems([job], Site(memory={"evaluate_task": 32e9}))
     assert problem.what == "52.1 GB of CPU memory are needed, the profile asks for 32.0"
     assert problem.remedies == ["`mem_mb: 53000` or more for evaluate_task in the profile"]
-    for profile in ("slurm", "local-gpu"):
+    for profile in ("slurm", "pbs", "lsf", "local-gpu"):
         assert host_problems(paper[1], read_site(ROOT / "profiles" / profile)) == []
 
 

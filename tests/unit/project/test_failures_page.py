@@ -39,7 +39,7 @@ def test_the_documented_exit_codes_are_those_of_the_code() -> None:
 
 def test_messages_are_documented_as_the_code_has_them() -> None:
     """Every message quoted in the table stands somewhere in the code."""
-    sources = (path for folder in ("scripts", "tools") for path in (ROOT / folder).rglob("*.py"))
+    sources = (path for folder in ("scripts", "tools", "profiles") for path in (ROOT / folder).rglob("*.py"))
     code = "".join(path.read_text(encoding="utf-8") for path in sources)
     flat = re.sub(r'"\s*\n\s*f?"', "", code)
     quoted = re.findall(r"`error: ([^`]+)`", FAILURES)

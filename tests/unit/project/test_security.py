@@ -13,7 +13,7 @@ from common.base.paths import ROOT
 
 SOURCES = sorted(
     path
-    for folder in ("scripts", "comparisons", "tools", "tests")
+    for folder in ("scripts", "comparisons", "tools", "tests", "profiles")
     for path in (ROOT / folder).rglob("*.py")
     if ".environments" not in path.parts  # the peers' packages
 )
