@@ -250,7 +250,7 @@ def test_a_training_on_two_nodes_is_stopped_twice_and_equals_that_on_one(
     assert "stopped" in slurm_log(project, jobs[1])
     record = read_record(project / TRAINED)
     assert record["resumed_from_step"] > 0
-    assert record["engine"]["processes"] == 4
+    assert (record["processes"], record["engine"]) == (4, "deepspeed-zero3")
 
     alone = copy_project(tmp_path / "one")
     one_node = {"preset": "two", "compute": {"nodes": 1, "gpus": 0, "evaluation_gpus": 0}}
