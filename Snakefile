@@ -38,7 +38,7 @@ onstart:
         from common.terminal.left_jobs import take_over
         from common.terminal.run_start import begin  # takes half a second, which a dry run need not wait for
 
-        take_over(workflow, RUN_LOG.say)
+        take_over(workflow, Path(RESULTS), RUN_LOG.say)
         begin(RUN_LOG, workflow, config, RESULTS)
 
 

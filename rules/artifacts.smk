@@ -36,7 +36,7 @@ MODEL_FOLDERS = [f"<results>/models/{'/'.join(pair)}" for pair in CHECKPOINTS]
 TRAINED_MODELS = expand("<results>/models/{model}/{method}", model=MODELS, method=TRAINED)
 RL_MODELS = [f"<results>/models/{ACTOR}/rl_sft", f"<results>/models/{REWARD}/reward", f"<results>/models/{ACTOR}/ppo"]
 REWARD_MODELS = [f"<results>/models/{'/'.join(pair)}" for pair in CHECKPOINTS if pair[1] == "reward"]
-HUB_FOLDERS = [f"<results>/hub/{'/'.join(pair)}" for pair in sharing.shared_checkpoints(config, Path(RESULTS))]
+HUB_FOLDERS = [f"<results>/hub/{'/'.join(pair)}" for pair in sharing.shared_checkpoints(config, Path(LOCATION))]
 COMPARED_MODELS = [f"<results>/models/{'/'.join(pair)}" for pair in one_base_settings.trainings(config)]
 METRICS = [f"<results>/training/{'/'.join(pair)}/metrics.csv" for pair in CHECKPOINTS if pair[1] != "pretrained"]
 SHOWN = [*TABLE3_ROWS, *((ACTOR, stage) for stage in RL_STAGES), (REWARD, "reward")]

@@ -6,7 +6,7 @@ from common.jobs.options import job_options
 from common.jobs.score_files import ask_for_lost, know_scores
 from common.planning.job_resources import JobResources
 
-SCRATCH = f"{config['site']['scratch']}/{config['preset']}" if config["site"]["scratch"] else f"{LOCATION}/scratch"
+SCRATCH = settings.scratch_folder(config, LOCATION)
 # How each job is started; functions, whose values do not decide whether it is run again. An environment that is not
 # activated is found as well; conda brings a Python of its own.
 PYTHON = "python" if workflow.deployment_settings.deployment_method else shlex.quote(sys.executable)

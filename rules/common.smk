@@ -6,7 +6,7 @@ import shlex
 import sys
 from pathlib import Path
 
-PACKAGE = Path(workflow.current_basedir.get_path_or_uri(secret_free=True)).parent
+PACKAGE = Path(workflow.current_basedir.get_path_or_uri(secret_free=True)).resolve().parent
 if not PACKAGE.is_dir():
     raise WorkflowError(
         f"error: the workflow is read from {PACKAGE}, which is no folder of this machine\n"

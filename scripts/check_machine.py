@@ -13,9 +13,10 @@ import torch
 
 from common.base.errors import EXIT_MACHINE, UserError
 from common.base.paths import ROOT
+from common.config.settings import scratch_folder
 from common.files.whole_files import write_json
 from common.jobs.console import Console, argument_parser, run_entry_point
-from common.jobs.gpu_leases import visible_devices
+from common.jobs.gpu_leases import SCHEDULERS, visible_devices
 from common.jobs.provenance import Provenance
 from common.jobs.site import gpu_count
 from common.planning.advice import memory_problems
@@ -66,7 +67,7 @@ def check_plan(basis: Basis, jobs: list[JobPlan], states: list[GpuState], result
         if abs(smallest - planned) > 0.1 * planned:
             what = f"the plan is for {basis.gpu.label}, this is {states[0].name} with {smallest / GB:.1f} GB"
             found.append(MachineFinding(what, "compute.gpu_type", "name the type for better estimates", blocks=False))
-    scheduled = "SLURM_JOB_ID" in os.environ
+    scheduled = bool(SCHEDULERS & os.environ.keys())
     if not scheduled:  # there each job requests its own memory, which the plan compares
         hungriest = max(jobs, key=lambda job: job.host_memory)
         found += check_memory(available_memory(), hungriest.host_memory, hungriest.name)
@@ -95,7 +96,7 @@ def work(arguments: argparse.Namespace, console: Console) -> None:
         remedy = f"update the driver, or install a torch for it (this one is for CUDA {torch.version.cuda})"
         found.append(MachineFinding("CUDA cannot use the GPUs of this machine", "torch.cuda.is_available", remedy))
     found += check_preemption(os.environ.get("SLURM_JOB_ID", ""))
-    found += check_writing([results / "scratch", results / "logs", arguments.output.parent])
+    found += check_writing([Path(scratch_folder(config, str(results))), results / "logs", arguments.output.parent])
     found += check_versions(read_pins(ROOT / "requirements.lock", ROOT / "envs" / "train.yaml"))
     found += check_downloads(config, results)
     problems = [finding for finding in found if finding.blocks]

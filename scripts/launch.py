@@ -19,8 +19,8 @@ from typing import NoReturn
 
 from common.base.errors import EXIT_MACHINE, EXIT_RESUMABLE, UserError
 from common.base.processes import end_with_parent
-from common.jobs.attempts import end_attempt
-from common.jobs.console import Console, count
+from common.jobs.attempts import BEGUN, begin_attempt, end_attempt
+from common.jobs.console import Console, count, job_name
 from common.jobs.gpu_leases import LEASES, assign_gpus
 
 # How long torchrun lets a script save its state after SIGTERM before it kills it; its own default is 30 seconds.
@@ -93,9 +93,9 @@ def run_processes(script: str, arguments: list[str], processes: int, meeting: Me
         return EXIT_MACHINE
     except ChildFailedError as error:
         rank, failure = error.get_first_failure()
+        record_end(arguments, failure.exitcode)
         if failure.exitcode > 0:
             return int(failure.exitcode)
-        record_end(arguments, failure.exitcode)
         name = signal.Signals(-failure.exitcode).name
         remedy = "if memory ran out, request more of it or lower `per_device_batch_size`; then run again: it resumes"
         total = processes * (meeting.nodes if meeting else 1)
@@ -104,10 +104,30 @@ def run_processes(script: str, arguments: list[str], processes: int, meeting: Me
     return 0
 
 
+def log_of(arguments: list[str]) -> Path | None:
+    """The log that a script's arguments name, where its job's attempts are recorded."""
+    log = Path(arguments[arguments.index("--log") + 1]) if "--log" in arguments else None
+    return log if job_name(log) else None
+
+
+def record_begin(arguments: list[str]) -> None:
+    """Record that the job begins: what fails before its script speaks is an attempt as well.
+
+    Raises:
+        UserError: when nothing can be written beside the log.
+    """
+    if log := log_of(arguments):
+        try:
+            os.environ[BEGUN] = str(begin_attempt(log))
+        except OSError as error:
+            raise UserError(f"cannot write beside the log: {error.strerror}", str(log), "give write access there",
+                            EXIT_MACHINE) from error  # fmt: skip
+
+
 def record_end(arguments: list[str], code: int) -> None:
-    """Record how the job ended, of which a killed process cannot tell."""
-    if "--log" in arguments:
-        end_attempt(Path(arguments[arguments.index("--log") + 1]), code)
+    """Record how the job ended, of which a process that has failed may not tell."""
+    if log := log_of(arguments):
+        end_attempt(log, code)
 
 
 def start_on_nodes(options: argparse.Namespace, console: Console) -> NoReturn:
@@ -183,9 +203,11 @@ def main(argv: list[str] | None = None) -> int:
         become_worker(argv[1], argv[2:])
     options, console = argument_parser().parse_args(argv), Console("launch")
     try:
+        record_begin(options.arguments)
         return launch(options, console)
     except UserError as error:
         console.write(f"{error}\n")
+        record_end(options.arguments, error.code)
         return error.code
 
 

@@ -72,7 +72,7 @@ def work(arguments: argparse.Namespace, console: Console) -> None:
     if folder.exists():
         raise UserError("the folder of the probe is there already", str(folder), "delete it, or name another one")
     gpu = load_gpu(arguments.gpu or config["compute"]["gpu_type"])
-    gpus = config["compute"]["gpus"] if arguments.gpus is None else arguments.gpus
+    gpus = config["compute"]["gpus"] // config["compute"]["nodes"] if arguments.gpus is None else arguments.gpus
     names = used_models(config)
     own = all((results / "models" / name / "pretrained").is_dir() for name in names)
     make = functools.partial(make_model, config, results=results, own_tokenizer=own)
@@ -118,7 +118,7 @@ def work(arguments: argparse.Namespace, console: Console) -> None:
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--configfile", type=Path, nargs="*", default=[], help="configuration overlays")
-    parser.add_argument("--gpus", type=int, help="GPUs to probe (default: compute.gpus); 0 for none")
+    parser.add_argument("--gpus", type=int, help="GPUs to probe (default: those of a node); 0 for none")
     parser.add_argument("--gpu", help="their type, a name of resources/hardware/gpus.yaml")
     parser.add_argument("--processes", type=int, default=1, help="processes of a training where there is no GPU")
     parser.add_argument("--folder", type=Path, required=True, help="folder for everything that is written on the way")

@@ -56,7 +56,7 @@ def test_a_killed_job_leaves_an_attempt_without_an_end(tmp_path: Path, log: Path
     with start(tmp_path, log, "import os; os.kill(os.getpid(), 9)") as process:
         assert process.wait(timeout=30) == -signal.SIGKILL
     assert attempts.read_attempts(log) == [KILLED]
-    assert [sorted(json.loads(line)) for line in attempts.record_of(log).read_text().splitlines()] == [["began"]]
+    assert [sorted(json.loads(line)) for line in attempts.record_of(log).read_text().splitlines()] == [["began", "run"]]
 
 
 def test_a_log_of_another_kind_has_no_record(tmp_path: Path) -> None:

@@ -159,12 +159,21 @@ def test_several_nodes_outside_slurm_are_refused(machine: Machine) -> None:
 
 def test_the_launcher_records_that_a_process_was_killed(machine: Machine) -> None:
     log = machine.folder / "logs/rule/all.log"
-    log.parent.mkdir(parents=True)
-    attempts.begin_attempt(log)
-    process = machine.start(SECOND_PROCESS_FAILS, "killed", "--log", str(log), processes=2)
-    process.communicate(timeout=120)
+    for ending, code, how in (("killed", EXIT_MACHINE, attempts.KILLED), ("2", EXIT_BAD_INPUT, attempts.INPUT),
+                              ("1", 1, attempts.BUG)):  # fmt: skip
+        attempts.record_of(log).unlink(missing_ok=True)
+        process = machine.start(SECOND_PROCESS_FAILS, ending, "--log", str(log), processes=2)
+        process.communicate(timeout=120)
+        assert process.returncode == code
+        assert attempts.read_attempts(log) == [how]
+
+
+def test_what_the_launcher_refuses_is_an_attempt(machine: Machine) -> None:
+    log = machine.folder / "logs/rule/all.log"
+    process = machine.start(REPORT, "--log", str(log), gpus=4)
+    process.communicate(timeout=60)
     assert process.returncode == EXIT_MACHINE
-    assert attempts.read_attempts(log) == [attempts.KILLED]
+    assert attempts.read_attempts(log) == [attempts.MACHINE]
 
 
 def test_two_jobs_have_ports_and_devices_of_their_own(machine: Machine) -> None:

@@ -164,6 +164,10 @@ def _check_compute(config: Mapping[str, Any]) -> list[str]:
     for key in ("gpus", "processes"):
         if compute["nodes"] > 1 and compute[key] % compute["nodes"] and (key == "gpus" or not compute["gpus"]):
             problems.append(f"compute.{key}: {compute[key]} cannot be shared equally by {compute['nodes']} nodes")
+    lead, longest = compute["stop_lead_seconds"], config["site"]["longest_minutes"]
+    if 2 * lead > 60 * longest:
+        problems.append(f"site.longest_minutes: {longest} leave a training little before it stops, {lead} seconds "
+                        "(`compute.stop_lead_seconds`) before the end; give at least twice as long")  # fmt: skip
     on_gpus = compute["gpus"] > 0 and compute["device"] != "cpu"
     for method, block in config["methods"].items():
         key = f"methods.{method}.training" if "training" in block else f"methods.{method}"

@@ -86,9 +86,14 @@ class LocalPath:
         return max(times, default=0.0) - time.time()
 
 
-def local_paths(config: Mapping[str, Any]) -> Iterator[LocalPath]:
-    """Every local path that a run of a checked configuration reads."""
-    results = Path("results", config["preset"])
+def local_paths(config: Mapping[str, Any], results: Path | None = None) -> Iterator[LocalPath]:
+    """Every local path that a run of a checked configuration reads.
+
+    Args:
+        config: of the run.
+        results: directory of its results; results/<preset> without it.
+    """
+    results = results or Path("results", config["preset"])
     for name in used_models(config):
         source, made = config["models"][name]["source"], results / "models" / name / "pretrained"
         if source["kind"] == "local":
@@ -107,15 +112,16 @@ def local_paths(config: Mapping[str, Any]) -> Iterator[LocalPath]:
             yield LocalPath(f"instructions.{key}.path", Path(source["path"]), (made,))
 
 
-def refuse_unusable_paths(config: Mapping[str, Any]) -> None:
+def refuse_unusable_paths(config: Mapping[str, Any], results: Path | None = None) -> None:
     """Stop before anything runs when the configuration names local files that are missing or of a future time.
 
     Snakemake deletes what was made of an input that is newer than its result, and would make it again for ever.
+    Arguments are those of `local_paths`.
 
     Raises:
         UserError: naming each with its key.
     """
-    paths, preset = list(local_paths(config)), f"preset `{config['preset']}`"
+    paths, preset = list(local_paths(config, results)), f"preset `{config['preset']}`"
     if missing := [f"{local.key}: {local.path}" for local in paths if local.is_missing()]:
         lines = "\n    ".join(missing)
         raise UserError(f"files and directories the configuration names do not exist:\n    {lines}", preset,

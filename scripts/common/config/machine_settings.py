@@ -55,6 +55,25 @@ def refuse_containers(methods: Iterable[str]) -> None:
         )
 
 
+def refuse_named_gpus(config: Mapping[str, Any], limit: int | None) -> None:
+    """Stop where a type of GPU stands in the number of a job's GPUs, and Snakemake would compare that with a limit.
+
+    Args:
+        config: of the run.
+        limit: GPUs of the run; None without a limit.
+
+    Raises:
+        UserError: naming the key.
+    """
+    model = config["site"]["gpu"]["model"]
+    if limit is not None and model and "-" in model:
+        raise UserError(
+            f"GPUs are named `{model}` for a scheduler, and this run limits their number to {limit}",
+            "site.gpu.model, and `resources` of the profile or --resources gpu=N",
+            "leave out the site's file where no scheduler runs the jobs, or the limit where one does",
+        )
+
+
 def refuse_clamped_gpus(compute: Mapping[str, Any], limit: int | None, overruled: Container[str]) -> None:
     """Stop where Snakemake would silently give jobs fewer GPUs than the configuration asks for.
 

@@ -9,7 +9,7 @@ from snakemake.exceptions import WorkflowError
 from common.base.errors import UserError
 from common.config.loading import load_configuration
 from common.config.local_files import Places, find_local_files, refuse_unusable_paths
-from common.config.machine_settings import refuse_clamped_gpus, refuse_containers
+from common.config.machine_settings import refuse_clamped_gpus, refuse_containers, refuse_named_gpus
 
 
 def resolve(workflow: Any, config: Mapping[str, Any], places: Places) -> dict[str, Any]:
@@ -30,9 +30,11 @@ def resolve(workflow: Any, config: Mapping[str, Any], places: Places) -> dict[st
     try:
         loaded = load_configuration(places.package / "config.yaml", files, given, module=config if module else None)
         resolved = find_local_files(loaded, places)
-        refuse_unusable_paths(resolved)
+        results = workflow.modifier.path_modifier.replace_prefix(f"results/{resolved['preset']}")
+        refuse_unusable_paths(resolved, Path(results))
         # A workflow that uses this one as a module may have containers of its own.
         refuse_containers(() if module else [method.name for method in workflow.deployment_settings.deployment_method])
+        refuse_named_gpus(resolved, limit)
         refuse_clamped_gpus(resolved["compute"], limit, {name for name, own in overruled.items() if "gpu" in own})
     except UserError as error:
         raise WorkflowError(str(error)) from error

@@ -19,6 +19,7 @@ from common.config.selection import (
 )
 from common.config.sources import fetched
 from common.files.content_hashes import content_hashes
+from common.files.whole_files import sha256_of_text
 
 
 def prepare_model_settings(config: Mapping[str, Any], model: str) -> dict[str, Any]:
@@ -226,6 +227,13 @@ def machine_is_checked(config: Mapping[str, Any]) -> bool:
     """Whether training waits for the machine's report."""
     compute = config["compute"]
     return compute["device"] != "cpu" and bool(compute["gpus"]) and bool(compute["preflight"])
+
+
+def scratch_folder(config: Mapping[str, Any], results: str) -> str:
+    """Where jobs keep what they resume from; in a site's folder each working directory has its own place."""
+    if not config["site"]["scratch"]:
+        return f"{results}/scratch"
+    return f"{config['site']['scratch']}/{Path.cwd().name}-{sha256_of_text(str(Path.cwd()))[:8]}/{config['preset']}"
 
 
 def run_settings(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from typing import Any
 
 from snakemake.jobs import Job
 
-from common.jobs.attempts import tries_left
+from common.jobs.attempts import name_run, tries_left
 
 
 def retry_by_kind() -> None:
@@ -15,6 +15,7 @@ def retry_by_kind() -> None:
     A rule with `retries: 0` is never tried again. Jobs of other workflows, which leave no record of their attempts, are
     counted as before.
     """
+    name_run()
     if not hasattr(Job.restart_times, "by_kind"):
         Job.restart_times = _ByKind(Job.restart_times.fget)
 
@@ -31,4 +32,5 @@ class _ByKind(property):
 def _restart_times(job: Any, retries: int) -> int:
     if not retries or not job.log:
         return retries
-    return int(job.attempt) if tries_left(Path(str(job.log[0])), job.attempt, retries) else 0
+    again = tries_left(Path(str(job.log[0])), job.attempt, retries, resumes=hasattr(job.params, "scratch"))
+    return int(job.attempt) if again else 0

@@ -35,9 +35,10 @@ class JobResources:
         asked = ("device", "processes", "checkpoint_seconds", "stuck_seconds", "offload")
         self._workflow, self._compute = workflow, compute
         at_site = functools.partial(site_resources, config["site"])
-        self._site, planned = at_site(), _planned(workflow, config, results)
+        self._site = {"runtime": min(60, config["site"]["longest_minutes"]), **at_site()}
+        planned = _planned(workflow, config, results)
         self.preparing = {**self._site, **planned}
-        self.checking = {"mem_mb": 16_000, "runtime": 60, **at_site(gpus // nodes)}
+        self.checking = {"mem_mb": 16_000, **self._site, **at_site(gpus // nodes)}
         self.training = {name: compute[name] for name in asked} | {"stop_lead": lead, **planned}
         self.training |= at_site(gpus, nodes=nodes, lead=lead)
         self.answering = {"device": compute["device"], **planned}
@@ -45,7 +46,7 @@ class JobResources:
 
     def plain(self, mem_mb: int) -> dict[str, Any]:
         """Of a job without a model."""
-        return {"mem_mb": mem_mb, "runtime": 60, **self._site}
+        return {"mem_mb": mem_mb, **self._site}
 
     def training_threads(self, wildcards: Any) -> int:
         gpus = self._compute["gpus"] // self._compute["nodes"]

@@ -56,7 +56,7 @@ def request(basis: Basis, rule: str, model: str = "") -> Request:
     memory *= basis.assumed["memory_margin"] / nodes / MB
     minutes = basis.assumed["time_margin"] * seconds / 60 + TIME_STEP
     longest = basis.config["site"]["longest_minutes"]
-    return Request(_up(memory, MEMORY_STEP), longest if minutes > longest else _up(minutes, TIME_STEP))
+    return Request(_up(memory, MEMORY_STEP), longest if minutes > longest else min(longest, _up(minutes, TIME_STEP)))
 
 
 def _up(amount: float, step: int) -> int:

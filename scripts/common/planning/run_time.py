@@ -44,7 +44,9 @@ def planned_seconds(
         return start + choose(evaluation_jobs(basis, model, basis.config["marker_table"]["shots"]).seconds)
     if rule == "sample_responses":
         return start + choose(sampling_jobs(basis, model).seconds)
-    return start if rule == "prepare_model" else basis.assumed["plain_job_seconds"]
+    if rule == "prepare_model":
+        return start + basis.assumed["prepare_seconds_per_billion"] * basis.shape(model).parameters / 1e9
+    return basis.assumed["plain_job_seconds"]
 
 
 def fastest(seconds: Seconds) -> float:

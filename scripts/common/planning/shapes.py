@@ -1,5 +1,6 @@
 """What decides a model's memory and time, and where its configuration is found. Loads no torch."""
 
+import functools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -89,6 +90,11 @@ def model_folders(config: Mapping[str, Any], model: str, results: Path) -> Itera
     yield from (folder for folder in folders if (folder / "config.json").is_file())
 
 
+@functools.cache
+def _known_models() -> dict[str, Any]:
+    return read_mapping(HARDWARE / "models.yaml")
+
+
 def find_configuration(config: Mapping[str, Any], model: str, results: Path) -> FoundConfiguration:
     """A model's configuration: of the prepared model, its download, the preset or resources/hardware/models.yaml.
 
@@ -106,7 +112,7 @@ def find_configuration(config: Mapping[str, Any], model: str, results: Path) -> 
     if source["kind"] == "random":
         values = {"model_type": source["architecture"], "vocab_size": source["vocabulary"], **source["config"]}
         return FoundConfiguration(values, None, "the preset")
-    known = read_mapping(HARDWARE / "models.yaml")
+    known = _known_models()
     identity = source.get("repository") or source.get("package")
     if identity not in known:
         raise UserError(

@@ -1,9 +1,11 @@
-"""Jobs of an earlier run in this directory that SLURM still has, because that Snakemake was killed.
+"""Jobs of an earlier run of a preset that SLURM still has, because that Snakemake was killed.
 
-The next run would submit them again, and the second would hold its GPUs behind the first one's lock.
+The next run would submit them again, and the second would hold its GPUs behind the first one's lock. Their numbers are
+written down when Snakemake tells that it submits them: the queue knows rules and wildcards only, which presets share.
 """
 
 import os
+import re
 import subprocess
 import sys
 import time
@@ -11,8 +13,19 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+SUBMITTED = "logs/submitted"  # in the preset's results: a number a line
+NUMBER = re.compile(r"SLURM jobid (\d+)")
 # Between two looks at the queue.
 SECONDS = 5.0
+
+
+def remember(results: Path, message: str) -> None:
+    """Write down the number of a job, from what Snakemake says when it submits it."""
+    if found := NUMBER.search(message):
+        path = results / SUBMITTED
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("a", encoding="utf-8") as file:
+            file.write(f"{found[1]}\n")
 
 
 def names_of(workflow: Any) -> set[str]:
@@ -37,32 +50,46 @@ def queued(folder: Path) -> dict[str, str]:
     return {number: comment for number, place, comment in rows if Path(place) == folder}
 
 
-def left_jobs(folder: Path, due: Iterable[str]) -> dict[str, str]:
-    """Jobs of an earlier run that make what is due now."""
-    wanted = set(due)
-    return {number: comment for number, comment in queued(folder).items() if comment in wanted}
+def left_jobs(folder: Path, results: Path, due: Iterable[str]) -> dict[str, str]:
+    """Jobs that an earlier run of the preset submitted and that make what is due now: their comments by number."""
+    try:
+        submitted = set((results / SUBMITTED).read_text(encoding="utf-8").split())
+    except OSError:
+        return {}
+    wanted, jobs = set(due), queued(folder).items()
+    return {number: comment for number, comment in jobs if number in submitted and comment in wanted}
 
 
-def take_over(workflow: Any, say: Callable[[str], None]) -> None:
+def take_over(workflow: Any, results: Path, say: Callable[[str], None]) -> None:
     """Wait for what an earlier run left in the queue, then start this Snakemake anew, which finds what those jobs made.
 
     Args:
         workflow: Snakemake's, its jobs known and none started.
+        results: directory of the preset's results.
         say: what tells people.
     """
-    if not Path(".snakemake/slurm_logs").is_dir():
+    if not (results / SUBMITTED).is_file():
         return
     folder, due = Path.cwd(), names_of(workflow)
-    left = left_jobs(folder, due)
+    left = left_jobs(folder, results, due)
     if not left:
+        (results / SUBMITTED).unlink()  # from here on, what this run submits
         return
     for number, comment in left.items():
         name = comment.removeprefix("rule_").replace("_wildcards_", " ")
         say(f"waiting: SLURM job {number} of an earlier run still makes {name}; this run takes over what it makes")
     say(f"(`scancel {' '.join(left)}` ends the wait; trainings resume)")
-    while left_jobs(folder, due):
+    while left_jobs(folder, results, due):
         time.sleep(SECONDS)
     workflow.persistence.unlock()
     sys.stdout.flush()
     sys.stderr.flush()
+    os.chdir(_first_directory())  # options may name files from there
     os.execv(sys.executable, [sys.executable, "-m", "snakemake", *sys.argv[1:]])  # noqa: S606
+
+
+def _first_directory() -> Path:
+    """Where Snakemake was started, as the shell says; `--directory` has changed that since."""
+    if not {"-d", "--directory"} & {word.partition("=")[0] for word in sys.argv}:
+        return Path.cwd()
+    return Path(os.environ.get("PWD") or Path.cwd())

@@ -14,6 +14,7 @@ from typing import Any
 from snakemake.common import NOTHING_TO_BE_DONE_MSG
 from snakemake.logging import ColorizingTextHandler, DefaultFormatter, LogEvent, get_event
 
+from common.terminal.left_jobs import remember
 from common.terminal.run_view import RunView, places
 
 # What Snakemake says of itself. A message that is not listed stays.
@@ -63,6 +64,8 @@ class RunFormatter(DefaultFormatter):
             return ""
         for what, pattern in (("again", AGAIN), ("queued", QUEUED)):
             if (found := pattern.match(message)) and int(found[1]) in view.jobs:
+                if what == "queued":
+                    remember(Path(self.results), message)
                 return f"{'':>9}{what:<6}  {' '.join([view.jobs[int(found[1])].name, *found.groups()[1:]])}"
         if event not in (LogEvent.JOB_INFO, LogEvent.JOB_FINISHED, LogEvent.JOB_ERROR):
             return None
@@ -102,11 +105,13 @@ class RunHandler(ColorizingTextHandler):
 
 
 def tail(log: Path) -> list[str]:
-    """The last lines of a log; none where there is no log."""
+    """The last lines of a log, of the last attempt alone; none where there is no log."""
     try:
-        return log.read_text(encoding="utf-8", errors="replace").splitlines()[-TAIL:]
+        lines = log.read_text(encoding="utf-8", errors="replace").splitlines()[-TAIL:]
     except OSError:
         return []
+    begun = [number for number, line in enumerate(lines) if line.startswith("---- attempt ")]
+    return lines[begun[-1] :] if begun else lines
 
 
 def error_lines(log: Path) -> list[str]:

@@ -5,7 +5,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from common.base.errors import EXIT_BAD_INPUT, EXIT_BUG, EXIT_MACHINE, EXIT_RESUMABLE
@@ -22,6 +22,12 @@ def write(log: Path, *codes: int | None) -> list[str]:
         if code is not None:
             attempts.end_attempt(log, code)
     return attempts.read_attempts(log)
+
+
+@pytest.fixture(autouse=True)
+def run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(attempts.RUN, "this")
+    monkeypatch.delenv(attempts.BEGUN, raising=False)
 
 
 @pytest.fixture
@@ -87,6 +93,44 @@ def test_a_stop_in_order_goes_on_for_ever_and_what_cannot_heal_is_not_tried_agai
     # A job that was never begun, as when the scheduler refuses it, has no record.
     attempts.record_of(log).unlink()
     assert [attempts.tries_left(log, attempt, 2) for attempt in (1, 2, 3)] == [True, True, False]
+    # Nor have attempts that end before the job can write, whatever was written before.
+    for first in (EXIT_RESUMABLE, EXIT_BUG):
+        write(log, first)
+        assert attempts.tries_left(log, 2, 2)
+    write(log, EXIT_RESUMABLE)
+    assert [attempts.tries_left(log, attempt, 2) for attempt in (2, 3, 4)] == [True, True, False]
+
+
+def test_a_job_without_state_is_not_stopped_for_ever(log: Path) -> None:
+    write(log, *[EXIT_RESUMABLE] * 3)
+    assert not attempts.tries_left(log, 3, 2, resumes=False)
+    write(log, *[EXIT_RESUMABLE] * 2)
+    assert attempts.tries_left(log, 2, 2, resumes=False)
+
+
+def test_what_earlier_runs_met_does_not_count(log: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(log, None, None, EXIT_MACHINE)
+    assert attempts.memory_factor(log) == 3
+    monkeypatch.setenv(attempts.RUN, "next")
+    assert attempts.read_attempts(log) == []
+    assert attempts.memory_factor(log) == 1
+    assert attempts.begin_attempt(log) == 1
+    assert attempts.read_attempts(log) == [KILLED]
+
+
+def test_a_script_does_not_begin_what_its_launcher_has(log: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(log, EXIT_RESUMABLE, None)
+    monkeypatch.setenv(attempts.BEGUN, "2")
+    assert attempts.begin_attempt(log) == 2
+    assert attempts.read_attempts(log) == [STOPPED, KILLED]
+
+
+def test_a_record_that_cannot_be_written_does_not_change_how_a_job_ends(log: Path) -> None:
+    attempts.record_of(log).mkdir(parents=True)
+    attempts.end_attempt(log, EXIT_MACHINE)
+    attempts.stop_attempt(log)
+    with pytest.raises(OSError, match="directory"):
+        attempts.begin_attempt(log)
 
 
 def obvious(codes: list[int | None]) -> int:
@@ -95,6 +139,7 @@ def obvious(codes: list[int | None]) -> int:
     return sum(code not in (EXIT_RESUMABLE, 130) for code in since)
 
 
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(codes=st.lists(st.sampled_from([0, EXIT_MACHINE, EXIT_RESUMABLE, 130, -9, None]), max_size=12))
 def test_only_attempts_since_the_last_that_was_done_count(
     codes: list[int | None], tmp_path_factory: pytest.TempPathFactory
@@ -105,8 +150,8 @@ def test_only_attempts_since_the_last_that_was_done_count(
     assert DONE not in endings
 
 
-def job(log: Path, attempt: int, retries: int = 3) -> SimpleNamespace:
-    return SimpleNamespace(log=[str(log)], attempt=attempt)
+def job(log: Path, attempt: int) -> SimpleNamespace:
+    return SimpleNamespace(log=[str(log)], attempt=attempt, params=SimpleNamespace(scratch="x"))
 
 
 def test_snakemake_is_answered_by_kind(log: Path) -> None:

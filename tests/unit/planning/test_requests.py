@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from common.base.errors import UserError
 from common.base.paths import ROOT
 from common.config.loading import load_configuration
 from common.config.selection import checkpoints
@@ -71,8 +72,22 @@ def test_every_job_of_every_preset_asks_for_something_that_exists() -> None:
 def test_no_job_asks_for_longer_than_a_site_allows() -> None:
     free = request(basis_of(PAPER), "train_ppo", "opt-6.7b").minutes
     assert free > 600
-    short = basis_of(PAPER, site={"longest_minutes": 250})
-    assert request(short, "train_ppo", "opt-6.7b").minutes == 250
+    for longest in (250, 385, 40):
+        short = basis_of(PAPER, site={"longest_minutes": longest})
+        for rule, model in (("train_ppo", "opt-6.7b"), ("train_sft", "llama-13b"), ("prepare_model", "llama-13b")):
+            assert request(short, rule, model).minutes <= longest
+    assert request(short, "train_ppo", "opt-6.7b").minutes == 40
+
+
+def test_a_limit_that_leaves_no_time_to_train_is_refused() -> None:
+    with pytest.raises(UserError, match="site.longest_minutes: 20 leave a training little before it stops"):
+        basis_of(PAPER, site={"longest_minutes": 20})
+
+
+def test_larger_models_take_longer_to_prepare() -> None:
+    basis = basis_of(PAPER)
+    small, large = (request(basis, "prepare_model", name).minutes for name in ("opt-350m", "llama-13b"))
+    assert small <= 30 < 60 < large
 
 
 def test_a_model_of_unknown_size_asks_for_what_is_assumed() -> None:
