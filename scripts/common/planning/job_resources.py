@@ -10,6 +10,7 @@ from common.jobs.attempts import memory_factor
 from common.jobs.site import site_resources
 
 if TYPE_CHECKING:
+    from common.planning.basis import Basis
     from common.planning.requests import Request
 
 
@@ -61,11 +62,16 @@ class JobResources:
 
 def _planned(workflow: Any, config: Mapping[str, Any], results: Path) -> dict[str, Callable[..., int]]:
     @functools.cache
-    def planned(rule: str, model: str) -> "Request":
+    def basis() -> "Basis":
         from common.planning.basis import light_basis
+
+        return light_basis(config, results)
+
+    @functools.cache
+    def planned(rule: str, model: str) -> "Request":
         from common.planning.requests import request
 
-        return request(light_basis(config, results), rule, model)
+        return request(basis(), rule, model)
 
     def log_of(rulename: str, wildcards: Any) -> Path:
         """A job's log, in a folder named after the rule, which a module statement may have given another name."""
