@@ -15,10 +15,9 @@ from common.base.errors import EXIT_MACHINE, UserError
 from common.base.paths import ROOT
 from common.config.settings import scratch_folder
 from common.files.whole_files import write_json
-from common.jobs.console import Console, argument_parser, run_entry_point
+from common.jobs.console import Console, argument_parser, gpu_count, run_entry_point
 from common.jobs.gpu_leases import SCHEDULERS, visible_devices
 from common.jobs.provenance import Provenance
-from common.jobs.site import gpu_count
 from common.planning.advice import memory_problems
 from common.planning.basis import Basis
 from common.planning.download_checks import check_downloads

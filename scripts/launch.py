@@ -20,7 +20,7 @@ from typing import NoReturn
 from common.base.errors import EXIT_MACHINE, EXIT_RESUMABLE, UserError
 from common.base.processes import end_with_parent
 from common.jobs.attempts import BEGUN, begin_attempt, end_attempt
-from common.jobs.console import Console, count, job_name
+from common.jobs.console import Console, count, gpu_count, job_name
 from common.jobs.gpu_leases import LEASES, assign_gpus
 
 # How long torchrun lets a script save its state after SIGTERM before it kills it; its own default is 30 seconds.
@@ -177,14 +177,9 @@ def set_stop_time(lead: int) -> None:
         os.environ[STOP_TIME] = str(int(end) - lead)
 
 
-def gpus(text: str) -> int:
-    """A number of GPUs, given as an argument: `2` or `nvidia_a100-sxm4-80gb:2`; errors as of `count`."""
-    return count(text.rpartition(":")[2])
-
-
 def argument_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--gpus", type=gpus, required=True, help="GPUs of this job, on all nodes; 0 for none")
+    parser.add_argument("--gpus", type=gpu_count, required=True, help="GPUs of this job, on all nodes; 0 for none")
     parser.add_argument("--nodes", type=count, default=1, help="nodes of this job")
     parser.add_argument("--meet", help="host and port where the launchers of several nodes meet; they are told it")
     parser.add_argument("--device", choices=["auto", "cpu"], default="auto", help="cpu leaves requested GPUs unused")

@@ -5,7 +5,6 @@ import os
 import re
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 import yaml
@@ -78,7 +77,7 @@ def test_without_gpus_nobody_asks_for_one_nor_for_its_partition() -> None:
         assert not {"gpus", "gpu_model"} & asked.keys(), rule
 
 
-def test_two_nodes_ask_for_a_task_each(tmp_path: Path) -> None:
+def test_two_nodes_ask_for_a_task_each() -> None:
     asked = requests(dry_run("slurm", *PAPER, "config/two-nodes.yaml", SITE).stdout)
     training = asked["train_coh"]
     named = {name: training[name] for name in ("nodes", "tasks", "tasks_per_gpu", "mpi", "gpus")}

@@ -121,6 +121,11 @@ def count(text: str) -> int:
     return int(text)
 
 
+def gpu_count(text: str) -> int:
+    """GPUs of a job, as Snakemake tells of them: `2` or `nvidia_a100-sxm4-80gb:2`; errors as of `count`."""
+    return count(text.rpartition(":")[2])
+
+
 def argument_parser(doc: str) -> argparse.ArgumentParser:
     """The parser every entry point starts from: its docstring as help, `--settings` and `--log`."""
     parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)

@@ -7,15 +7,6 @@ from typing import Any
 LEAD = 60
 
 
-def gpu_count(asked: int | str) -> int:
-    """GPUs that a job asks for: `2` or `nvidia_a100-sxm4-80gb:2`.
-
-    Raises:
-        ValueError: when it is neither.
-    """
-    return int(str(asked).rpartition(":")[2])
-
-
 def gpu_resources(count: int, model: str | None) -> dict[str, Any]:
     """A job's number of GPUs, and their type as the scheduler names it.
 

@@ -49,7 +49,7 @@ def request(basis: Basis, rule: str, model: str = "") -> Request:
         model: name in the configuration.
     """
     try:
-        memory, seconds = host_memory(basis, rule, model), planned_seconds(basis, rule, model, slowest)
+        memory, seconds = requested_bytes(basis, rule, model), planned_seconds(basis, rule, model, slowest)
     except UserError:  # the size of the model is not known before it is downloaded
         memory, seconds = basis.assumed["unknown_model_gb"] * GB, math.inf
     nodes = basis.config["compute"]["nodes"] if kind_of(rule) == TRAINS else 1
@@ -63,8 +63,8 @@ def _up(amount: float, step: int) -> int:
     return step * math.ceil(amount / step)
 
 
-def host_memory(basis: Basis, rule: str, model: str) -> float:
-    """Bytes that a job takes of the memory of its nodes, all together.
+def requested_bytes(basis: Basis, rule: str, model: str) -> float:
+    """Bytes that a job takes of the memory of its nodes, all together, before the margin.
 
     Raises:
         UserError: when nothing says how large the model is.

@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from common.base.errors import UserError
-from common.jobs.console import job_name
-from common.jobs.site import gpu_count
+from common.jobs.console import gpu_count, job_name
 from common.planning.basis import Basis, light_basis
 from common.planning.run_time import kind_of, planned_seconds
 from common.planning.schedule import OTHER, Seen
@@ -65,7 +64,7 @@ def _limits(workflow: Any, jobs: Iterable[Any]) -> dict[str, int]:
     amounts = workflow.scheduler.global_resources.items()
     unlimited = () if workflow.local_exec else ("_cores",)
     limits = {name: amount for name, amount in amounts if amount < sys.maxsize and name not in unlimited}
-    asked = max((gpu_count(job.resources.get("gpu", 0)) for job in jobs), default=0)
+    asked = max((gpu_count(str(job.resources.get("gpu", 0))) for job in jobs), default=0)
     if not asked:
         limits.pop("gpu", None)
     elif workflow.local_exec:
@@ -78,7 +77,7 @@ def _basis(config: Mapping[str, Any], results: Path, jobs: Iterable[Any]) -> Bas
     given = {job.rule.name: dict(job.resources.items()) for job in jobs}
     return replace(
         light_basis(config, results),
-        gpus={rule: gpu_count(asked["gpu"]) for rule, asked in given.items() if "gpu" in asked},
+        gpus={rule: gpu_count(str(asked["gpu"])) for rule, asked in given.items() if "gpu" in asked},
         threads={rule: asked["_cores"] for rule, asked in given.items()},
     )
 

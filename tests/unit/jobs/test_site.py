@@ -1,5 +1,6 @@
 """What a scheduler is told of a job besides its size."""
 
+import argparse
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +8,8 @@ import pytest
 
 from common.base.paths import ROOT
 from common.config.loading import load_configuration
-from common.jobs.site import gpu_count, site_resources
+from common.jobs.console import gpu_count
+from common.jobs.site import site_resources
 
 
 def site(tmp_path: Path, text: str) -> dict[str, Any]:
@@ -70,12 +72,12 @@ def test_several_nodes_run_one_task_each_which_the_job_starts(text: str, gpus: s
     assert {key: asked[key] for key in ("nodes", "mpi", "tasks", "tasks_per_gpu")} == {
         "nodes": 2, "mpi": "srun", "tasks": 2, "tasks_per_gpu": 0,
     }  # fmt: skip
-    assert gpu_count(asked["gpu"]) == 8
+    assert gpu_count(str(asked["gpu"])) == 8
     assert f"--gpus-per-node={gpus}" in asked["slurm_extra"].split()
     assert "--ntasks-per-node=1" in asked["slurm_extra"].split()
 
 
 def test_a_number_of_gpus_is_read_beside_a_type() -> None:
-    assert [gpu_count(asked) for asked in (0, 2, "4", "nvidia_a100-sxm4-80gb:8")] == [0, 2, 4, 8]
-    with pytest.raises(ValueError, match="invalid literal"):
+    assert [gpu_count(asked) for asked in ("0", "4", "nvidia_a100-sxm4-80gb:8")] == [0, 4, 8]
+    with pytest.raises(argparse.ArgumentTypeError, match="not a number of 0 or more: a100"):
         gpu_count("a100")

@@ -12,7 +12,7 @@ from common.config.selection import checkpoints
 from common.planning.basis import Basis, light_basis
 from common.planning.hardware import bandwidth, load_assumptions, load_gpu
 from common.planning.machine_checks import check_preemption
-from common.planning.requests import host_memory, request
+from common.planning.requests import request, requested_bytes
 
 ASSUMED = {name: entry.value for name, entry in load_assumptions().items()}
 GB = 1e9
@@ -28,7 +28,7 @@ def test_a_training_on_gpus_asks_for_what_its_processes_and_the_largest_model_ta
     basis = basis_of(PAPER)
     weights = basis.shape("llama-13b").parameters
     # Eight processes; each writes a sub-group of 10^9 fp32 numbers at a time, and the whole model has 13.
-    assert host_memory(basis, "train_sft", "llama-13b") == pytest.approx(8 * 5 * GB + 4 * weights)
+    assert requested_bytes(basis, "train_sft", "llama-13b") == pytest.approx(8 * 5 * GB + 4 * weights)
     asked = request(basis, "train_sft", "llama-13b")
     assert asked.memory_mb * 1e6 == pytest.approx(1.2 * (40 * GB + 4 * weights), rel=0.01)
 
@@ -36,9 +36,9 @@ def test_a_training_on_gpus_asks_for_what_its_processes_and_the_largest_model_ta
 def test_optimizer_states_in_host_memory_are_asked_for() -> None:
     basis = basis_of(ONE_GPU)
     weights = basis.shape("opt-1.3b").parameters
-    assert host_memory(basis, "train_sft", "opt-1.3b") == pytest.approx(5 * GB + 18 * weights)
+    assert requested_bytes(basis, "train_sft", "opt-1.3b") == pytest.approx(5 * GB + 18 * weights)
     none = basis_of(ONE_GPU, compute={"offload": "none"})
-    assert host_memory(none, "train_sft", "opt-1.3b") == pytest.approx(5 * GB + 4 * weights)
+    assert requested_bytes(none, "train_sft", "opt-1.3b") == pytest.approx(5 * GB + 4 * weights)
 
 
 def test_nodes_share_the_memory_of_a_training_and_of_nothing_else() -> None:
