@@ -19,7 +19,7 @@ from typing import Any, NoReturn
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "scripts"))
 
 from common.base.errors import EXIT_MACHINE, UserError
-from common.jobs.site import gpu_count
+from common.jobs.console import gpu_count
 
 RUNNING, SUCCESS, FAILED = "running", "success", "failed"  # the only words Snakemake takes
 PROPERTIES = re.compile(r"^# properties = (\{.*\})$", re.MULTILINE)  # as Snakemake writes them into a job's script
@@ -92,7 +92,7 @@ def read_job(text: str) -> Job:
     job = Job(
         name=properties.get("rule") or f"group_{properties.get('groupid', 'job')}",
         threads=int(properties["threads"]),
-        gpus=gpu_count(gpu),
+        gpus=gpu_count(str(gpu)),
         gpu_model=gpu.rpartition(":")[0] or _text(resources, "gpu_model"),
         gpu_select=_text(resources, "gpu_select"),
         memory_mb=_number(resources, "mem_mb"),
