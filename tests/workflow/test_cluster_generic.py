@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -118,7 +119,9 @@ def test_snakemake_that_is_stopped_leaves_no_job(site: Site, asked: str) -> None
     if asked == "always":  # Snakemake forgets to cancel a job it is asking for
         program = site.jobs.parent / "bin" / PROGRAMS[site.name][1]
         program.write_text(f"#!/bin/sh\nsleep 3\n{program.read_text()}")
-    with subprocess.Popen(snakemake(site), cwd=project, env=site.environ) as process:
+    # Where the tests run in the background of a script, SIGINT is ignored.
+    heard = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    with subprocess.Popen(snakemake(site), cwd=project, env=site.environ, preexec_fn=heard) as process:
         wait_for(site.jobs / "1/process")
         time.sleep(1)  # Snakemake notes the job once qsub has answered
         process.send_signal(signal.SIGINT)

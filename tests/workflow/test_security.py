@@ -42,7 +42,7 @@ def test_odd_names_reach_the_scripts_as_they_are(tmp_path: Path) -> None:
     (odd / "model").mkdir()
     planned = ["results/odd/models/mine/pretrained", "results/odd/eval/tiny-llama/sft/sst2/k0_seed0.json"]
     output = snakemake(project, "--dry-run", "-p", *planned, "--configfile", SMOKE, "odd.yaml")
-    commands = re.findall(r"^Shell command: exec python (.*)$", output, re.MULTILINE)
+    commands = re.findall(r"^Shell command: exec \S+/python (.*)$", output, re.MULTILINE)
     assert len(commands) >= 4
     models = 0
     for command in commands:
