@@ -242,7 +242,9 @@ def test_a_training_on_two_nodes_is_stopped_twice_and_equals_that_on_one(
         output = finish(process, project)
 
     jobs = of_rule(cluster, "train_sft", last)
-    assert [job.state for job in jobs] == ["CANCELLED", "FAILED", "COMPLETED"], output[-3000:]
+    states = [job.state for job in jobs]
+    assert states[::2] == ["CANCELLED", "COMPLETED"], output[-3000:]
+    assert states[1] in ("FAILED", "TIMEOUT"), "by whether it had saved at the end of its time or in the seconds after"
     assert {(job.request.nodes, job.tasks, job.request.gpus, job.request.memory_mb) for job in jobs} == {
         (2, 2, 8, jobs[0].request.memory_mb)
     }
