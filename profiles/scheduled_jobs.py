@@ -1,7 +1,8 @@
 """What the scripts of profiles/pbs and profiles/lsf share: what a job asks for, its script, its state, its end.
 
 Snakemake's executor `cluster-generic` calls submit.py with a job's script, status.py with its id, and cancel.py with
-several ids; sidecar.py runs as long as Snakemake does. They need a Python and its standard library only.
+several ids; sidecar.py runs as long as Snakemake does. They need a Python and its standard library
+only, and what the project itself has for errors and numbers of GPUs.
 """
 
 import json
@@ -31,8 +32,6 @@ PATIENCE = 60  # seconds the scheduler may take to answer
 UNANSWERED = 60  # questions in a row without an answer, after which a job counts as failed
 # Set for another job, or chosen on the login node: jobs must not inherit them.
 NOT_HANDED_ON = ("CUDA_VISIBLE_DEVICES", "JOB_END_TIME", "SLURM_JOB_END_TIME", "PBS_JOBID", "LSB_JOBID", "SLURM_JOB_ID")
-
-
 # What `site` of the configuration says to SLURM alone, and options that only SLURM takes.
 SLURM_ALONE = ("qos", "constraint")
 SLURM_OPTIONS = ("--signal=", "--gpus-per-node=", "--ntasks-per-node=")
@@ -92,7 +91,7 @@ def read_job(text: str) -> Job:
     job = Job(
         name=properties.get("rule") or f"group_{properties.get('groupid', 'job')}",
         threads=int(properties["threads"]),
-        gpus=gpu_count(str(gpu)),
+        gpus=gpu_count(gpu),
         gpu_model=gpu.rpartition(":")[0] or _text(resources, "gpu_model"),
         gpu_select=_text(resources, "gpu_select"),
         memory_mb=_number(resources, "mem_mb"),

@@ -214,9 +214,10 @@ def _redirect_to_log(name: str, log: Path | None) -> Console:
     if log is None:
         return Console(name)
     rank = int(os.environ.get("RANK", "0"))
+    recorded = log if rank == 0 and job_name(log) else None
     try:
         log.parent.mkdir(parents=True, exist_ok=True)
-        attempt = begin_attempt(log) if rank == 0 and job_name(log) else 1
+        attempt = begin_attempt(recorded) if recorded else 1
         anew = os.O_TRUNC if rank == 0 and attempt == 1 else 0
         descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | anew, 0o644)
     except OSError as error:
@@ -229,4 +230,4 @@ def _redirect_to_log(name: str, log: Path | None) -> Console:
     os.close(descriptor)
     if attempt > 1:
         sys.stderr.write(f"---- attempt {attempt}, {time.strftime('%Y-%m-%d %H:%M:%S')} ----\n")
-    return Console(name, terminal, log if rank == 0 and job_name(log) else None)
+    return Console(name, terminal, recorded)

@@ -78,10 +78,11 @@ def check_preemption(job: str, ask: Callable[..., str] = ask_slurm) -> list[Mach
         return []
     what = "SLURM cancels preempted jobs here (PreemptMode=CANCEL), and the run would wait for them for ever"
     remedy = (
-        "use a partition or QOS that is not preempted, or one with PreemptMode=REQUEUE; a run that waits is stopped"
+        "use a partition or QOS that is not preempted, or one with PreemptMode=REQUEUE; a run that waits may be stopped"
+        " and started again, and its trainings resume"
     )
     where = f"partition {partition[1]}" if partition else "scontrol show config"
-    return [MachineFinding(what, where, f"{remedy} and started again, and its trainings resume", blocks=False)]
+    return [MachineFinding(what, where, remedy, blocks=False)]
 
 
 def gpu_states() -> list[GpuState]:

@@ -92,9 +92,7 @@ def _training_memory(basis: Basis, work: TrainingWork) -> float:
         return count * basis.assumed["process_gb"] * GB + states + max(packed, count * _activations(basis, work))
     count = processes(work.device)
     offload = basis.config["compute"]["offload"]
-    kept = {"none": 0, "optimizer": OPTIMIZER + WEIGHT + FP32, "parameters": OPTIMIZER + WEIGHT + FP32}[
-        offload
-    ] * learnt
+    kept = 0 if offload == "none" else (OPTIMIZER + WEIGHT + FP32) * learnt
     kept += WEIGHT * sum(sizes) if offload == "parameters" else 0
     # One process reads the largest model whole, before there are states; each writes its own a sub-group at a time.
     passing = max(FP32 * max(sizes), count * FP32 * min(SUB_GROUP, learnt / count))

@@ -14,14 +14,14 @@ from pathlib import Path
 from typing import Any
 
 SUBMITTED = "logs/submitted"  # in the preset's results: a number a line
-NUMBER = re.compile(r"SLURM jobid (\d+)")
+NUMBER = re.compile(r"Job \d+ has been submitted with SLURM jobid (\d+)")
 # Between two looks at the queue.
 SECONDS = 5.0
 
 
 def remember(results: Path, message: str) -> None:
-    """Write down the number of a job, from what Snakemake says when it submits it."""
-    if found := NUMBER.search(message):
+    """Write down the number of a job, if this is what Snakemake says when it submits one."""
+    if found := NUMBER.match(message):
         path = results / SUBMITTED
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("a", encoding="utf-8") as file:
@@ -39,25 +39,27 @@ def names_of(workflow: Any) -> set[str]:
     return names
 
 
-def queued(folder: Path) -> dict[str, str]:
-    """This user's jobs with this working directory: their comments by number; none where there is no SLURM."""
+def queued(folder: Path) -> dict[str, str] | None:
+    """This user's jobs with this working directory: their comments by number; None where SLURM does not answer."""
     command = ["squeue", "--me", "--noheader", "--format=%i|%Z|%k"]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-    except (OSError, subprocess.TimeoutExpired):
-        return {}
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return None
     rows = [line.split("|", 2) for line in done.stdout.splitlines() if line.count("|") >= 2]
     return {number: comment for number, place, comment in rows if Path(place) == folder}
 
 
-def left_jobs(folder: Path, results: Path, due: Iterable[str]) -> dict[str, str]:
-    """Jobs that an earlier run of the preset submitted and that make what is due now: their comments by number."""
-    try:
-        submitted = set((results / SUBMITTED).read_text(encoding="utf-8").split())
-    except OSError:
-        return {}
-    wanted, jobs = set(due), queued(folder).items()
-    return {number: comment for number, comment in jobs if number in submitted and comment in wanted}
+def left_jobs(folder: Path, results: Path, due: Iterable[str]) -> dict[str, str] | None:
+    """Jobs that an earlier run of the preset submitted and that make what is due now: their comments by number.
+
+    None where SLURM does not answer.
+    """
+    jobs = queued(folder)
+    if jobs is None:
+        return None
+    submitted, wanted = set((results / SUBMITTED).read_text(encoding="utf-8").split()), set(due)
+    return {number: comment for number, comment in jobs.items() if number in submitted and comment in wanted}
 
 
 def take_over(workflow: Any, results: Path, say: Callable[[str], None]) -> None:
@@ -72,14 +74,15 @@ def take_over(workflow: Any, results: Path, say: Callable[[str], None]) -> None:
         return
     folder, due = Path.cwd(), names_of(workflow)
     left = left_jobs(folder, results, due)
-    if not left:
+    if left == {}:
         (results / SUBMITTED).unlink()  # from here on, what this run submits
+    if not left:
         return
     for number, comment in left.items():
         name = comment.removeprefix("rule_").replace("_wildcards_", " ")
         say(f"waiting: SLURM job {number} of an earlier run still makes {name}; this run takes over what it makes")
     say(f"(`scancel {' '.join(left)}` ends the wait; trainings resume)")
-    while left_jobs(folder, results, due):
+    while left_jobs(folder, results, due) != {}:
         time.sleep(SECONDS)
     workflow.persistence.unlock()
     sys.stdout.flush()

@@ -64,8 +64,6 @@ class RunFormatter(DefaultFormatter):
             return ""
         for what, pattern in (("again", AGAIN), ("queued", QUEUED)):
             if (found := pattern.match(message)) and int(found[1]) in view.jobs:
-                if what == "queued":
-                    remember(Path(self.results), message)
                 return f"{'':>9}{what:<6}  {' '.join([view.jobs[int(found[1])].name, *found.groups()[1:]])}"
         if event not in (LogEvent.JOB_INFO, LogEvent.JOB_FINISHED, LogEvent.JOB_ERROR):
             return None
@@ -98,6 +96,7 @@ class RunHandler(ColorizingTextHandler):
 
     def emit(self, record: logging.LogRecord) -> None:
         self.last_msg_was_job_info = True
+        remember(Path(self.formatter.results), str(record.msg))
         super().emit(record)
 
     def decorate(self, record: logging.LogRecord, message: str) -> str:
