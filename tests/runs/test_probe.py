@@ -17,7 +17,8 @@ def test_the_smoke_preset_is_probed_on_cpu_ranks(tmp_path: Path, processes: int)
             "--processes", str(processes),
             "--folder", str(tmp_path / "probe"), "--output", str(tmp_path / "probe.yaml")]  # fmt: skip
     done = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, timeout=900, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
+    logs = sorted((tmp_path / "probe" / "logs").glob("*.log"), key=lambda log: log.stat().st_mtime)
+    assert done.returncode == 0, done.stdout + done.stderr + logs[-1].read_text(encoding="utf-8")
     table = done.stdout[done.stdout.index("method ") :].splitlines()
     assert [text.split()[0] for text in table[2:6]] == ["sft", "coh", "reward", "ppo"]
     assert "small steps in float32: within" in done.stdout

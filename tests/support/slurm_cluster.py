@@ -84,7 +84,11 @@ def parse_job(line: str) -> Job:
     gpu = re.fullmatch(r"gres:gpu:(?:(\S+):)?(\d+)", fields.get("TresPerJob", ""))
     each = re.fullmatch(r"gres:gpu:(?:\S+:)?(\d+)", fields.get("TresPerNode", ""))
     nodes = int(fields["NumNodes"].partition("-")[0])
-    assert each is None or gpu is None or int(each[1]) * nodes == int(gpu[2]), line
+    if gpu and each:
+        asked = int(gpu[2]) // int(each[1])
+        # A job that is ending gives its nodes back one by one.
+        assert nodes == asked or fields["JobState"] == "COMPLETING", line
+        nodes = asked
     request = Request(
         partition=fields["Partition"],
         gpus=int(gpu[2]) if gpu else 0,

@@ -81,9 +81,12 @@ class Probe:
             f"scripts/{script}.py", "--settings", canonical_json(values), *options, "--log", str(path),
         ]  # fmt: skip
         environment = {**os.environ, **({"JOB_END_TIME": "1"} if stop else {})}
-        code = subprocess.run(command, cwd=ROOT, env=environment, stderr=subprocess.DEVNULL, check=False).returncode
-        if code != (EXIT_RESUMABLE if stop else 0):
-            what = f"{script} ended with exit code {code}"
+        done = subprocess.run(command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True, check=False)
+        if done.returncode != (EXIT_RESUMABLE if stop else 0):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with path.open("a", encoding="utf-8") as opened:  # a process that a signal ended says so on the terminal alone
+                opened.write(done.stderr)
+            what = f"{script} ended with exit code {done.returncode}"
             raise UserError(what, str(path), "read that log: what fails here would fail in the run", EXIT_MACHINE)
 
     def written(self, name: str) -> list[str]:
