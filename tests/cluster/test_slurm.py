@@ -296,6 +296,24 @@ def test_a_preempted_training_goes_on_in_the_same_job(whole: Run, cluster: Clust
     assert record["weights_sha256"] == uncancelled["weights_sha256"]
 
 
+def test_evaluations_share_one_job_of_a_gpu(whole: Run, cluster: Cluster, tmp_path: Path) -> None:
+    """As docs/cluster.md says: the group asks for one GPU and for the time of all."""
+    alone = [job for job in whole.jobs if job.is_of("evaluate_task")]
+    project = Path(shutil.copytree(whole.project, tmp_path / "project", symlinks=True))
+    evaluated = {path: path.read_bytes() for path in (project / RESULTS / "eval").rglob("*.parquet")}
+    shutil.rmtree(project / RESULTS / "eval")
+    last = cluster.jobs()[-1].number
+    group = ["--groups", "evaluate_task=answers", "--group-components", f"answers={len(alone)}",
+             "--set-resource-scopes", "nodes=local", "--resources", "nodes=1"]  # fmt: skip
+    with cluster.snakemake(project, "--until", "evaluate_task", *group) as process:
+        finish(process, project)
+    (together,) = cluster.jobs(since=last)
+    assert together.state == "COMPLETED"
+    assert together.gpu_type == GPU_TYPE
+    assert together.request == replace(alone[0].request, minutes=sum(job.request.minutes for job in alone))
+    assert {path: path.read_bytes() for path in evaluated} == evaluated
+
+
 def test_a_machine_that_is_not_ready_is_asked_once(whole: Run, cluster: Cluster, tmp_path: Path) -> None:
     project = copy_project(tmp_path / "unready")
     overlay = {"preset": "unready", "compute": {"device": "auto", "gpus": 1}}

@@ -14,6 +14,7 @@ from pathlib import Path
 from common.base.paths import ROOT
 
 TOOL = ROOT / "tools/slurm_one_machine.sh"
+EAGER = Path(__file__).with_name("eager_snakemake.py")
 PROGRAMS = ("slurmctld", "slurmd", "sbatch", "scontrol", "munged")
 RUN = ["--workflow-profile", "profiles/slurm", "--configfile", "config/smoke.yaml", "tests/support/small.yaml"]
 SMOKE, SITE = "tests/cluster/smoke.yaml", "tests/cluster/site.yaml"
@@ -138,7 +139,7 @@ class Cluster:
     @contextmanager
     def snakemake(self, project: Path, *targets: str, overlay: str = SMOKE) -> Iterator[subprocess.Popen[str]]:
         """A run with the project's profile and a site's own file, all of its output in one pipe."""
-        command = [sys.executable, "-m", "snakemake", *targets, *RUN, overlay, SITE, *HERE]
+        command = [sys.executable, str(EAGER), *targets, *RUN, overlay, SITE, *HERE]
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
         with subprocess.Popen(command, cwd=project, env=self.environment, text=True, **pipes) as process:
             try:
