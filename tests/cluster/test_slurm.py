@@ -195,13 +195,10 @@ def slurm_log(project: Path, job: Job) -> str:
     return path.read_text(errors="replace")
 
 
-def wait_for_checkpoint(
-    process: subprocess.Popen[str], project: Path, rule: str, cluster: Cluster, last: int, preset: str = "cluster"
-) -> Job:
+def wait_for_checkpoint(process: subprocess.Popen[str], project: Path, rule: str, cluster: Cluster, last: int) -> Job:
     """The running job of `rule`, as soon as it has saved its state once."""
     deadline = time.monotonic() + 300
-    scratch = project / f"results/{preset}/scratch/{rule}"
-    while not list(scratch.glob("**/checkpoint-*/complete.json")):
+    while not complete_checkpoints(project, rule):
         assert process.poll() is None, "the run ended before the first checkpoint"
         assert time.monotonic() < deadline, "no checkpoint within five minutes"
         time.sleep(0.05)
@@ -216,28 +213,29 @@ def waiting_for(condition: Callable[[], object], seconds: float = 300) -> None:
         time.sleep(0.1)
 
 
-def complete_checkpoints(project: Path, preset: str, rule: str) -> set[str]:
-    found = (project / f"results/{preset}/scratch/{rule}").glob("**/checkpoint-*/complete.json")
+def complete_checkpoints(project: Path, rule: str) -> set[str]:
+    found = (project / RESULTS / "scratch" / rule).glob("**/checkpoint-*/complete.json")
     return {path.parent.name for path in found}
 
 
-TWO, TRAINED = "tests/cluster/two_nodes.yaml", "results/two/models/tiny-llama/sft"
+TWO = "tests/cluster/two_nodes.yaml"
 
 
 def test_a_training_on_two_nodes_is_stopped_twice_and_equals_that_on_one(
     whole: Run, cluster: Cluster, tmp_path: Path
 ) -> None:
     """Stopped by scancel, then by its time limit; memory does not grow, since both stops were in order."""
-    project = copy_project(tmp_path / "two")
+    project, target = copied(whole, tmp_path, "train_sft")
+    alone = Path(shutil.copytree(project, tmp_path / "alone", symlinks=True))
     last = cluster.jobs()[-1].number
-    with cluster.snakemake(project, TRAINED, overlay=TWO) as process:
-        first = wait_for_checkpoint(process, project, "train_sft", cluster, last, preset="two")
+    with cluster.snakemake(project, str(target), overlay=TWO) as process:
+        first = wait_for_checkpoint(process, project, "train_sft", cluster, last)
         cluster.command("scancel", str(first.number))
         waiting_for(lambda: len(of_rule(cluster, "train_sft", last)) == 2)
         second = of_rule(cluster, "train_sft", last)[1]
-        before = complete_checkpoints(project, "two", "train_sft")
+        before = complete_checkpoints(project, "train_sft")
         waiting_for(lambda: cluster.state(second.number) == "RUNNING")
-        waiting_for(lambda: complete_checkpoints(project, "two", "train_sft") - before)
+        waiting_for(lambda: complete_checkpoints(project, "train_sft") - before)
         cluster.command("scontrol", "update", f"JobId={second.number}", f"TimeLimit={cluster.minutes_run(second) + 1}")
         output = finish(process, project)
 
@@ -250,17 +248,16 @@ def test_a_training_on_two_nodes_is_stopped_twice_and_equals_that_on_one(
     }
     assert "stopped on request at step" in slurm_log(project, jobs[0])
     assert "stopped" in slurm_log(project, jobs[1])
-    record = read_record(project / TRAINED)
+    record = read_record(project / target)
     assert record["resumed_from_step"] > 0
     assert (record["processes"], record["engine"]) == (4, "deepspeed-zero3")
 
-    alone = copy_project(tmp_path / "one")
-    one_node = {"preset": "two", "compute": {"nodes": 1, "gpus": 0, "evaluation_gpus": 0}}
+    one_node = {"preset": "cluster", "compute": {"nodes": 1, "gpus": 0, "evaluation_gpus": 0}}
     (alone / "one.yaml").write_text(json.dumps(one_node), encoding="utf-8")
-    snakemake(alone, TRAINED, "--configfile", "config/smoke.yaml", "tests/support/small.yaml", TWO, "one.yaml")
-    metrics = "results/two/training/tiny-llama/sft/metrics.csv"
+    snakemake(alone, str(target), "--configfile", "config/smoke.yaml", "tests/support/small.yaml", TWO, "one.yaml")
+    metrics = RESULTS / "training/tiny-llama/sft/metrics.csv"
     assert losses(project / metrics) == losses(alone / metrics)
-    assert record["weights_sha256"] == read_record(alone / TRAINED)["weights_sha256"]
+    assert record["weights_sha256"] == read_record(alone / target)["weights_sha256"]
 
 
 def losses(metrics: Path) -> list[str]:
@@ -288,6 +285,8 @@ def test_a_preempted_training_goes_on_in_the_same_job(whole: Run, cluster: Clust
         ]
         cluster.command("sbatch", *urgent, "--wrap", "sleep 5")
         waiting_for(lambda: cluster.state(first.number) == "PENDING")
+        # SLURM keeps a job that was requeued for two minutes.
+        cluster.command("scontrol", "update", f"JobId={first.number}", "StartTime=now")
         finish(process, project)
     (job,) = of_rule(cluster, "train_sft", last)
     assert (job.number, job.state) == (first.number, "COMPLETED")
