@@ -19,11 +19,6 @@ MODEL = "smollm2-135m"
 PRESETS = ("demo-full", "smoke", "paper", "single-gpu")
 
 
-@pytest.fixture(scope="module")
-def demo() -> dict[str, Any]:
-    return load_configuration(BASE, [], {})
-
-
 @pytest.mark.parametrize("preset", PRESETS)
 def test_every_source_of_ours_says_its_licence(preset: str) -> None:
     config = load_configuration(BASE, [ROOT / f"config/{preset}.yaml"], {})

@@ -2,7 +2,6 @@
 
 import csv
 import json
-from itertools import count
 
 import pyarrow
 import pyarrow.parquet
@@ -36,13 +35,6 @@ SCORED_ROWS = st.lists(
     ),
     max_size=6,
 )
-
-
-@pytest.fixture(scope="module")
-def new_path(tmp_path_factory):
-    """A function that gives a fresh path with a suffix."""
-    folder, numbers = tmp_path_factory.mktemp("rows"), count()
-    return lambda suffix: folder / f"{next(numbers)}{suffix}"
 
 
 def write_csv(path, header, rows):

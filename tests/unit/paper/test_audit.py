@@ -42,11 +42,6 @@ PAPER = ROOT / "resources/paper"
 MODES = {"half_up": ROUND_HALF_UP, "half_even": ROUND_HALF_EVEN, "truncated": ROUND_DOWN}
 
 
-@pytest.fixture(scope="module")
-def published() -> Published:
-    return load_published(PAPER)
-
-
 def changed(tmp_path: Path, name: str, old: str, new: str) -> Published:
     """The published numbers with one text replaced."""
     folder = Path(shutil.copytree(PAPER, tmp_path / "paper"))

@@ -1,12 +1,6 @@
-"""Every loader against damaged files: read as an independent parser reads them, or refused by name; nothing else.
+"""Every loader against damaged files: read as an independent parser reads them, or refused by name; nothing else."""
 
-The independent readings are written for plainness. They raise on whatever a loader must refuse, so a loader that
-accepts such a file fails here.
-"""
-
-import csv
 import hashlib
-import io
 import json
 import random
 from collections import Counter
@@ -15,11 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow
-import pyarrow.parquet
 import pytest
 import yaml
 
-from common.base.errors import UserError
 from common.base.paths import ROOT
 from common.config.loading import load_configuration
 from common.data.instructions import load_instructions
@@ -32,7 +24,22 @@ from common.planning import hardware
 from common.planning.hardware import load_assumptions, load_gpu
 from common.tables.scores import load_cell
 from support.amounts import share
-from support.mutations import as_json, damaged_bytes, damaged_value, fuzz, time_limit
+from support.independent_readings import (
+    Laid,
+    as_yaml,
+    comparison,
+    csv_rows,
+    encoded,
+    json_lines,
+    lay,
+    libyaml,
+    parquet_rows,
+    question,
+    reference,
+    usable,
+    whole_list,
+)
+from support.mutations import as_json, damaged_bytes, damaged_value, fuzz
 from support.rating_sheets import ARMS, STAGES, sheet_of
 
 DEMO = ROOT / "resources/demo"
@@ -65,174 +72,6 @@ def count(loader: str, *runs: Counter[str]) -> None:
     accepted, refused = COUNTS[loader]["accepted"], COUNTS[loader]["refused"]
     print(f"{loader}: {accepted + refused} mutations with an effect, {accepted} accepted, {refused} refused")
     assert accepted + refused >= EACH
-
-
-# --- readings ------------------------------------------------------------------------------------------------------
-
-
-def text(row: dict[str, Any], key: str) -> str:
-    value = row[key]
-    assert isinstance(value, str)
-    value.encode()
-    return value.strip()
-
-
-def filled(row: dict[str, Any], key: str) -> str:
-    assert text(row, key)
-    return text(row, key)
-
-
-def usable(rows: list[Any], parse: Callable[[Any], Any], strict: bool) -> list[Any]:
-    """Rows that parse; under `strict` all must."""
-    found = []
-    for row in rows:
-        try:
-            found.append(parse(row))
-        except (AssertionError, KeyError, TypeError, ValueError, AttributeError):
-            assert not strict
-    return found
-
-
-def whole_list(content: bytes) -> list[Any]:
-    rows = json.loads(content.decode("utf-8-sig"))
-    assert isinstance(rows, list)
-    return rows
-
-
-def reference(row: Any) -> tuple[str, str, str]:
-    given = row["input"]
-    missing = given is None or given != given
-    return filled(row, "instruction"), "" if missing else text(row, "input"), text(row, "output")
-
-
-def rendered(prompt: str) -> tuple[str, str]:
-    """Instruction and input of Alpaca's rendering, line by line."""
-    plain, paired = "Below is an instruction that describes a task. ", "Below is an instruction that describes a task, "
-    opening = prompt.lstrip()
-    assert opening.startswith(plain) or opening.startswith(paired + "paired with an input ")
-    lines = opening.split("\n")
-    headings = [i for i, line in enumerate(lines) if line.rstrip(" ").endswith("### Instruction:")]
-    assert headings
-    body = lines[headings[0] + 1 :]
-    marks = [i for i, line in enumerate(body) if line.strip() == "### Response:"]
-    if marks and not "".join(body[marks[-1] + 1 :]).strip():
-        body = body[: marks[-1]]
-    if opening.startswith(plain):
-        return "\n".join(body).strip(), ""
-    inputs = [i for i, line in enumerate(body) if line.lstrip().rstrip(" ") == "### Input:"]
-    assert inputs, f"no input: {prompt!r}"
-    at = inputs[0]
-    return "\n".join(body[:at]).strip(), "\n".join(body[at + 1 :]).strip()
-
-
-def response(entry: Any) -> dict[str, Any]:
-    score = entry["score"]
-    assert type(score) in (int, float)
-    assert abs(float(score)) < float("inf")
-    return {
-        "source": entry["source"] + text(entry, "source")[:0],
-        "text": text(entry, "response"),
-        "score": float(score),
-    }
-
-
-def comparison(row: Any) -> tuple[tuple[str, str], list[dict[str, Any]]]:
-    assert isinstance(row["user_input"], str)
-    row["user_input"].encode()
-    prompt = rendered(row["user_input"])
-    assert prompt[0]
-    assert isinstance(row["responses_and_scores"], list)
-    return prompt, [found for entry in row["responses_and_scores"] if (found := response(entry))["text"]]
-
-
-class Cell(str):
-    """A value of a CSV file, where numbers are text too."""
-
-
-def whole_number(value: Any) -> int:
-    if isinstance(value, Cell):
-        digits = value.partition(".")[0].removeprefix("-")
-        assert not value.partition(".")[2].replace("0", "")
-        assert digits.isascii()
-        assert digits.isdigit()
-        assert len(digits) <= 18
-        return int(value.partition(".")[0])
-    if type(value) is float and value % 1 == 0 and -(2**53) < value < 2**53:
-        return int(value)
-    assert type(value) is int
-    return value
-
-
-IMPOSSIBLE = yaml.safe_load((ROOT / "resources/tasks/mnli.yaml").read_text(encoding="utf-8"))["answers"]["labels"][1]
-IMPOSSIBLE = [IMPOSSIBLE["text"], *IMPOSSIBLE["also"]]
-
-
-def question(task: str, row: Any) -> tuple[str, str, list[str], list[list[str]], int]:
-    """Id, text, answers, accepted wordings and right answer, as the paper's section 5.1 asks."""
-    if task == "sst2":
-        identity, asked = whole_number(row["idx"]), f"Is this movie review positive?\n{filled(row, 'sentence')}\n"
-        accepted = [["No", "negative"], ["Yes", "positive"]]
-    elif task == "mnli":
-        identity = whole_number(row["idx"])
-        asked = f"{filled(row, 'premise')}\nBased on the paragraph above can we conclude that "
-        asked += f"{filled(row, 'hypothesis')}?\n"
-        accepted = [["Yes", "entailment"], IMPOSSIBLE, ["No", "contradiction"]]
-    elif task == "copa":
-        identity = whole_number(row["id"])
-        choices = [filled(row, "choice1"), filled(row, "choice2")]
-        listed = "\n".join(f"- {choice}" for choice in choices)
-        asked = f"{filled(row, 'premise')}\nWhat is the {filled(row, 'question')}?\n{listed}\n"
-        accepted = [[choice] for choice in choices]
-    else:
-        identity, letters = filled(row, "id"), row["choices"]["label"]
-        assert isinstance(letters, list)
-        assert isinstance(row["choices"]["text"], list)
-        assert (
-            len(letters)
-            == len(row["choices"]["text"])
-            == len({filled({"": letter}, "") and letter for letter in letters})
-        )
-        choices = [filled({"": choice}, "") for choice in row["choices"]["text"]]
-        listed = "\n".join(f"- {choice}" for choice in choices)
-        asked = f"Select the correct answer to the question.\n{filled(row, 'question')}\n{listed}\n"
-        return identity, asked, choices, [[c] for c in choices], letters.index(filled(row, "answerKey"))
-    gold = whole_number(row["label"])
-    assert 0 <= gold < len(accepted)
-    return str(identity), asked, [words[0] for words in accepted], accepted, gold
-
-
-def json_lines(content: bytes) -> list[Any]:
-    """One value a line that is not blank; what is none stands as it is and parses as no row."""
-    rows: list[Any] = []
-    for line in content.split(b"\n"):
-        if line.strip():
-            try:
-                rows.append(json.loads(line.decode()))
-            except (ValueError, RecursionError):
-                rows.append(line)
-    return rows
-
-
-def csv_rows(content: bytes) -> list[Any]:
-    reader = csv.reader(io.StringIO(content.decode("utf-8-sig"), newline=""))
-    header = next(reader, [])
-    assert len({*header}) == len(header)
-    rows = [[Cell(value) for value in row] for row in reader if row]
-    return [dict(zip(header, row, strict=True)) if len(row) == len(header) else None for row in rows]
-
-
-def parquet_rows(content: bytes) -> list[Any]:
-    file = pyarrow.parquet.ParquetFile(pyarrow.BufferReader(content))
-    return [row for batch in file.iter_batches(batch_size=3) for row in batch.to_pylist()]
-
-
-def libyaml(content: bytes) -> Any:
-    """By libyaml, where the loaders use PyYAML's own parser."""
-    return yaml.load(content.decode(), Loader=yaml.CSafeLoader)  # the safe one
-
-
-def as_yaml(value: Any) -> bytes:
-    return yaml.safe_dump(value, sort_keys=False, allow_unicode=True).encode()
 
 
 # --- instructions --------------------------------------------------------------------------------------------------
@@ -290,19 +129,6 @@ FORMATS: dict[str, tuple[Callable[[bytes], Any], Callable[[bytes], list[Any]]]] 
 }
 
 
-def encoded(rows: list[Any], suffix: str) -> bytes:
-    if suffix == "jsonl":
-        return b"".join(as_json(row) + b"\n" for row in rows)
-    if suffix == "csv":
-        buffer = io.StringIO()
-        writer = csv.writer(buffer)
-        writer.writerows([list(rows[0]), *(list(row.values()) if isinstance(row, dict) else [row] for row in rows)])
-        return buffer.getvalue().encode()
-    sink = pyarrow.BufferOutputStream()
-    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), sink)
-    return sink.getvalue().to_pybytes()
-
-
 @pytest.mark.parametrize("suffix", list(FORMATS))
 def test_tasks(tmp_path: Path, suffix: str) -> None:
     runs = []
@@ -347,29 +173,7 @@ def test_task_definitions(tmp_path: Path) -> None:
     count("task definitions", *runs)
 
 
-# --- configuration -------------------------------------------------------------------------------------------------
-
-
-class Laid(dict):
-    """A configuration before defaults are filled in; equal to any that has all of it."""
-
-    def __eq__(self, other: object) -> bool:
-        return _has(other, dict(self))
-
-    __hash__ = None  # type: ignore[assignment]
-
-
-def _has(whole: Any, part: Any) -> bool:
-    if isinstance(part, dict):
-        return isinstance(whole, dict) and all(key in whole and _has(whole[key], part[key]) for key in part)
-    return type(whole) is type(part) and whole == part
-
-
-def lay(under: Any, over: Any) -> Any:
-    """Key by key; a block with a `kind` replaces the one under it."""
-    if not isinstance(under, dict) or not isinstance(over, dict) or "kind" in over:
-        return over
-    return {**under, **{key: lay(under[key], value) if key in under else value for key, value in over.items()}}
+# --- configuration ---------------------------------------------------------------------------------------------------
 
 
 def test_configuration(tmp_path: Path) -> None:
@@ -553,43 +357,6 @@ def test_hardware(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     mutate = damage(first, libyaml, as_yaml)
     runs.append(fuzz(gpus, mutate, lambda: vars(load_gpu("a100-40gb")), read_gpu, 600, 2))
     count("hardware", *runs)
-
-
-# --- files made to hurt --------------------------------------------------------------------------------------------
-
-
-HURTFUL = {
-    "an alias bomb": b"a: &a [x, x, x, x, x, x, x, x, x]\n"
-    + b"".join(b"%c: &%c [%s]\n" % (n + 1, n + 1, b", ".join([b"*%c" % n] * 9)) for n in range(97, 106)),
-    "a list that holds itself": b"preset: &a [*a]\n",
-    "a mapping that holds itself": b"preset: &a {models: *a}\n",
-    "deep nesting": b"preset: " + b"[" * 5000,
-    "nesting that ends": b"preset: " + b"[" * 400 + b"]" * 400,
-    "a tag that would run code": b"preset: !!python/object/apply:os.getcwd []\n",
-    "a date": b"preset: 2024-01-31\n",
-    "a set": b"preset: !!set {a, b}\n",
-    "bytes": b"preset: !!binary aGVsbG8=\n",
-    "a key that is a list": b"? [a]\n: b\n",
-    "a key that is null": b"null: b\n",
-}
-
-
-@pytest.mark.parametrize("name", HURTFUL)
-def test_yaml_that_is_made_to_hurt_is_refused(tmp_path: Path, name: str) -> None:
-    path = tmp_path / "hurtful.yaml"
-    path.write_bytes(HURTFUL[name])
-    base = ROOT / "config.yaml"
-    for load in (lambda: load_configuration(base, [path], {}), lambda: load_task(path), lambda: load_assumptions(path)):
-        with time_limit(), pytest.raises(UserError, match="hurtful"):
-            load()
-
-
-def test_json_that_is_made_to_hurt_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "hurtful.json"
-    for content in (b"[" * 200_000, b'{"a":' * 100_000, b"[" + b"9" * 10_000 + b"]"):
-        path.write_bytes(content)
-        with time_limit(), pytest.raises(UserError, match="hurtful"):
-            read_json(path)
 
 
 def test_all_counts(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,45 +1,23 @@
-"""Tasks: questions letter by letter, definitions and rows refused with a reason, draws by seed."""
+"""Questions of the tasks letter by letter, rows that make none counted by reason, and the script."""
 
 import csv
 import json
 from collections import Counter
-from functools import cache
-from itertools import count
 
 import pytest
-import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import prepare_task
 from common.base.errors import EXIT_BAD_INPUT, UserError
-from common.base.keyed_random import keyed_random
 from common.base.paths import ROOT
-from common.data.questions import Question, draw_examples, draw_items
+from common.data.questions import Question
 from common.data.rows import BadRow, CsvText
-from common.data.task_definitions import COLUMNS, load_questions, load_task
+from common.data.task_definitions import COLUMNS, load_questions
 from common.files.parquet import read_parquet, write_parquet
 from support.amounts import examples
+from support.task_rows import NAMES, ROWS, task
 
-NAMES = ("sst2", "csqa", "mnli", "copa")
-ROWS = {
-    "sst2": {"idx": 7, "sentence": "a warm , funny film . ", "label": 1},
-    "csqa": {
-        "id": "1a2b",
-        "question": "Where would you store bread?",
-        "choices": {"label": ["A", "B", "C"], "text": ["sea", " bread bin ", "roof"]},
-        "answerKey": "B",
-    },
-    "mnli": {"premise": "A man sleeps.", "hypothesis": "Someone is awake", "label": 2, "idx": 11},
-    "copa": {
-        "id": 1001,
-        "premise": "The man turned on the tap.",
-        "question": "effect",
-        "choice1": "The toilet filled with water.",
-        "choice2": "Water flowed from the spout.",
-        "label": 1,
-    },
-}
 IMPOSSIBLE = [
     "It's impossible to say", "neutral", "It is impossible to say",
     *(f"impossible to {verb}" for verb in ("say", "tell", "know", "determine")),
@@ -48,37 +26,6 @@ IMPOSSIBLE = [
     "cannot say", "can't say", "cannot tell", "can't tell", "cannot be said", "can't be said",
     "cannot be determined", "can't be determined",
 ]  # fmt: skip
-
-
-def definition(name):
-    return yaml.safe_load((ROOT / f"resources/tasks/{name}.yaml").read_text(encoding="utf-8"))
-
-
-@cache
-def task(name):
-    return load_task(ROOT / f"resources/tasks/{name}.yaml")
-
-
-@pytest.fixture(scope="module")
-def new_path(tmp_path_factory):
-    """A function that gives a fresh path with a suffix."""
-    folder, numbers = tmp_path_factory.mktemp("tasks"), count()
-    return lambda suffix: folder / f"{next(numbers)}{suffix}"
-
-
-@pytest.fixture
-def refused(new_path):
-    """A function that gives the message with which a definition is refused."""
-
-    def message(content):
-        path = new_path(".yaml")
-        path.write_text(content if isinstance(content, str) else yaml.safe_dump(content), encoding="utf-8")
-        with pytest.raises(UserError) as caught:
-            load_task(path)
-        assert str(path) in caught.value.where
-        return caught.value.what
-
-    return message
 
 
 @pytest.fixture(scope="module")
@@ -139,14 +86,6 @@ def test_copa_question():
 
 
 @pytest.mark.parametrize(
-    ("name", "title", "version"), [("sst2", "SST2", 1), ("csqa", "CSQA", 1), ("mnli", "MNLI", 2), ("copa", "CoPA", 1)]
-)
-def test_definitions_carry_name_title_and_version(name, title, version):
-    loaded = task(name)
-    assert (loaded.name, loaded.title, loaded.version) == (name, title, version)
-
-
-@pytest.mark.parametrize(
     ("name", "field", "labels"),
     [("sst2", "label", [0, 1]), ("mnli", "label", [0, 1, 2]), ("copa", "label", [0, 1]), ("csqa", "answerKey", "ABC")],
 )
@@ -166,184 +105,6 @@ def test_the_demo_rows_all_become_questions():
         for path in sorted((ROOT / "resources/demo" / folder).glob("*.jsonl")):
             questions, counts = load_questions(task(name), path, 0.0)
             assert counts == {"rows": len(questions), "usable": len(questions), "rejected": {}, "same_answers": 0}
-
-
-@pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("key", ["name", "title", "version", "fields", "id", "prompt", "answers"])
-def test_a_definition_without_a_key_is_refused(refused, name, key):
-    content = definition(name)
-    del content[key]
-    assert refused(content) == f"a task definition is not valid: missing key `{key}`"
-
-
-def test_the_option_template_may_be_left_out(new_path):
-    path, content = new_path(".yaml"), definition("copa")
-    del content["option"]
-    path.write_text(yaml.safe_dump(content))
-    question = load_task(path).question(ROWS["copa"]).question
-    assert question.endswith("\nThe toilet filled with water.\nWater flowed from the spout.\n")
-
-
-@pytest.mark.parametrize("key", ["Prompt", "options", "metric", 3])
-def test_an_unknown_key_is_refused(refused, key):
-    assert refused({**definition("sst2"), key: "x"}) == f"a task definition is not valid: unknown key `{key}`"
-
-
-@pytest.mark.parametrize(
-    ("content", "complaint"),
-    [
-        ("", "it is no mapping"),
-        ("- a\n- b\n", "it is no mapping"),
-        ("name: [unclosed", "cannot be read"),
-        ("name: a\n\tb: c\n", "cannot be read"),
-        ("when: 2023-99-99\n", "cannot be read"),
-    ],
-)
-def test_a_file_that_is_no_definition_is_refused(refused, content, complaint):
-    assert complaint in refused(content)
-
-
-def test_a_definition_that_is_not_utf8_is_refused(new_path):
-    path = new_path(".yaml")
-    path.write_bytes(b"name: caf\xe9\n")
-    with pytest.raises(UserError, match="a task definition cannot be read"):
-        load_task(path)
-
-
-def test_a_missing_definition_is_told_by_its_path(new_path):
-    path = new_path(".yaml")
-    with pytest.raises(UserError, match="a task definition is missing") as caught:
-        load_task(path)
-    assert caught.value.where == str(path)
-
-
-@pytest.mark.parametrize(
-    ("key", "value", "complaint"),
-    [
-        ("name", "", "name: not a text"),
-        ("name", 3, "name: not a text"),
-        ("title", None, "title: not a text"),
-        ("id", ["idx"], "id: not a text"),
-        ("id", "index", "id: `index` is not among the fields"),
-        ("prompt", "", "prompt: not a text"),
-        ("prompt", ["x"], "prompt: not a text"),
-        ("option", None, "option: not a text"),
-        ("version", "one", "version"),
-        ("version", None, "version"),
-        ("fields", {}, "fields: each must be one of string, integer, choices"),
-        ("fields", ["idx"], "fields: each must be one of string, integer, choices"),
-        ("fields", {"idx": "float"}, "fields: each must be one of string, integer, choices"),
-        ("fields", {"idx": ["string"]}, "fields: each must be one of string, integer, choices"),
-        ("fields", {3: "string"}, "fields: each must be one of string, integer, choices"),
-        ("answers", None, "answers.kind: must be labels or choices"),
-        ("answers", ["Yes", "No"], "answers.kind: must be labels or choices"),
-        ("answers", {}, "answers.kind: must be labels or choices"),
-    ],
-)
-def test_a_key_of_the_wrong_kind_is_refused(refused, key, value, complaint):
-    assert complaint in refused({**definition("sst2"), key: value})
-
-
-TWO_LABELS = {0: {"text": "No"}, 1: {"text": "Yes"}}
-
-
-@pytest.mark.parametrize(
-    ("answers", "complaint"),
-    [
-        ({"kind": "regression"}, "answers.kind"),
-        ({"kind": "labels", "labels": TWO_LABELS}, "answers.field"),
-        ({"kind": "labels", "field": "gold", "labels": TWO_LABELS}, "answers.field"),
-        ({"kind": "labels", "field": ["label"], "labels": TWO_LABELS}, "answers.field"),
-        ({"kind": "labels", "field": "label"}, "answers.labels"),
-        ({"kind": "labels", "field": "label", "labels": ["No", "Yes"]}, "answers.labels"),
-        ({"kind": "labels", "field": "label", "labels": {0: {"text": "No"}}}, "answers.labels: needs two or more"),
-        ({"kind": "labels", "field": "label", "labels": {**TWO_LABELS, 1: "Yes"}}, "answers.labels.1"),
-        ({"kind": "labels", "field": "label", "labels": {**TWO_LABELS, 1: {}}}, "answers.labels.1"),
-        ({"kind": "labels", "field": "label", "labels": {**TWO_LABELS, 1: {"text": ""}}}, "answers.labels.1"),
-        ({"kind": "labels", "field": "label", "labels": {**TWO_LABELS, 1: {"text": True}}}, "answers.labels.1"),
-        (
-            {"kind": "labels", "field": "label", "labels": {**TWO_LABELS, 1: {"text": "Yes", "also": "yes"}}},
-            "answers.labels.1.also",
-        ),
-        (
-            {"kind": "labels", "field": "label", "labels": {**TWO_LABELS, 1: {"text": "Yes", "also": [1]}}},
-            "answers.labels.1.also",
-        ),
-    ],
-)
-def test_bad_labels_are_refused(refused, answers, complaint):
-    assert complaint in refused({**definition("sst2"), "answers": answers})
-
-
-@pytest.mark.parametrize(
-    ("answers", "complaint"),
-    [
-        ({"kind": "choices", "gold": "label"}, "answers.texts: must name fields"),
-        ({"kind": "choices", "texts": [], "gold": "label"}, "answers.texts: must name fields"),
-        ({"kind": "choices", "texts": 3, "gold": "label"}, "answers.texts: must name fields"),
-        ({"kind": "choices", "texts": ["choice1", "choice3"], "gold": "label"}, "answers.texts: must name fields"),
-        ({"kind": "choices", "texts": [["choice1", "choice2"]], "gold": "label"}, "answers.texts"),
-        ({"kind": "choices", "texts": "choice1", "gold": "label"}, "answers.texts: one field of kind choices"),
-        ({"kind": "choices", "texts": ["choice1", "label"], "gold": "label"}, "answers.texts"),
-        ({"kind": "choices", "texts": ["choice1"], "gold": "label"}, "answers.texts"),
-        ({"kind": "choices", "texts": ["choice1", "choice2"]}, "answers.gold: must name a field"),
-        ({"kind": "choices", "texts": ["choice1", "choice2"], "gold": "right"}, "answers.gold: must name a field"),
-        ({"kind": "choices", "texts": ["choice1", "choice2"], "gold": ["label"]}, "answers.gold"),
-    ],
-)
-def test_bad_choices_are_refused(refused, answers, complaint):
-    assert complaint in refused({**definition("copa"), "answers": answers})
-
-
-@pytest.mark.parametrize(
-    "answers",
-    [
-        {"kind": "choices", "texts": ["choices"], "gold": "answerKey"},
-        {"kind": "choices", "texts": ["question", "choices"], "gold": "answerKey"},
-    ],
-)
-def test_a_field_of_choices_within_a_list_is_refused(refused, answers):
-    assert "answers.texts" in refused({**definition("csqa"), "answers": answers})
-
-
-@pytest.mark.parametrize(
-    "answers",
-    [
-        {"kind": "labels", "field": "choices", "labels": {"A": {"text": "a"}, "B": {"text": "b"}}},
-        {"kind": "choices", "texts": "choices", "gold": "choices"},
-    ],
-)
-def test_choices_cannot_be_the_label_themselves(refused, answers):
-    assert "answers" in refused({**definition("csqa"), "answers": answers})
-
-
-def test_a_field_that_options_would_hide_is_refused(refused):
-    content = definition("sst2")
-    content["fields"] = {**content["fields"], "options": "string"}
-    assert "options" in refused(content)
-
-
-@pytest.mark.parametrize(
-    ("template", "complaint"),
-    [
-        ("{review}", "prompt: unknown field `{review}`"),
-        ("{text}", "prompt: unknown field `{text}`"),
-        ("{sentence.__class__}", "prompt: `{sentence.__class__}` is not a plain field name"),
-        ("{sentence[0]}", "prompt: `{sentence[0]}` is not a plain field name"),
-        ("{sentence!r}", "prompt: `{sentence}` is not a plain field name"),
-        ("{sentence:>9}", "prompt: `{sentence}` is not a plain field name"),
-        ("{}", "prompt: `{}` is not a plain field name"),
-        ("{sentence", "prompt: "),
-        ("sentence}", "prompt: "),
-    ],
-)
-def test_bad_prompt_templates_are_refused(refused, template, complaint):
-    assert complaint in refused({**definition("sst2"), "prompt": template})
-
-
-@pytest.mark.parametrize("template", ["- {sentence}", "{options}", "{text.__class__}", "{text[0]}", "{text!s}", "{"])
-def test_bad_option_templates_are_refused(refused, template):
-    assert "not valid: option: " in refused({**definition("sst2"), "option": template})
 
 
 def rejection(name, row):
@@ -553,112 +314,6 @@ def test_parquet_rows_become_the_same_questions(new_path, name):
     path = new_path(".parquet")
     write_parquet(path, [ROWS[name]], list(ROWS[name]))
     assert load_questions(task(name), path, 0.0)[0] == [task(name).question(ROWS[name])]
-
-
-def questions(number):
-    return [Question(str(i), f"Question {i}?\n", ["No", "Yes"], [["No"], ["Yes"]], i % 2) for i in range(number)]
-
-
-def places(drawn):
-    return [int(question.id) for question in drawn]
-
-
-@pytest.mark.parametrize("number", [0, 1, 30])
-def test_all_items_are_drawn_when_no_count_is_given(number):
-    assert draw_items(questions(number), None, 1, "sst2") == questions(number)
-
-
-@settings(deadline=None, max_examples=examples(100))
-@given(number=st.integers(0, 30), wanted=st.integers(0, 30), seed=st.integers(0, 9))
-def test_items_are_drawn_once_each_in_file_order(number, wanted, seed):
-    if wanted > number:
-        with pytest.raises(UserError) as caught:
-            draw_items(questions(number), wanted, seed, "sst2")
-        assert caught.value.what == f"{wanted} items asked for, {number} usable ones found"
-        assert caught.value.where == "task sst2"
-    else:
-        drawn = places(draw_items(questions(number), wanted, seed, "sst2"))
-        assert len(drawn) == wanted
-        assert drawn == sorted(set(drawn))
-        assert drawn == places(draw_items(questions(number), wanted, seed, "sst2"))
-
-
-def test_items_depend_on_seed_and_task():
-    pool = questions(200)
-    draws = {tuple(places(draw_items(pool, 20, seed, name))) for seed in range(10) for name in ("sst2", "mnli")}
-    assert len(draws) == 20
-
-
-def test_every_item_is_drawn_about_equally_often():
-    found = Counter(place for seed in range(1000) for place in places(draw_items(questions(10), 3, seed, "sst2")))
-    assert sorted(found) == list(range(10))
-    assert all(240 < drawn < 360 for drawn in found.values())
-
-
-@settings(deadline=None, max_examples=examples(100))
-@given(number=st.integers(0, 20), k=st.integers(0, 20), seed=st.integers(0, 9))
-def test_examples_are_questions_with_their_right_answers_and_none_twice(number, k, seed):
-    pool = questions(number)
-    if k > number:
-        with pytest.raises(UserError) as caught:
-            draw_examples(pool, k, seed, "sst2")
-        assert caught.value.what == f"{k} examples asked for, {number} training rows found"
-    else:
-        drawn = draw_examples(pool, k, seed, "sst2")
-        assert len(set(drawn)) == len(drawn) == k
-        assert set(drawn) <= {(question.question, question.answers[question.gold]) for question in pool}
-        assert drawn == draw_examples(pool, k, seed, "sst2")
-
-
-@settings(deadline=None, max_examples=examples(100))
-@given(number=st.integers(1, 20), k=st.integers(0, 20), seed=st.integers(0, 9), data=st.data())
-def test_examples_for_an_item_never_hold_the_item(number, k, seed, data):
-    pool = questions(number)
-    item = pool[data.draw(st.integers(0, number - 1))]
-    if k > number - 1:
-        with pytest.raises(UserError):
-            draw_examples(pool, k, seed, "sst2", item)
-    else:
-        drawn = draw_examples(pool, k, seed, "sst2", item)
-        assert item.question not in [question for question, _ in drawn]
-        assert len(set(drawn)) == len(drawn) == k
-        assert drawn == draw_examples(pool, k, seed, "sst2", item)
-
-
-def test_an_item_is_known_by_its_question_even_under_another_id():
-    pool = questions(4)
-    item = Question("elsewhere", pool[2].question, ["No", "Yes"], [["No"], ["Yes"]], 0)
-    drawn = {question for seed in range(50) for question, _ in draw_examples(pool, 3, seed, "sst2", item)}
-    assert drawn == {pool[0].question, pool[1].question, pool[3].question}
-
-
-@pytest.mark.parametrize("item", [None, questions(3)[1]], ids=["shared", "per item"])
-def test_examples_depend_on_seed_and_task(item):
-    pool = questions(200)
-    draws = {tuple(draw_examples(pool, 3, seed, name, item)) for seed in range(10) for name in ("sst2", "mnli")}
-    assert len(draws) == 20
-
-
-def test_examples_for_an_item_depend_on_the_item():
-    pool = questions(200)
-    assert len({tuple(draw_examples(pool, 3, 1, "sst2", item)) for item in pool[:20]}) == 20
-
-
-def test_zero_examples_need_no_training_row():
-    assert draw_examples([], 0, 1, "sst2") == []
-    assert draw_examples(questions(1), 0, 1, "sst2", questions(1)[0]) == []
-
-
-def test_every_question_is_an_example_about_equally_often():
-    found = Counter(example for seed in range(1000) for example, _ in draw_examples(questions(10), 3, seed, "sst2"))
-    assert len(found) == 10
-    assert all(240 < drawn < 360 for drawn in found.values())
-
-
-def test_keyed_random_is_the_same_on_every_machine():
-    assert keyed_random("examples", "sst2", 3, 1).getrandbits(64) == 7467374736309144705
-    assert keyed_random("a", 1).random() != keyed_random("a", 2).random()
-    assert keyed_random("a", 12).random() != keyed_random("a1", 2).random()
 
 
 def run_script(folder, name, train, evaluation, share=0.0, key=None):
