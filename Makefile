@@ -20,8 +20,8 @@ UNDER_two-nodes = config/paper.yaml
 FILES = $(if $(filter demo,$(PRESET)),,$(UNDER_$(PRESET)) config/$(PRESET).yaml) $(SITE)
 CONFIG = $(if $(strip $(FILES)),--configfile $(FILES))
 
-# Two processes share the tests.
-PYTEST = PATH="$(CURDIR)/$(VENV)/bin:$$PATH" python -m pytest --numprocesses 2 --no-loadscope-reorder
+# Three processes share the test files, in their order: tests that wait leave the cores to others.
+PYTEST = PATH="$(CURDIR)/$(VENV)/bin:$$PATH" python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
 
 PRESETS = demo $(filter-out schema,$(patsubst config/%.yaml,%,$(wildcard config/*.yaml)))
 PROFILES = $(patsubst %/,%,$(dir $(wildcard profiles/*/config.yaml)))

@@ -6,8 +6,6 @@ from pathlib import Path
 
 import pytest
 from hypothesis import settings
-from xdist.remote import Producer
-from xdist.scheduler import LoadFileScheduling
 
 from common.base.paths import ROOT
 from support.amounts import examples
@@ -17,18 +15,6 @@ settings.load_profile("share")
 
 # What takes longest is begun first, so that no process is left with it at the end.
 FIRST = ("cluster", "finished_run", "test_chaos.py", "runs")
-
-
-class FileScheduling(LoadFileScheduling):
-    """Processes share the tests file by file; one takes all that read the finished run, which is made once."""
-
-    def _split_scope(self, nodeid: str) -> str:
-        return "finished_run" if "/finished_run/" in nodeid else super()._split_scope(nodeid)
-
-
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> FileScheduling:
-    # Groups by marker, which the plugin has, are not seen by this version of pytest.
-    return FileScheduling(config, log)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -1,7 +1,6 @@
 """Every file a job reads is an input of its rule, and a score file that is lost is made again."""
 
 import re
-import shutil
 from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,12 +67,6 @@ def test_what_a_job_declares_it_reads(jobs: dict[str, Job]) -> None:
         if not any(holds(frozenset([name]), path) for path in job.reads)
     }
     assert unread == set()
-
-
-@pytest.fixture
-def project(finished: Path, tmp_path: Path) -> Path:
-    """A copy of the finished run that a test may change."""
-    return Path(shutil.copytree(finished, tmp_path / "project", symlinks=True))
 
 
 @pytest.mark.parametrize("suffix", ["json", "parquet"])

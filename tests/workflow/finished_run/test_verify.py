@@ -85,12 +85,6 @@ def test_a_flipped_verdict_is_named(
     assert error.startswith(f"error: the runs differ\n  where: from answers on: {SCORE}\n")
 
 
-@pytest.fixture
-def project(finished: Path, tmp_path: Path) -> Path:
-    """A copy of the finished run in which Snakemake may run."""
-    return Path(shutil.copytree(finished, tmp_path / "project", symlinks=True))
-
-
 def test_the_rule_keeps_the_same_facts_and_reads_what_it_declares(
     project: Path, expected: Path, tmp_path: Path
 ) -> None:
