@@ -3,6 +3,7 @@
 import fcntl
 import os
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -25,7 +26,8 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
             project = copy_project(made / "run" / "project")
             shown = snakemake(project, "--configfile", SMOKE, record_reads=project.with_name("reads.txt"))
             project.with_name("terminal.txt").write_text(shown, encoding="utf-8")
-    return Path(shutil.copytree(made / "run", own / "run", symlinks=True)) / "project"
+    subprocess.run(["cp", "--archive", made / "run", own / "run"], check=True)  # with its hard links
+    return own / "run" / "project"
 
 
 @pytest.fixture
