@@ -20,8 +20,8 @@ UNDER_two-nodes = config/paper.yaml
 FILES = $(if $(filter demo,$(PRESET)),,$(UNDER_$(PRESET)) config/$(PRESET).yaml) $(SITE)
 CONFIG = $(if $(strip $(FILES)),--configfile $(FILES))
 
-# Three processes share the test files, in their order: tests that wait leave the cores to others.
-PYTEST = PATH="$(CURDIR)/$(VENV)/bin:$$PATH" python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
+# Two processes share the test files, in their order.
+PYTEST = PATH="$(CURDIR)/$(VENV)/bin:$$PATH" python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 PRESETS = demo $(filter-out schema,$(patsubst config/%.yaml,%,$(wildcard config/*.yaml)))
 PROFILES = $(patsubst %/,%,$(dir $(wildcard profiles/*/config.yaml)))
@@ -67,7 +67,7 @@ test: $(VENV)/installed  ## the tests but for those of test-full, the whole smok
 test-full: test further  ## all tests: SLURM, chaos and the full fuzz as well
 
 further: $(VENV)/installed
-	@FUZZ=100 $(PYTEST) -m "full or fuzz or hypothesis"
+	@FUZZ=100 $(PYTEST) --numprocesses 3 -m "full or fuzz or hypothesis"  # those of SLURM mostly wait
 
 lint: $(VENV)/installed  ## formatting, types, workflow rules
 	@PATH="$(CURDIR)/$(VENV)/bin:$$PATH" sh -ec 'ruff check .; ruff format --check .; mypy; snakefmt --check Snakefile rules; snakemake --lint'

@@ -13,8 +13,9 @@ from support.amounts import examples
 settings.register_profile("share", max_examples=examples(100))
 settings.load_profile("share")
 
-# What takes longest is begun first, so that no process is left with it at the end.
-FIRST = ("cluster", "finished_run", "test_chaos.py", "runs")
+# What takes longest is begun first, so that no process is left with it at the end. The walkthrough's process makes the
+# finished run meanwhile, which the others want later.
+FIRST = ("cluster", "test_chaos.py", "test_walkthrough.py", "runs", "finished_run")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -163,7 +163,8 @@ def test_counts_must_add_up(demo: dict[str, Any]) -> None:
     room = counts["prompts"] - counts["rl_sft"] - counts["rl_reward"] - counts["rl_prompts"]
     check_configuration(overlaid(demo, ("splits", "heldout"), room))
     told = refusal(overlaid(demo, ("splits", "heldout"), room + 1))
-    assert "splits: heldout + rl_sft + rl_reward + rl_prompts = 201 exceeds prompts = 200" in told
+    prompts = counts["prompts"]
+    assert f"splits: heldout + rl_sft + rl_reward + rl_prompts = {prompts + 1} exceeds prompts = {prompts}" in told
 
 
 @pytest.mark.parametrize(("registry", "wrong", "meant"), [("models", "smolm2-135m", MODEL), ("tasks", "sst", "sst2")])

@@ -103,5 +103,6 @@ def test_pairs_that_cannot_be_compared_are_refused_by_their_keys(pairs: list[dic
 
 
 def test_more_examples_than_held_out_prompts_are_refused_before_anything_runs() -> None:
+    changed = {"human_eval": {"examples": 25}, "splits": {"heldout": 24}}
     with pytest.raises(UserError, match=r"human_eval.examples: 25 exceeds splits.heldout = 24"):
-        load_configuration(ROOT / "config.yaml", [], {"human_eval": {"examples": 25}})
+        load_configuration(ROOT / "config.yaml", [], changed)
