@@ -67,7 +67,7 @@ test: $(VENV)/installed  ## the tests but for those of test-full, the whole smok
 test-full: test further  ## all tests: SLURM, chaos and the full fuzz as well
 
 further: $(VENV)/installed
-	@FUZZ=100 $(PYTEST) --numprocesses 3 -m "full or fuzz or hypothesis"  # those of SLURM mostly wait
+	@FUZZ=100 $(PYTEST) -m "full or fuzz or hypothesis"
 
 lint: $(VENV)/installed  ## formatting, types, workflow rules
 	@PATH="$(CURDIR)/$(VENV)/bin:$$PATH" sh -ec 'ruff check .; ruff format --check .; mypy; snakefmt --check Snakefile rules; snakemake --lint'

@@ -127,7 +127,6 @@ def test_a_directory_of_someone_else_is_told(tmp_path: Path) -> None:
     assert not list(folder.iterdir())
 
 
-@pytest.mark.full
 @pytest.mark.parametrize("kilobytes", [200, 700])
 def test_a_disk_that_fills_up_while_a_checkpoint_is_written(
     model_folders: dict[str, Path], splits: Path, tmp_path: Path, kilobytes: int
@@ -172,7 +171,6 @@ def ranks(launcher: int) -> list[int]:
     return sorted(found)
 
 
-@pytest.mark.full
 def test_when_a_rank_dies_the_others_end_within_a_minute(
     model_folders: dict[str, Path], splits: Path, tmp_path: Path
 ) -> None:
@@ -198,7 +196,6 @@ def test_when_a_rank_dies_the_others_end_within_a_minute(
 SLEEPY = "import signal, time\nsignal.signal(signal.SIGUSR1, lambda *_: time.sleep(3600))\n"
 
 
-@pytest.mark.full
 @pytest.mark.parametrize("asked_to_stop", [False, True])
 def test_a_job_whose_rank_sleeps_ends_by_itself(
     model_folders: dict[str, Path], splits: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asked_to_stop: bool
@@ -247,7 +244,6 @@ def test_a_port_in_use_is_told(
     assert "what to do: run again" in told
 
 
-@pytest.mark.full
 def test_a_time_limit_ahead_is_met_with_a_checkpoint(
     model_folders: dict[str, Path], splits: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
