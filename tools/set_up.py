@@ -75,6 +75,8 @@ def make_environment(folder: Path) -> Path:
     if found and found[1] != version:
         what = f"the environment was made with Python {found[1]}, this is {version}"
         fail(what, settings, f"remove {folder}, or name that Python: make setup PYTHON=python{found[1]}", BAD_INPUT)
+    if Path(sys.prefix).resolve() == folder.resolve():
+        return folder / "bin/python"  # it is active: its own Python runs this and cannot make it anew
     is_new = not folder.exists()
     told = run([sys.executable, "-m", "venv", folder], dict(os.environ))
     if told:

@@ -2,6 +2,7 @@
 
 import http.server
 import socket
+import sys
 import threading
 import time
 import tomllib
@@ -96,6 +97,13 @@ def test_an_environment_of_another_python_is_kept_and_told(tmp_path: Path, capsy
     assert ended.value.code == 2
     assert "error: the environment was made with Python 3.9" in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == ["pyvenv.cfg"]
+
+
+def test_an_active_environment_is_taken_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "pyvenv.cfg").write_text("version = {}.{}.0\n".format(*sys.version_info))
+    monkeypatch.setattr(sys, "prefix", str(tmp_path))
+    monkeypatch.setattr(set_up, "run", lambda *_: "Unable to copy python to itself")
+    assert set_up.make_environment(tmp_path) == tmp_path / "bin/python"
 
 
 # --- what is configured for pip reaches uv ------------------------------------------------------------------------
