@@ -84,7 +84,7 @@ class Probe:
         done = subprocess.run(command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True, check=False)
         if done.returncode != (EXIT_RESUMABLE if stop else 0):
             path.parent.mkdir(parents=True, exist_ok=True)
-            with path.open("a", encoding="utf-8") as opened:  # what a signal ended says so on the terminal alone
+            with path.open("a", encoding="utf-8") as opened:  # which process a signal ended, the launcher alone tells
                 opened.write(done.stderr)
             what = f"{script} ended with exit code {done.returncode}"
             raise UserError(what, str(path), "read that log: what fails here would fail in the run", EXIT_MACHINE)

@@ -47,21 +47,21 @@ def test_block_without_kind_merges_into_the_block_under_it(tmp_path: Path, demo:
     assert source == {**demo["models"][MODEL]["source"], "version": "0.1.3"}
 
 
-def test_overlay_without_preset_is_refused(tmp_path: Path) -> None:
-    overlay = written(tmp_path, "seed: 5\n")
+def refused(overlay: Path) -> UserError:
     with pytest.raises(UserError) as caught:
         load_configuration(BASE, [overlay], {})
     assert caught.value.where == str(overlay)
-    assert "preset" in caught.value.remedy
+    return caught.value
+
+
+def test_overlay_without_preset_is_refused(tmp_path: Path) -> None:
+    assert "preset" in refused(written(tmp_path, "seed: 5\n")).remedy
 
 
 def test_overlay_with_the_preset_of_the_base_is_refused(tmp_path: Path) -> None:
-    overlay = written(tmp_path, "preset: demo\nseed: 5\n")
-    with pytest.raises(UserError) as caught:
-        load_configuration(BASE, [overlay], {})
-    assert caught.value.where == str(overlay)
-    assert "the preset of config.yaml: `demo`" in caught.value.what
-    assert "results/demo" in caught.value.remedy
+    told = refused(written(tmp_path, "preset: demo\nseed: 5\n"))
+    assert "the preset of config.yaml: `demo`" in told.what
+    assert "results/demo" in told.remedy
     assert load_configuration(BASE, [BASE], {})["preset"] == "demo"
 
 
