@@ -1,10 +1,14 @@
 """Configuration, wildcards and input functions; nothing heavy is imported here."""
 
+import gc
 import os
 import re
 import shlex
 import sys
 from pathlib import Path
+
+# The graph of a large grid is millions of objects that live to the end: walking them over and over finds nothing to free.
+gc.set_threshold(200_000, 50, 1000)
 
 PACKAGE = Path(workflow.current_basedir.get_path_or_uri(secret_free=True)).resolve().parent
 if not PACKAGE.is_dir():

@@ -21,6 +21,7 @@ from common.base.errors import EXIT_BAD_INPUT, EXIT_MACHINE, EXIT_RESUMABLE
 from common.base.paths import ROOT
 from common.jobs import attempts, gpu_leases
 from support.amounts import examples
+from support.forked import Piped
 
 SCRIPTS = ROOT / "scripts"
 
@@ -57,7 +58,7 @@ class Machine:
     """A machine whose driver lists `devices`, and jobs started on it."""
 
     def __init__(self, folder: Path, devices: int):
-        self.folder, self._started = folder, list[subprocess.Popen[str]]()
+        self.folder, self._started = folder, list[Piped]()
         tool = folder / "bin/nvidia-smi"
         tool.parent.mkdir()
         listed = "; ".join(f"echo {device}" for device in range(devices))
@@ -67,7 +68,7 @@ class Machine:
     def start(
         self, script: str, *arguments: str, gpus: int = 0, assigned: str | None = None, job: str | None = None,
         **options: Any,
-    ):  # fmt: skip
+    ) -> Piped:  # fmt: skip
         """The launcher with a script of this text, in a scheduler's job where `job` names its variable; `options` are
         the launcher's own."""
         path = self.folder / "script.py"
@@ -84,9 +85,7 @@ class Machine:
             environment[job] = "17"
         chosen = {"gpus": gpus, "threads": 1, "leases": self.folder / "leases", **options}
         flags = [text for name, value in chosen.items() for text in (f"--{name}", str(value))]
-        command = [sys.executable, str(SCRIPTS / "launch.py"), *flags, str(path), *arguments]
-        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-        self._started.append(subprocess.Popen(command, env=environment, text=True, **pipes))
+        self._started.append(Piped("launch", [*flags, str(path), *arguments], environment))
         return self._started[-1]
 
     def report(self, *arguments: str, **options: Any) -> list[dict[str, Any]]:
@@ -99,8 +98,7 @@ class Machine:
 
     def end(self) -> None:
         for process in self._started:
-            process.kill()
-            process.communicate()
+            process.end()
 
 
 @pytest.fixture

@@ -12,16 +12,19 @@ import os
 import random
 import socket
 import sys
+import threading
 import time
 from multiprocessing import forkserver
+from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import NoReturn, TextIO
 from unittest.mock import patch
 
 import numpy as np
 
 from common.base.paths import ROOT, SCRIPTS
 
-LOADED = ["train_sft", "train_coh", "train_dpo", "train_reward", "train_ppo"]
+LOADED = ["train_sft", "train_coh", "train_dpo", "train_reward", "train_ppo", "launch", "torch.distributed.run"]
 # As scripts/launch.py sets it, and where the server finds its modules.
 ENVIRONMENT = {
     "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", "PYTHONPATH": f"{SCRIPTS}{os.pathsep}{ROOT / 'tests'}",
@@ -29,11 +32,32 @@ ENVIRONMENT = {
 _numbers = itertools.count()
 
 
+def _server() -> multiprocessing.context.ForkServerContext:
+    """The server, with the libraries loaded."""
+    context = multiprocessing.get_context("forkserver")
+    with patch.dict(os.environ, ENVIRONMENT):
+        context.set_forkserver_preload(LOADED)
+        forkserver.ensure_running()
+    return context
+
+
 def _run(script: str, arguments: list[str], environment: dict[str, str], errors: Path) -> None:
     """In the copy: become the script."""
+    os.dup2(os.open(errors, os.O_WRONLY | os.O_CREAT | os.O_APPEND), 2)
+    _become(script, arguments, environment)
+
+
+def _run_piped(script: str, arguments: list[str], environment: dict[str, str], *pipes: Connection) -> None:
+    """In the copy: become the script; it speaks into pipes."""
+    for number, pipe in enumerate(pipes, start=1):
+        os.dup2(pipe.fileno(), number)
+        pipe.close()
+    _become(script, arguments, environment)
+
+
+def _become(script: str, arguments: list[str], environment: dict[str, str]) -> NoReturn:
     os.environ.clear()
     os.environ.update(environment)
-    os.dup2(os.open(errors, os.O_WRONLY | os.O_CREAT | os.O_APPEND), 2)
     os.chdir(ROOT)
     sys.argv = [f"scripts/{script}.py", *arguments]
     random.seed()
@@ -56,11 +80,7 @@ class Forked:
         folder.mkdir(parents=True, exist_ok=True)
         self.errors = folder / f"errors_{next(_numbers)}.txt"
         self.errors.touch()
-        context = multiprocessing.get_context("forkserver")
-        with patch.dict(os.environ, ENVIRONMENT):
-            context.set_forkserver_preload(LOADED)
-            forkserver.ensure_running()
-            given = {**os.environ, **environment}
+        context, given = _server(), {**os.environ, **ENVIRONMENT, **environment}
         self._processes = [
             context.Process(target=_run, args=(script, arguments, {**given, **place}, self.errors))
             for place in places(processes)
@@ -102,6 +122,60 @@ class Forked:
             self.kill()
             raise TimeoutError(f"it did not end within {timeout} s: {told}")
         return "", told
+
+
+class Piped:
+    """A script that runs and whose standard output and errors are read from pipes, as those of `subprocess.Popen`."""
+
+    def __init__(self, script: str, arguments: list[str], environment: dict[str, str]):
+        context = _server()
+        (output, to_output), (errors, to_errors) = context.Pipe(duplex=False), context.Pipe(duplex=False)
+        self._process = context.Process(
+            target=_run_piped, args=(script, arguments, environment, to_output, to_errors)
+        )  # fmt: skip
+        self._process.start()
+        to_output.close()
+        to_errors.close()
+        self.stdout, self.stderr = _reader(output), _reader(errors)
+        self.pid = int(self._process.pid or 0)
+
+    @property
+    def returncode(self) -> int | None:
+        return self._process.exitcode
+
+    def wait(self, timeout: float) -> int:
+        self._process.join(timeout)
+        assert self._process.exitcode is not None, f"it did not end within {timeout} s"
+        return self._process.exitcode
+
+    def communicate(self, timeout: float) -> tuple[str, str]:
+        """Wait; what is left in both pipes, of which the errors are few."""
+        limit = threading.Timer(timeout, self.kill)
+        limit.start()
+        with self.stdout, self.stderr:
+            said = self.stdout.read(), self.stderr.read()
+        limit.cancel()
+        self.wait(timeout)
+        return said
+
+    def send_signal(self, number: int) -> None:
+        if self._process.is_alive():
+            os.kill(self.pid, number)
+
+    def kill(self) -> None:
+        self._process.kill()
+
+    def end(self) -> None:
+        """Kill it and forget what it said."""
+        self.kill()
+        self._process.join()
+        self.stdout.close()
+        self.stderr.close()
+
+
+def _reader(pipe: Connection) -> TextIO:
+    with pipe:
+        return os.fdopen(os.dup(pipe.fileno()), encoding="utf-8")
 
 
 def places(processes: int) -> list[dict[str, str]]:

@@ -23,12 +23,16 @@ def pack_weights(model: torch.nn.Module) -> list[torch.nn.Linear]:
 @contextlib.contextmanager
 def packed_weights(model: torch.nn.Module) -> Iterator[None]:
     """The same for the duration of the block."""
+    before = {module: vars(module).get("forward") for module in model.modules()}
     layers = pack_weights(model)
     try:
         yield
     finally:
         for layer in layers:
-            del layer.forward
+            if before[layer] is None:
+                del layer.forward
+            else:
+                layer.forward = before[layer]  # type: ignore[assignment, method-assign]
 
 
 def _packable(weight: torch.Tensor) -> bool:

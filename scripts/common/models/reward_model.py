@@ -63,7 +63,7 @@ def no_reward_model(config: PretrainedConfig, where: str) -> UserError:
     return UserError(what, where, "choose another model for `rl.reward`, such as OPT or LLaMA")
 
 
-def token_scores(model: Any, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
+def token_scores(model: Any, **inputs: Any) -> torch.Tensor:
     """The scalar head's output at every token, in fp32.
 
     The whole model runs, so that its engine sees an ordinary forward pass; the head's output is taken before
@@ -71,8 +71,7 @@ def token_scores(model: Any, input_ids: torch.Tensor, attention_mask: torch.Tens
 
     Args:
         model: a reward model, wrapped by its engine or not.
-        input_ids: shape (B, L), padded on either side.
-        attention_mask: shape (B, L).
+        inputs: what it reads: `input_ids` of shape (B, L) and the like; rows may be padded on either side.
 
     Returns:
         Scores, shape (B, L); those at padding mean nothing.
@@ -81,7 +80,7 @@ def token_scores(model: Any, input_ids: torch.Tensor, attention_mask: torch.Tens
     head = getattr(model, "module", model).score
     handle = head.register_forward_hook(lambda module, inputs, output: seen.append(output))
     try:
-        model(input_ids=input_ids, attention_mask=attention_mask, use_cache=False)
+        model(**inputs, use_cache=False)
     finally:
         handle.remove()
     return seen[0].squeeze(-1).float()
@@ -147,7 +146,7 @@ def _mean_score(model: Any, ids: Sequence[int], device: str) -> float:
     was_training = model.training
     model.eval()
     tokens = torch.tensor([list(ids)], device=device)
-    value = float(token_scores(model, tokens, torch.ones_like(tokens)).mean())
+    value = float(token_scores(model, input_ids=tokens, attention_mask=torch.ones_like(tokens)).mean())
     model.train(was_training)
     return value
 

@@ -1,9 +1,12 @@
 """A saved model is loaded again in a fresh process and compared with the one in memory before it counts as made."""
 
+import contextlib
 import math
 import multiprocessing
 import signal
-from collections.abc import Callable, Sequence
+import sys
+import types
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
@@ -50,6 +53,17 @@ def _saved_language_model(directory: Path, ids: Sequence[int], dtype: torch.dtyp
 LANGUAGE_MODEL = Probe(_mean_log_likelihood, _saved_language_model)
 
 
+@contextlib.contextmanager
+def _without_main() -> Iterator[None]:
+    """A new process imports the main module first: here a training script, with far more than loads a model."""
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = types.ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
+
+
 def _begin() -> None:
     """A scheduler's SIGTERM reaches every process of a job; this one ends with its parent, and not before."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -72,7 +86,7 @@ def check_saved(directory: Path, probe: Probe, ids: Sequence[int], expected: flo
     tolerance = 1e-4 if dtype == torch.float32 else 5e-2
     context = multiprocessing.get_context("spawn")
     try:
-        with ProcessPoolExecutor(1, mp_context=context, initializer=_begin) as pool:
+        with _without_main(), ProcessPoolExecutor(1, mp_context=context, initializer=_begin) as pool:
             found = pool.submit(probe.saved, directory, ids, dtype).result()
     except BrokenProcessPool as error:
         what, remedy = "the process that loads what was saved was killed", "run again: training resumes"

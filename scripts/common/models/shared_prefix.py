@@ -2,10 +2,11 @@
 
 Registered with transformers as the attention implementation `shared_prefix`. Every forward pass of the model is given
 one object of this module as `attention_pass`, which says what the pass reads: the prefix, the suffixes of some rows,
-continuations of some rows, or the next token of all. Positions are exact: suffixes are padded on the right and
-generated tokens overwrite the padding.
+continuations of some rows, the next token of all, or whole sequences without any prefix. Positions are exact: suffixes
+are padded on the right and generated tokens overwrite the padding.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -217,7 +218,28 @@ class DecodingPass:
         return (_times_shared(on_prefix, prefix_values[0]) + on_suffix @ values).reshape(query.shape)
 
 
-AttentionPass = PrefixPass | SuffixPass | ContinuationPass | DecodingPass
+@dataclass(frozen=True)
+class SequencesPass:
+    """Reads whole sequences that lie end to end in one row, so that none is padded; stores nothing.
+
+    Attributes:
+        lengths: tokens of each.
+    """
+
+    lengths: Sequence[int]
+
+    @property
+    def reach(self) -> int:
+        return max(self.lengths)
+
+    def attend(
+        self, layer: int, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scale: float
+    ) -> torch.Tensor:
+        apart = [tensor.split(list(self.lengths), dim=2) for tensor in (query, key, value)]
+        return torch.cat([_sdpa(q, k, v, scale=scale, mask=None) for q, k, v in zip(*apart, strict=True)], dim=2)
+
+
+AttentionPass = PrefixPass | SuffixPass | ContinuationPass | DecodingPass | SequencesPass
 
 
 def _weights(scores: torch.Tensor) -> torch.Tensor:

@@ -119,7 +119,9 @@ class RewardPairTrainer(OrderedTrainer, RewardTrainer):
     ) -> Any:
         ids, mask = inputs["input_ids"], inputs["attention_mask"]
         real = inputs["labels"] != IGNORED
-        losses, margins = pair_losses(token_scores(model, ids, mask), ids, mask, self._pair_loss)
+        losses, margins = pair_losses(
+            token_scores(model, input_ids=ids, attention_mask=mask), ids, mask, self._pair_loss
+        )
         # Gradients are averaged over the processes afterwards, hence the factor.
         loss = (losses * real).sum() / num_items_in_batch * self.accelerator.num_processes
         counts = torch.stack([(margins > 0)[real].sum(), real.sum(), (mask.sum(dim=1) * real.repeat(2)).sum()])
@@ -149,7 +151,7 @@ def pair_values(
     def score(chosen: list[int]) -> tuple[torch.Tensor, torch.Tensor]:
         inputs = collate([rows[i] for i in chosen])
         ids, mask = inputs["input_ids"].to(device), inputs["attention_mask"].to(device)
-        return pair_losses(token_scores(model, ids, mask), ids, mask, loss)
+        return pair_losses(token_scores(model, input_ids=ids, attention_mask=mask), ids, mask, loss)
 
     lengths = [pair_length(row) for row in rows]
     losses, margins = score_in_batches(model, lengths, batch=batch, score=score, device=device, share=share)

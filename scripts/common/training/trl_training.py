@@ -32,6 +32,7 @@ from common.training.data_order import MicroBatchLoader, MicroBatchSampler, fill
 from common.training.engine import deepspeed_config, from_main, wait_for_all
 from common.training.frame import Frame
 from common.training.fused_head import skip_unlabelled_positions
+from common.training.onednn_linear import multiply_by_onednn
 from common.training.saving import save_model
 
 METRIC_COLUMNS = ("step", "epoch", "loss", "accuracy", "learning_rate", "grad_norm", "num_tokens", "seconds")
@@ -232,6 +233,8 @@ def run_training(frame: Frame, objective: Objective) -> Trained:
     arguments = _arguments(frame, objective.arguments_class)
     checkpoint = find_resume(scratch, engine, console)
     model = objective.load(engine.dtype)
+    if engine.device == "cpu" and not engine.deepspeed:
+        multiply_by_onednn(model)
     training = frame.settings["training"]
     global_batch = training["global_batch_size"]
     rows = [*objective.rows, *[objective.filler] * filler_count(len(objective.rows), global_batch)]

@@ -1,7 +1,6 @@
 """Every architecture is asked in a way that gives transformers' own numbers, or refused; docs/models.md says which."""
 
 import random
-import re
 from pathlib import Path
 
 import pytest
@@ -9,7 +8,6 @@ import torch
 from transformers import MODEL_FOR_CAUSAL_LM_MAPPING, GenerationConfig, PreTrainedModel
 
 from common.base.errors import UserError
-from common.base.paths import ROOT
 from common.models.decoding import Decoding
 from common.models.equivalence import check_model
 from common.models.generation import Outcome, Request, context_of
@@ -26,19 +24,13 @@ from common.models.ways import (
     way_for,
 )
 from support.architectures import ARCHITECTURES, Ids, build
+from support.documented_ways import documented_ways
 
 # The few that `make check` has time for: one of each way and reason.
 QUICK = {"llama", "gemma2", "bloom", "mamba", "bert", "recurrent_gemma", "mistral:window", "phi3:longrope"}
 NAMES = [pytest.param(name, marks=[] if name in QUICK else pytest.mark.slow) for name in ARCHITECTURES]
 NEW_TOKENS, MARGIN, TOLERANCE = 5, 1e-3, 1e-3
 GREEDY = Decoding(stop_at_newline=False, stop_at_eos=False)
-
-
-def documented() -> dict[str, str]:
-    """What docs/models.md says of each architecture: the first cell of its row."""
-    page = (ROOT / "docs/models.md").read_text(encoding="utf-8")
-    rows = re.findall(r"^\| `(\w+)`[^|]*\|[^|]*\| (.+) \|$", page, re.MULTILINE)
-    return {name: how for how, names in rows for name in re.findall(r"`([^`]+)`", names)}
 
 
 def asked(model: PreTrainedModel, name: str) -> str:
@@ -91,7 +83,7 @@ def test_the_numbers_are_those_of_transformers_and_the_way_is_the_documented_one
     model = build(name)
     model.eval()
     way = asked(model, name)
-    assert way == documented()[name]
+    assert way == documented_ways()[name]
     if way == "refused":
         return
     if way != SHARED_PREFIX:
@@ -111,7 +103,7 @@ def test_the_numbers_are_those_of_transformers_and_the_way_is_the_documented_one
 
 
 def test_every_architecture_of_transformers_stands_on_the_page() -> None:
-    named, tried = documented(), set(ARCHITECTURES)
+    named, tried = documented_ways(), set(ARCHITECTURES)
     assert len(tried) >= 100
     assert {name for name, how in named.items() if how != "untried"} == tried
     known = {config.model_type for config in MODEL_FOR_CAUSAL_LM_MAPPING}

@@ -38,3 +38,11 @@ def test_what_is_not_fp32_or_a_class_of_its_own_stays() -> None:
     half = torch.nn.Linear(4, 4, dtype=torch.bfloat16)
     plain = torch.nn.Linear(4, 4)
     assert pack_weights(torch.nn.Sequential(half, Other(4, 4), plain)) == [plain]
+
+
+def test_a_forward_pass_of_its_own_comes_back() -> None:
+    layer = torch.nn.Linear(4, 4)
+    layer.forward = own = torch.relu
+    with packed_weights(layer):
+        assert layer.forward is not own
+    assert layer.forward is own

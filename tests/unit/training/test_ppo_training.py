@@ -30,7 +30,8 @@ from common.jobs.console import Console
 from common.models.decoding import Decoding
 from common.models.generation import Generator
 from common.models.loading import load_tokenizer
-from common.models.shared_prefix import IMPLEMENTATION
+from common.models.shared_prefix import IMPLEMENTATION, SequencesPass
+from common.models.ways import CONFIG_KEY, GENERATE, SHARED_PREFIX
 from common.training.engine import Engine
 from common.training.ppo.learners import Learner, Optimization, TorchLearner, build_learner
 from common.training.ppo.loop import prompt_batches, run_ppo
@@ -67,11 +68,16 @@ class ShareOfToken(torch.nn.Module):
 
     def __init__(self, token: int):
         super().__init__()
-        self.token, self.score = token, torch.nn.Identity()
+        self.token, self.score, self.config = token, torch.nn.Identity(), tiny_config(0)
 
-    def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor, use_cache: bool) -> torch.Tensor:
-        wanted = ((input_ids == self.token) & (attention_mask > 0)).cumsum(dim=1)
-        return self.score((wanted / attention_mask.cumsum(dim=1).clamp(min=1))[..., None])
+    def set_attn_implementation(self, name: str) -> None:
+        """It has no attention."""
+
+    def forward(
+        self, input_ids: torch.Tensor, position_ids: torch.Tensor, attention_pass: SequencesPass, use_cache: bool
+    ) -> torch.Tensor:
+        wanted = [part.cumsum(dim=1) for part in (input_ids == self.token).split(list(attention_pass.lengths), dim=1)]
+        return self.score((torch.cat(wanted, dim=1) / (position_ids + 1))[..., None])
 
 
 def optimization(settings: dict[str, Any], role: str, steps: int) -> Optimization:
@@ -213,19 +219,27 @@ def reference_step(trainer: PPOTrainer, episodes: list[Episode], updates: int, r
 
 
 @pytest.mark.parametrize(
-    "options",
+    ("options", "way"),
     [
-        {},
-        {"updates_per_rollout": 3, "clip_range": 0.05, "clip_range_value": 0.01, "gamma": 0.9, "lambda": 0.7},
-        {"kl_beta": 0.5, "clip_reward": 0.2, "stop_at_eos": False, "temperature": 0.7},
+        ({}, SHARED_PREFIX),
+        ({}, GENERATE),
+        (
+            {"updates_per_rollout": 3, "clip_range": 0.05, "clip_range_value": 0.01, "gamma": 0.9, "lambda": 0.7},
+            SHARED_PREFIX,
+        ),
+        ({"kl_beta": 0.5, "clip_reward": 0.2, "stop_at_eos": False, "temperature": 0.7}, SHARED_PREFIX),
     ],
 )
-def test_steps_equal_a_slow_reference(tokenizer, options: dict[str, Any]):
-    """Five prompts in a global batch of eight, two at a time; the second step starts from a policy that moved."""
+def test_steps_equal_a_slow_reference(tokenizer, options: dict[str, Any], way: str):
+    """Five prompts in a global batch of eight, two at a time; the second step starts from a policy that moved.
+
+    Sequences are read end to end, or padded where the model is not asked over a shared prefix.
+    """
     options = {"global_batch_size": 8, "per_device_batch_size": 2, "schedule": "linear", **options}
     updates = options.get("updates_per_rollout", 1)
     # The actor's optimizer has a memory: a fresh one in the reference equals it at its first step alone.
     trainer = make_trainer(tokenizer, seed=1, steps=10 * updates, **options)
+    setattr(trainer.models.actor.model.config, CONFIG_KEY, way)
     moved = tiny_policy(1)
     generator = torch.Generator().manual_seed(2)
     with torch.no_grad():

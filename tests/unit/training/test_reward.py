@@ -85,7 +85,7 @@ def test_the_reward_is_that_of_the_last_real_token_however_it_is_padded_and_batc
             mask = torch.tensor([[0] * len(f) + [1] * len(o) if side == "left" else [1] * len(o) + [0] * len(f)
                                  for f, o in rows])  # fmt: skip
             with torch.no_grad():
-                scores = token_scores(model, ids, mask)
+                scores = token_scores(model, input_ids=ids, attention_mask=mask)
             last = last_token(mask)
             assert last.tolist() == [width - 1 if side == "left" else len(own) - 1 for _, own in rows]
             assert scores[torch.arange(11), last].tolist() == pytest.approx(expected, abs=2e-5)
@@ -97,8 +97,9 @@ def test_every_token_has_the_score_of_the_sequence_that_ends_there(model, model_
     ids = random_sequences(2, tokenizer.eos_token_id)[1]
     prefixes = [ids[: n + 1] for n in range(len(ids))]
     with torch.no_grad():
-        found = token_scores(model, torch.tensor([ids]), torch.ones(1, len(ids), dtype=torch.long))[0].tolist()
-    assert found == pytest.approx(sequence_rewards(model, prefixes, tokenizer.pad_token_id, 4, "cpu"), abs=2e-5)
+        found = token_scores(model, input_ids=torch.tensor([ids]), attention_mask=torch.ones(1, len(ids)).long())
+    expected = sequence_rewards(model, prefixes, tokenizer.pad_token_id, 4, "cpu")
+    assert found[0].tolist() == pytest.approx(expected, abs=2e-5)
 
 
 def test_transformers_pools_the_same_score_when_padded_on_the_right(model, model_folder: Path):

@@ -169,39 +169,72 @@ def test_sampled_log_likelihoods_are_those_of_a_whole_forward_pass_at_temperatur
         assert episode.sampled_logprobs == pytest.approx(expected, abs=1e-4)
 
 
-def test_collated_tensors_hold_each_token_at_its_place():
-    episodes = [
-        Episode([7, 8, 9], [3, EOS], [-0.5, -0.25], "eos"),
-        Episode([4], [5, 6, 7, 8], [-1.0, -2.0, -3.0, -4.0], "length"),
-        filler(EOS),
-        Episode([9, 9, 9, 9, 9, 9], [EOS], [-0.125], "eos"),
-    ]
-    batch = collate_episodes(episodes, PAD, "cpu")
-    assert batch.input_ids.shape == (4, 7)
+EPISODES = [
+    Episode([7, 8, 9], [3, EOS], [-0.5, -0.25], "eos"),
+    Episode([4], [5, 6, 7, 8], [-1.0, -2.0, -3.0, -4.0], "length"),
+    filler(EOS),
+    Episode([9, 9, 9, 9, 9, 9], [EOS], [-0.125], "eos"),
+]
+
+
+@pytest.mark.parametrize("end_to_end", [False, True])
+def test_collated_tensors_hold_each_token_at_its_place(end_to_end: bool):
+    batch = collate_episodes(EPISODES, PAD, "cpu", end_to_end)
+    ids, shape = batch.inputs["input_ids"], (1, 19) if end_to_end else (4, 7)
+    assert ids.shape == batch.labels.shape == shape
     assert batch.mask.shape == (4, 4)
-    marks = torch.arange(4 * 7, dtype=torch.float32).view(4, 7)
+    marks = torch.arange(ids.numel(), dtype=torch.float32).view(shape)
     found, found_shifted = batch.at_responses(marks), batch.at_responses(marks[:, :-1])
-    for i, episode in enumerate(episodes):
+    for i, episode in enumerate(EPISODES):
         length, start = len(episode.tokens), len(episode.prompt)
-        assert batch.input_ids[i].tolist() == episode.tokens + [PAD] * (7 - length)
-        assert batch.attention_mask[i].tolist() == [1] * length + [0] * (7 - length)
-        for place in range(7):
-            response = start <= place < length
-            assert batch.labels[i, place] == (episode.tokens[place] if response else -100)
+        first = sum(len(earlier.tokens) for earlier in EPISODES[:i]) if end_to_end else 7 * i
+        assert ids.flatten()[first : first + length].tolist() == episode.tokens
+        assert batch.labels.flatten()[first : first + length].tolist() == [-100] * start + episode.response
+        assert batch.last[i] == first + length - 1
         for t, column in itertools.product(range(4), (found, found_shifted)):
             real = t < len(episode.response)
             assert batch.mask[i, t] == real
             assert batch.sampled_logprobs[i, t] == (episode.sampled_logprobs[t] if real else 0)
-            assert column[i, t] == (marks[i, start - 1 + t] if real else 0)
+            assert column[i, t] == (first + start - 1 + t if real else 0)
 
 
-def test_a_batch_of_fillers_alone_has_a_column_and_adds_nothing():
-    batch = collate_episodes([filler(EOS)] * 3, PAD, "cpu")
+def test_padding_is_marked_and_ends_of_sequences_are_known():
+    padded = collate_episodes(EPISODES, PAD, "cpu", end_to_end=False)
+    for row, episode in enumerate(EPISODES):
+        missing = 7 - len(episode.tokens)
+        assert padded.inputs["attention_mask"][row].tolist() == [1] * len(episode.tokens) + [0] * missing
+        assert padded.inputs["input_ids"][row].tolist() == episode.tokens + [PAD] * missing
+        assert padded.labels[row, len(episode.tokens) :].tolist() == [-100] * missing
+    inputs = collate_episodes(EPISODES, PAD, "cpu", end_to_end=True).inputs
+    assert inputs["position_ids"].tolist() == [[place for episode in EPISODES for place in range(len(episode.tokens))]]
+    assert inputs["attention_pass"].lengths == [5, 5, 2, 7]
+
+
+@pytest.mark.parametrize("end_to_end", [False, True])
+def test_a_batch_of_fillers_alone_has_a_column_and_adds_nothing(end_to_end: bool):
+    batch = collate_episodes([filler(EOS)] * 3, PAD, "cpu", end_to_end)
     assert batch.mask.shape == (3, 1)
     assert not batch.mask.any()
     assert (batch.labels == -100).all()
-    values = torch.full((3, 2), 5.0, requires_grad=True)
+    values = torch.full(batch.labels.shape, 5.0, requires_grad=True)
     picked = batch.at_responses(values)
     assert not picked.any()
     picked.sum().backward()
     assert not values.grad.any()
+
+
+def test_sequences_end_to_end_are_read_each_by_itself(model):
+    """Forwards and backwards, as rows of their own are with ordinary attention."""
+    episodes = [episode for episode in EPISODES if episode.finish != "filler"]
+    batch = collate_episodes(episodes, PAD, "cpu", end_to_end=True)
+    model(**batch.inputs).logits.square().sum().backward()
+    found = [parameter.grad for parameter in model.parameters()]
+    logits = model(**batch.inputs).logits[0].split([len(episode.tokens) for episode in episodes])
+    model.zero_grad(set_to_none=True)
+    model.set_attn_implementation("eager")
+    for episode, own in zip(episodes, logits, strict=True):
+        expected = model(input_ids=torch.tensor([episode.tokens])).logits[0]
+        torch.testing.assert_close(own, expected, rtol=1e-4, atol=1e-5)
+        expected.square().sum().backward()
+    for gradient, parameter in zip(found, model.parameters(), strict=True):
+        torch.testing.assert_close(gradient, parameter.grad, rtol=1e-4, atol=1e-4)

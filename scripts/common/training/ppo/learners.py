@@ -13,6 +13,7 @@ from transformers.integrations import HfDeepSpeedConfig
 
 from common.files.whole_files import read_json, write_json
 from common.training.engine import Engine, deepspeed_config
+from common.training.onednn_linear import multiply_by_onednn
 from common.training.ppo.zero_wrappers import without_wrappers
 
 _DROPOUT = ("dropout", "attention_dropout", "activation_dropout", "layerdrop")
@@ -64,6 +65,7 @@ class TorchLearner:
     def __init__(self, model: PreTrainedModel, optimization: Optimization | None, device: str):
         self.model = model
         torch.nn.Module.to(model, device)
+        multiply_by_onednn(model)
         self._norm = optimization.max_grad_norm if optimization else 0.0
         if optimization:
             self._optimizer, self._schedule = _optimizer(model, optimization)

@@ -1,13 +1,17 @@
 """Episodes of PPO: prompts, sampled responses, and the tensors both sides of the update read."""
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
+from torch.nn.functional import pad
 
 from common.models.decoding import Decoding
 from common.models.generation import Request
 from common.models.reward_model import pad_right
+from common.models.shared_prefix import SequencesPass
 from common.models.ways import AnyGenerator
 from common.training.sequences import IGNORED
 
@@ -73,40 +77,62 @@ def sample_episodes(
 
 @dataclass(frozen=True)
 class EpisodeBatch:
-    """Tensors of some episodes, padded on the right.
+    """Tensors of some episodes: rows padded on the right, or one row in which they lie end to end.
 
     Attributes:
-        input_ids, attention_mask: shape (B, L).
-        labels: the response tokens at their own place, -100 elsewhere, shape (B, L).
-        before: index of the token before each response token, shape (B, T).
+        inputs: what a model reads, `input_ids` of shape (R, L) among it.
+        labels: the response tokens at their own place, -100 elsewhere, shape (R, L).
+        before: place of the token before each response token among all R * L, shape (B, T).
+        last: place of each episode's last token among them, shape (B,).
         mask: 1.0 at real response tokens, shape (B, T).
         sampled_logprobs: shape (B, T).
     """
 
-    input_ids: torch.Tensor
-    attention_mask: torch.Tensor
+    inputs: Mapping[str, Any]
     labels: torch.Tensor
     before: torch.Tensor
+    last: torch.Tensor
     mask: torch.Tensor
     sampled_logprobs: torch.Tensor
 
     def at_responses(self, values: torch.Tensor) -> torch.Tensor:
-        """Values at the tokens before each response token, zero at padding: (B, L) or (B, L - 1) -> (B, T)."""
-        return values.gather(1, self.before.clamp(max=values.shape[1] - 1)) * self.mask
+        """Values at the tokens before each response token, zero at padding: (R, L) or (R, L - 1) -> (B, T)."""
+        missing = self.labels.shape[1] - values.shape[1]  # shifted values have none for a row's last token
+        return pad(values, (0, missing)).flatten()[self.before] * self.mask
 
 
-def collate_episodes(episodes: Sequence[Episode], pad: int, device: str) -> EpisodeBatch:
-    """Pad episodes to their longest."""
-    inputs = pad_right([episode.tokens for episode in episodes], pad)
-    width = max(1, *(len(episode.response) for episode in episodes))
+def collate_episodes(episodes: Sequence[Episode], padding: int, device: str, end_to_end: bool) -> EpisodeBatch:
+    """Tensors of episodes.
+
+    Args:
+        episodes: of a micro-batch.
+        padding: token id.
+        device: where they are wanted.
+        end_to_end: whether the models read sequences that lie end to end in one row, with attention `shared_prefix`;
+            otherwise rows are padded to the longest.
+    """
+    lengths = [len(episode.tokens) for episode in episodes]
+    inputs: dict[str, Any] = pad_right([episode.tokens for episode in episodes], padding)
     labels = torch.full_like(inputs["input_ids"], IGNORED)
+    starts = torch.arange(len(episodes)) * labels.shape[1]
+    width = max(1, *(len(episode.response) for episode in episodes))
     mask, sampled = torch.zeros(len(episodes), width), torch.zeros(len(episodes), width)
     for i, episode in enumerate(episodes):
         start, count = len(episode.prompt), len(episode.response)
         labels[i, start : start + count] = torch.tensor(episode.response, dtype=torch.long)
         mask[i, :count] = 1.0
         sampled[i, :count] = torch.tensor(episode.sampled_logprobs)
-    starts = torch.tensor([len(episode.prompt) for episode in episodes])
-    before = starts[:, None] - 1 + torch.arange(width)[None]
-    tensors = (inputs["input_ids"], inputs["attention_mask"], labels, before, mask, sampled)
-    return EpisodeBatch(*(tensor.to(device) for tensor in tensors))
+    if end_to_end:
+        real = inputs["attention_mask"].bool()
+        positions = torch.cat([torch.arange(length) for length in lengths])
+        inputs = {"input_ids": inputs["input_ids"][real][None], "position_ids": positions[None]}
+        labels = labels[real][None]
+        starts = torch.tensor([0, *itertools.accumulate(lengths[:-1])])
+    last = starts + torch.tensor(lengths) - 1
+    prompts = torch.tensor([len(episode.prompt) for episode in episodes])
+    before = torch.minimum((starts + prompts - 1)[:, None] + torch.arange(width), last[:, None])
+    tensors = (labels, before, last, mask, sampled)
+    inputs = {key: value.to(device) for key, value in inputs.items()}
+    if end_to_end:
+        inputs["attention_pass"] = SequencesPass(lengths)
+    return EpisodeBatch(inputs, *(tensor.to(device) for tensor in tensors))

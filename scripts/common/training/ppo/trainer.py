@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,8 +13,8 @@ from common.base.batch_sizes import accumulation_steps, deal_out
 from common.models.decoding import Decoding
 from common.models.divergence import kl_k1, kl_k3
 from common.models.packed_weights import packed_weights
-from common.models.reward_model import last_token, token_scores
-from common.models.ways import attention_of, build_generator, way_for
+from common.models.reward_model import token_scores
+from common.models.ways import SHARED_PREFIX, attention_of, build_generator, way_for
 from common.training.engine import Engine, from_all
 from common.training.ppo import losses as ppo
 from common.training.ppo.learners import Learner
@@ -82,18 +82,21 @@ class PPOTrainer:
             The metrics of COLUMNS that a step knows.
         """
         started = time.monotonic()
-        dealt = self._deal_out(self._rollout(prompts, occasion))
+        longest = max(len(prompt.tokens) for prompt in prompts) + self.settings["max_new_tokens"]
+        dealt = self._deal_out(self._rollout(prompts, occasion, longest))
         sampled = time.monotonic() - started
-        micros = [collate_episodes(part, self._tokenizer.pad_token_id, self._engine.device) for part in dealt]
-        tokens = self._total(sum(float(micro.mask.sum()) for micro in micros))
         sums = {**dict.fromkeys((*PER_TOKEN, *PER_EPISODE), 0.0), **_episode_sums(dealt)}
-        experiences: list[Experience | None] = [None] * len(micros)
-        updated: dict[str, float] = {}
-        for _ in range(self.settings["updates_per_rollout"]):
-            for i, micro in enumerate(micros):
-                last = i + 1 == len(micros)
-                experiences[i] = self._learn(micro, experiences[i], tokens=tokens, last=last, sums=sums)
-            updated = self._update()
+        tokens = self._total(sums["response_tokens"])
+        with self._reading(longest) as end_to_end:
+            pad, device = self._tokenizer.pad_token_id, self._engine.device
+            micros = [collate_episodes(part, pad, device, end_to_end) for part in dealt]
+            experiences: list[Experience | None] = [None] * len(micros)
+            updated: dict[str, float] = {}
+            for _ in range(self.settings["updates_per_rollout"]):
+                for i, micro in enumerate(micros):
+                    last = i + 1 == len(micros)
+                    experiences[i] = self._learn(micro, experiences[i], tokens=tokens, last=last, sums=sums)
+                updated = self._update()
         means = batch_means(self._totals(sums), len(prompts), tokens, self.settings["updates_per_rollout"])
         seconds = time.monotonic() - started
         return {
@@ -101,22 +104,31 @@ class PPOTrainer:
             "rollout_seconds": sampled, "seconds": seconds,
         }  # fmt: skip
 
-    def _rollout(self, prompts: Sequence[Prompt], occasion: str) -> list[Episode]:
+    def _rollout(self, prompts: Sequence[Prompt], occasion: str, longest: int) -> list[Episode]:
         """The episodes of a global batch, on every process, completed with fillers; each process samples its share."""
         rank, processes = self._engine.share
         ordered = sorted(prompts, key=lambda prompt: (-len(prompt.tokens), prompt.id))
         mine, sampled = ordered[rank::processes], []
-        slots = len(ordered[0].tokens) + self.settings["max_new_tokens"]
-        way = way_for(self.models.actor.model.config, slots)
+        way = way_for(self.models.actor.model.config, longest)
         with self.models.actor.whole() as actor, _generating(actor, way):
             if mine:
-                generator = build_generator(way, actor, self._tokenizer, slots * len(mine))
+                generator = build_generator(way, actor, self._tokenizer, longest * len(mine))
                 sampled = sample_episodes(
                     generator, mine, occasion, max_new_tokens=self.settings["max_new_tokens"], decoding=self._decoding
                 )
         shares = from_all(sampled, self._engine)
         episodes = [shares[i % processes][i // processes] for i in range(len(ordered))]
         return episodes + [filler(self._tokenizer.eos_token_id)] * (self.settings["global_batch_size"] - len(episodes))
+
+    @contextmanager
+    def _reading(self, longest: int) -> Iterator[bool]:
+        """Whether all models read sequences of so many tokens end to end; their attention is for that meanwhile."""
+        models = [learner.model for learner in vars(self.models).values()]
+        end_to_end = all(way_for(model.config, longest) == SHARED_PREFIX for model in models)
+        with ExitStack() as attention:
+            for model in models if end_to_end else ():
+                attention.enter_context(attention_for(model, SHARED_PREFIX))
+            yield end_to_end
 
     def _deal_out(self, episodes: Sequence[Episode]) -> list[list[Episode]]:
         """This process's micro-batches, as long as those of the others."""
@@ -135,11 +147,9 @@ class PPOTrainer:
         The first update's ratio is therefore 1, and its clip range binds nothing.
         """
         block, mask = self.settings, micro.mask
-        output = self.models.actor.wrapped(
-            input_ids=micro.input_ids, attention_mask=micro.attention_mask, labels=micro.labels, fused_lm_head=True
-        )
+        output = self.models.actor.wrapped(**micro.inputs, labels=micro.labels, fused_lm_head=True)
         logprobs = micro.at_responses(output.log_probs.float())
-        values = micro.at_responses(token_scores(self.models.critic.wrapped, micro.input_ids, micro.attention_mask))
+        values = micro.at_responses(token_scores(self.models.critic.wrapped, **micro.inputs))
         if experience is None:
             entropy = micro.at_responses(output.entropy.float().detach())
             experience = self._experience(
@@ -178,12 +188,9 @@ class PPOTrainer:
     ) -> Experience:  # fmt: skip
         """Rewards, advantages and returns of a micro-batch, and its share of the metrics."""
         block, mask = self.settings, micro.mask
-        output = self.models.reference.wrapped(
-            input_ids=micro.input_ids, attention_mask=micro.attention_mask, labels=micro.labels, fused_lm_head=True
-        )
+        output = self.models.reference.wrapped(**micro.inputs, labels=micro.labels, fused_lm_head=True)
         reference = micro.at_responses(output.log_probs.float())
-        scores = token_scores(self.models.reward.wrapped, micro.input_ids, micro.attention_mask)
-        scores = scores[torch.arange(len(scores)), last_token(micro.attention_mask)]
+        scores = token_scores(self.models.reward.wrapped, **micro.inputs).flatten()[micro.last]
         rewards = ppo.token_rewards(
             logprobs, reference, scores, mask, beta=block["kl_beta"], clip_reward=block["clip_reward"]
         )
@@ -220,14 +227,23 @@ class PPOTrainer:
 @contextmanager
 def _generating(model: PreTrainedModel, way: str) -> Iterator[None]:
     """The model in evaluation mode, with the attention this way of asking needs and its weights packed."""
-    usual, was_training = model.config._attn_implementation, model.training
-    model.set_attn_implementation(attention_of(way) or usual)
+    was_training = model.training
     try:
-        with packed_weights(model):
+        with attention_for(model, way), packed_weights(model):
             yield
     finally:
-        model.set_attn_implementation(usual)
         model.train(was_training)
+
+
+@contextmanager
+def attention_for(model: PreTrainedModel, way: str) -> Iterator[None]:
+    """The model with the attention that this way of asking needs."""
+    usual = model.config._attn_implementation
+    model.set_attn_implementation(attention_of(way) or usual)
+    try:
+        yield
+    finally:
+        model.set_attn_implementation(usual)
 
 
 def _episode_sums(dealt: Sequence[Sequence[Episode]]) -> dict[str, float]:
