@@ -1,4 +1,4 @@
-# Two commands: `make run` and `make test`. PRESET=smoke|single-gpu|paper|one-base chooses a configuration, PROFILE= a profile directory.
+# Two commands: `make run` and `make test`. PRESET= chooses a configuration (`make help` lists them), PROFILE= a profile directory.
 PRESET ?= demo
 PROFILE ?= profiles/default
 PYTHON ?= python3

@@ -19,7 +19,6 @@ import argparse
 import json
 import math
 import re
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -30,23 +29,12 @@ from typing import Any
 
 import yaml
 
-sys.path.insert(0, str(Path(__file__).resolve().parent))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tools"))
 
-from peers import ROOT
+from project_copy import copy_project
 
 TASKS, METHODS = 4, 3
 QUIET = ["--quiet", "rules", "host", "reason"]
-
-
-def copy_project(target: Path) -> None:
-    """The files of the repository without results, and an empty directory in place of a base model."""
-    listing = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
-    names = subprocess.run(listing, cwd=ROOT, capture_output=True, text=True, check=True).stdout.split("\0")
-    for name in filter(None, names):
-        if (ROOT / name).is_file():
-            (target / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(ROOT / name, target / name)
-    (target / "base-model").mkdir()
 
 
 def overlay(target: Path, models: int, seeds: int) -> Path:
@@ -115,6 +103,7 @@ def measure(models: int, seeds: int) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as folder:
         target = Path(folder) / "project"
         copy_project(target)
+        (target / "base-model").mkdir()  # in place of a base model
         overlay(target, models, seeds)
         output, fresh = snakemake(target, "-n", *QUIET)
         jobs = planned_jobs(output)

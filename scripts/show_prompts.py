@@ -25,7 +25,7 @@ def prompts(arguments: argparse.Namespace) -> list[tuple[str, str, str]]:
         raise UserError(f"no task `{arguments.task}`", "tasks", f"choose one of {', '.join(config['tasks'])}")
     block, evaluation = config["tasks"][arguments.task], config["evaluation"]
     task = load_task(ROOT / block["definition"])
-    files = task_files(config, arguments.task)
+    files = task_files(config, arguments.task, f"results/{config['preset']}/downloads")
     pool, questions = (
         load_questions(task, ROOT / files[part], block["max_rejected_share"])[0] for part in ("train", "eval")
     )

@@ -6,7 +6,7 @@ python scripts/trace_cell.py --results results/demo --cell table3/smollm2-135m/c
 import argparse
 import difflib
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -120,7 +120,7 @@ class Trace:
             yield from indented(2, self.rows(path))
         settings = provenance.get("settings", {})
         if provenance.get("rule") == "sample_responses":
-            yield from self.model(self.owner("reward", ""), "reward", 2)
+            yield from self.model(self.owner("reward", "", provenance["inputs"]), "reward", 2)
         if "task" in settings:
             yield from indented(2, self.task(settings["task"]))
         if "model" in settings and "method" in settings:
@@ -151,10 +151,11 @@ class Trace:
         manifest = self.results / "data" / "splits" / "manifest.json"
         yield f"data {manifest}: {read_json(manifest)['counts']}"
 
-    def owner(self, method: str, model: str) -> str:
-        """The model whose checkpoint of a method a run uses: its own, else the only one that exists."""
-        owners = [path.parent.parent.name for path in sorted((self.results / "models").glob(f"*/{method}/run.json"))]
-        return model if model in owners else next(iter(owners), model)
+    def owner(self, method: str, model: str, inputs: Mapping[str, str]) -> str:
+        """The model whose checkpoint of a method is among a result's inputs: by its record's hash, else `model`."""
+        records = sorted((self.results / "models").glob(f"*/{method}/run.json"))
+        used = [path.parent.parent.name for path in records if sha256_of_file(path) in inputs.values()]
+        return next(iter(used), model)
 
     def model(self, model: str, method: str, depth: int) -> Iterator[str]:
         """A checkpoint and what it was trained from."""
@@ -166,7 +167,7 @@ class Trace:
         yield f"{'  ' * depth}model {folder}: weights {facts['weights_sha256'][:16]}"
         yield from indented(depth + 1, self.provenance(facts["provenance"]))
         for start in METHODS[method].starts_from if method in METHODS else ():
-            yield from self.model(self.owner(start, model), start, depth + 1)
+            yield from self.model(self.owner(start, model, facts["provenance"]["inputs"]), start, depth + 1)
 
 
 def work(arguments: argparse.Namespace, console: Console) -> None:

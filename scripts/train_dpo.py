@@ -25,6 +25,7 @@ from common.models.loading import load_model
 from common.models.reward_model import pad_right
 from common.models.saved_check import LANGUAGE_MODEL, PROBE_TOKENS
 from common.training.frame import Frame, job_parser, training_frame
+from common.training.onednn_linear import multiply_by_onednn
 from common.training.sequences import IGNORED, Encoded, TokenSequence, encode, sft_responses
 from common.training.trl_training import Objective, OrderedTrainer, run_training, save_trained
 
@@ -97,6 +98,7 @@ def dpo_objective(frame: Frame, model: Path, pairs: Sequence[Pair], facts: Mappi
 
     def trainer(**options: Any) -> PreferenceTrainer:
         reference = load_model(model, frame.engine.dtype)
+        multiply_by_onednn(reference, frame.engine)
         collator = functools.partial(collate, pad=frame.tokenizer.pad_token_id)
         return PreferenceTrainer(ref_model=reference, data_collator=collator, **options)
 

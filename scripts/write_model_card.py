@@ -6,18 +6,17 @@ from pathlib import Path
 
 from common.base.errors import UserError
 from common.files.links import link_files
-from common.files.whole_files import new_directory, read_json, read_record, write_text
+from common.files.whole_files import new_directory, read_json, write_text
 from common.jobs.console import Console, argument_parser, run_entry_point
-from common.report.card_tables import Score
 from common.report.model_card import Checkpoint, model_card
-from common.tables.scores import load_cell
+from common.tables.scores import Cell, load_cell
 
 CARD = "README.md"
 # Snakemake dates a directory by an empty file in it, which `hf upload` leaves out then.
 IGNORED = ".snakemake_timestamp\n"
 
 
-def load_scores(arguments: argparse.Namespace) -> dict[tuple[str, int], Score]:
+def load_scores(arguments: argparse.Namespace) -> dict[tuple[str, int], Cell]:
     """The scores of the checkpoint by (task, k).
 
     Raises:
@@ -33,8 +32,7 @@ def load_scores(arguments: argparse.Namespace) -> dict[tuple[str, int], Score]:
             cell = load_cell(folder, k, drawn)
             if cell is None:
                 raise UserError(f"scores with k = {k} are missing", str(folder), "evaluate the checkpoint again")
-            shares = [read_record(folder / f"k{k}_seed{seed}.json")["unparseable"] for seed in drawn]
-            scores[task, k] = Score(cell, sum(shares) / len(shares))
+            scores[task, k] = cell
     return scores
 
 

@@ -17,22 +17,26 @@ import tempfile
 import time
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import yaml
 from process_watch import WriterWatch, alive, kill_sessions, running
+from project_copy import copy_project
 
-ROOT = Path(__file__).resolve().parents[1]
 PRESET = "smoke"
 RESULTS = Path("results") / PRESET
 ACTOR = "tiny-opt-actor"
 # Long enough to be hit half-way, with a checkpoint every second.
-LONGER = {
+LONGER: dict[str, Any] = {
     "preset": PRESET,
     "compute": {"checkpoint_seconds": 1},
     "methods": {"sft": {"training": {"epochs": 36}}, "ppo": {"epochs": 12}},
     "evaluation": {"items": 40},
 }
-SMALLER = {"table3": {"models": ["tiny-llama"], "methods": ["pretrained", "sft"], "tasks": ["sst2"]}}
+SMALLER = {
+    "table3": {"models": ["tiny-llama"], "methods": ["pretrained", "sft"], "tasks": ["sst2"]},
+    "evaluation": {**LONGER["evaluation"], "shots": [0, 1], "seeds": [1]},
+}
 # What is asked of Snakemake to have a rule run, and what the rule leaves behind.
 OUTPUTS = {
     "train_sft": ["training/tiny-llama/sft/metrics.csv", "training/tiny-llama/sft", "models/tiny-llama/sft"],
@@ -173,18 +177,6 @@ class Chaos:
             shutil.rmtree(self.project / RESULTS / name, ignore_errors=True)
 
 
-def clone(target: Path) -> Path:
-    """The project's own files, as a fresh clone would have them."""
-    listed = subprocess.run(
-        ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
-        cwd=ROOT, capture_output=True, text=True, check=True,
-    ).stdout.splitlines()  # fmt: skip
-    for name in filter(lambda name: (ROOT / name).is_file(), listed):
-        (target / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(ROOT / name, target / name)
-    return target
-
-
 def differences(first: Path, second: Path) -> tuple[list[str], int]:
     """Files of two runs that differ or that only one has, and how many were compared."""
     names = {
@@ -213,10 +205,10 @@ def main(argv: list[str] | None = None) -> int:
         overlay = Path(folder) / "overlay.yaml"
         overlay.write_text(yaml.safe_dump({**LONGER, **(SMALLER if options.short else {})}))
         targets = [str(RESULTS / "tables" / f"{name}.csv") for name in ("table2", "table3")] if options.short else []
-        calm = Chaos(clone(Path(folder) / "calm"), overlay, targets, chance)
+        calm = Chaos(copy_project(Path(folder) / "calm"), overlay, targets, chance)
         wild = Path(folder) / "wild"
         if not options.short:
-            clone(wild)
+            copy_project(wild)
         calm.finish()
         calm.learn_durations()
         print(f"the undisturbed run took {time.monotonic() - began:.0f} s", flush=True)

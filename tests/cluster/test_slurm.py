@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
+from project_copy import copy_project
 
 from common.base.errors import EXIT_MACHINE
 from common.base.paths import ROOT
@@ -20,7 +21,7 @@ from common.config.loading import load_configuration
 from common.planning.basis import light_basis
 from common.planning.requests import request
 from support.slurm_cluster import GPU_TYPE, SMOKE, TOOL, Cluster, Job, Request, running_cluster, watch_writers, why_not
-from support.workflow_runs import copy_project, snakemake, whole_log
+from support.workflow_runs import snakemake, whole_log
 
 RESULTS = Path("results/cluster")
 

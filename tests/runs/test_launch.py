@@ -18,12 +18,10 @@ from torch.distributed import run as torchrun
 
 import launch
 from common.base.errors import EXIT_BAD_INPUT, EXIT_MACHINE, EXIT_RESUMABLE
-from common.base.paths import ROOT
+from common.base.paths import SCRIPTS
 from common.jobs import attempts, gpu_leases
 from support.amounts import examples
 from support.forked import Piped
-
-SCRIPTS = ROOT / "scripts"
 
 REPORT = """
 import json, os, sys

@@ -15,7 +15,6 @@ from common.base.paths import ROOT
 from common.config.methods import METHODS
 from common.config.settings import ppo_settings, training_settings
 from common.config.sharing import card_settings
-from common.report.card_tables import Score
 from common.report.model_card import Checkpoint, model_card
 from common.tables.scores import Cell
 
@@ -49,14 +48,14 @@ def checkpoint_of(
     """A checkpoint with a score of every task for k = 0 and 1, if it is in a table; `changed` are fields."""
     settings = card_settings(config, model, method)
     right = np.array([[True, True, False, True], [True, False, False, False]])
-    cells = {k: Cell(right[: k + 1], ("a", "b", "c", "d"), title) for k in (0, 1)}
+    cells = {k: Cell(right[: k + 1], ("a", "b", "c", "d"), title, unparseable=0.125) for k in (0, 1)}
     fields = {
         "settings": settings,
         "run": run_record(config, model, method),
         "base": {"parameters": 134515008, "weights_sha256": "d" * 64},
         "instructions": {"provenance": {"inputs": {"references": "e" * 64, "comparisons": "f" * 64}}},
         "splits": {"prompts_used": 200, "prompts_found": 478, "counts": {m.split: 176 for m in METHODS.values()}},
-        "scores": {(source["task"], k): Score(cells[k], 0.125) for source in settings["tasks"] for k in (0, 1)},
+        "scores": {(source["task"], k): cells[k] for source in settings["tasks"] for k in (0, 1)},
         "samples": {"heldout": 24, "mean_heldout_reward": 0.343} if method in ("rl_sft", "ppo") else None,
         "chat_template": True,
     }

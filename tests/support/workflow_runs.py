@@ -2,7 +2,6 @@
 
 import os
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,19 +11,6 @@ from common.base.paths import ROOT
 SMOKE = "config/smoke.yaml"
 SMALL = "tests/support/small.yaml"  # over SMOKE
 RULE = re.compile(r"^(?:local)?rule (\w+):$", re.MULTILINE)
-
-
-def copy_project(target: Path) -> Path:
-    """The project's own files, as a fresh clone would have them."""
-    listed = subprocess.run(
-        ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
-        cwd=ROOT, capture_output=True, text=True, check=True,
-    ).stdout.splitlines()  # fmt: skip
-    for name in listed:
-        if (ROOT / name).is_file():
-            (target / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(ROOT / name, target / name)
-    return target
 
 
 def snakemake(project: Path, *arguments: str, check: bool = True, record_reads: Path | None = None) -> str:
@@ -48,7 +34,8 @@ def whole_log(project: Path) -> str:
 
 def rules_run(project: Path, ending: str = "") -> list[str]:
     """The rule of each job of the last run, or of that whose last line is `ending`, in their order."""
-    log = Path(ending.removeprefix("Complete log(s): ")).read_text(encoding="utf-8") if ending else whole_log(project)
+    name = Path(ending.removeprefix("Complete log(s): ")).name
+    log = (project / ".snakemake/log" / name).read_text(encoding="utf-8") if ending else whole_log(project)
     return RULE.findall(log)
 
 

@@ -8,7 +8,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from support.workflow_runs import SMOKE, copy_project, snakemake
+from project_copy import copy_project
+
+from support.workflow_runs import SMOKE, snakemake
 
 LOOK_UPS = """
 import sys

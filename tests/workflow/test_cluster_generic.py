@@ -14,11 +14,12 @@ from pathlib import Path
 
 import pytest
 import scheduled_jobs
+from project_copy import copy_project
 
 from common.base.paths import ROOT
 from support import scheduler_programs
 from support.scheduler_programs import wait_for
-from support.workflow_runs import SMOKE, copy_project, rules_run
+from support.workflow_runs import SMOKE, rules_run
 
 PROGRAMS = {"pbs": ("qsub", "qstat", "qdel"), "lsf": ("bsub", "bjobs", "bkill")}
 CLUSTER = ("tests/support/small.yaml", "tests/cluster/smoke.yaml")  # over SMOKE: a training that lasts

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from project_copy import copy_project
 
 from common.base.paths import ROOT
-from support.workflow_runs import copy_project
 
 # A small target at the end of a short chain, and one whose inputs are all of the project itself.
 TASK, AUDIT = "data/tasks/sst2/summary.json", "report/audit.json"

@@ -5,8 +5,10 @@ import os
 import shutil
 from pathlib import Path
 
+from project_copy import copy_project
+
 from common.files.whole_files import sha256_of_file
-from support.workflow_runs import SMOKE, copy_project, snakemake
+from support.workflow_runs import SMOKE, snakemake
 
 TARGET = "results/own/models/mine/pretrained"
 OVERLAY = """

@@ -5,8 +5,7 @@ import subprocess
 import sys
 
 import pytest
-
-from support.workflow_runs import copy_project
+from project_copy import copy_project
 
 PLANNED = {
     "prepare_model": 4, "train_sft": 2, "train_coh": 2, "train_rl_sft": 1, "train_reward": 1, "train_ppo": 1,

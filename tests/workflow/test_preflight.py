@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
+from project_copy import copy_project
 
 from common.base.paths import ROOT
 from common.config.loading import load_configuration
@@ -21,7 +22,6 @@ from common.planning.machine_checks import (
     GpuState,
     gpu_states,
 )
-from support.workflow_runs import copy_project
 
 SNAKEMAKE = [sys.executable, "-m", "snakemake", "-n", "--quiet", "rules", "host", "reason"]
 

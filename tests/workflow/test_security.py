@@ -9,9 +9,10 @@ import sys
 from pathlib import Path
 
 import yaml
+from project_copy import copy_project
 
 from common.base.paths import ROOT
-from support.workflow_runs import SMOKE, copy_project, snakemake
+from support.workflow_runs import SMOKE, snakemake
 
 ODD = "a b'c\"d;touch injected;$(touch injected)`touch injected`&#*?~"
 

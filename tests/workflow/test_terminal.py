@@ -7,8 +7,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from project_copy import copy_project
 
-from support.workflow_runs import SMOKE, copy_project, snakemake
+from support.workflow_runs import SMOKE, snakemake
 
 SPLITS, COPA, SST2 = (f"results/odd/data/{name}" for name in ("splits/manifest.json", *(
     f"tasks/{task}/summary.json" for task in ("copa", "sst2"))))  # fmt: skip

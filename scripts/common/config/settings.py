@@ -41,7 +41,7 @@ def split_settings(config: Mapping[str, Any]) -> dict[str, Any]:
     return {"seed": config["seed"], "splits": config["splits"]}
 
 
-def task_files(config: Mapping[str, Any], task: str, downloads: str = "") -> dict[str, str]:
+def task_files(config: Mapping[str, Any], task: str, downloads: str) -> dict[str, str]:
     """The two files of a task: local ones, or where `download_task` puts those of the hub under `downloads`."""
     source = config["tasks"][task]["source"]
     if source["kind"] == "files":

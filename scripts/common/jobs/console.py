@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from common.base.errors import EXIT_RESUMABLE, Resumable, UserError, report_and_exit
+from common.base.errors import EXIT_MACHINE, EXIT_RESUMABLE, Resumable, UserError, report_and_exit
 from common.jobs.attempts import begin_attempt, end_attempt, stop_attempt
 
 
@@ -221,7 +221,8 @@ def _redirect_to_log(name: str, log: Path | None) -> Console:
         anew = os.O_TRUNC if rank == 0 and attempt == 1 else 0
         descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | anew, 0o644)
     except OSError as error:
-        raise UserError(f"cannot write the log: {error.strerror}", str(log), "give write access there", 3) from error
+        raise UserError(f"cannot write the log: {error.strerror}", str(log), "give write access there",
+                        EXIT_MACHINE) from error  # fmt: skip
     terminal = os.dup(2) if rank == 0 else None
     sys.stdout.flush()
     sys.stderr.flush()

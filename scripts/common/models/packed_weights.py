@@ -24,15 +24,15 @@ def pack_weights(model: torch.nn.Module) -> list[torch.nn.Linear]:
 def packed_weights(model: torch.nn.Module) -> Iterator[None]:
     """The same for the duration of the block."""
     before = {module: vars(module).get("forward") for module in model.modules()}
-    layers = pack_weights(model)
     try:
+        pack_weights(model)
         yield
     finally:
-        for layer in layers:
-            if before[layer] is None:
-                del layer.forward
-            else:
-                layer.forward = before[layer]  # type: ignore[assignment, method-assign]
+        for module, forward in before.items():
+            if forward is not None:
+                module.forward = forward
+            elif "forward" in vars(module):
+                del module.forward
 
 
 def _packable(weight: torch.Tensor) -> bool:

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from common.jobs.console import format_seconds
@@ -35,14 +34,6 @@ FACTS = {
 }
 # Settings of a training that are no hyper-parameters: the card says them elsewhere, or they say what is measured.
 ELSEWHERE = ("model", "method", "prompt", "heldout_loss")
-
-
-@dataclass(frozen=True)
-class Score:
-    """Accuracy on a task with k in-context examples, and the share of unparseable answers."""
-
-    cell: Cell
-    unparseable: float
 
 
 def percent(share: float) -> str:
@@ -94,7 +85,7 @@ def _number(value: object) -> str:
     return f"{value:,}" if isinstance(value, int) else f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-def results_table(scores: Mapping[tuple[str, int], Score], places: Mapping[str, str]) -> Table:
+def results_table(scores: Mapping[tuple[str, int], Cell], places: Mapping[str, str]) -> Table:
     """Accuracy and interval of every task and number of in-context examples.
 
     Args:
@@ -102,19 +93,19 @@ def results_table(scores: Mapping[tuple[str, int], Score], places: Mapping[str, 
         places: where each task's items are from.
     """
     rows = [
-        [score.cell.title, str(k), percent(score.cell.mean), " to ".join(map(percent, score.cell.interval)),
-         str(score.cell.n), percent(score.unparseable)]
+        [score.title, str(k), percent(score.mean), " to ".join(map(percent, score.interval)),
+         str(score.n), percent(score.unparseable)]
         for (_, k), score in scores.items()
     ]  # fmt: skip
-    items = dict.fromkeys(f"{places[task]} ({score.cell.title})" for (task, _), score in scores.items())
+    items = dict.fromkeys(f"{places[task]} ({score.title})" for (task, _), score in scores.items())
     notes = [
         f"Items from {', '.join(items)}.",
         "Intervals: Wilson for one run, bootstrap over items for means. An answer is unparseable when it names none of "
         "the task's answers or several; it counts as wrong.",
     ]
-    draws = max(len(score.cell.draws) for score in scores.values())
+    draws = max(len(score.draws) for score in scores.values())
     notes += [f"Accuracies with k > 0 are means of {draws} draws of the examples."] if draws > 1 else []
-    changed = precision_note(score.cell for score in scores.values())
+    changed = precision_note(scores.values())
     header = ["Task", "k", "Accuracy in %", "95 % interval", "Items", "Unparseable in %"]
     return Table("Accuracy with k in-context examples", header, rows, notes=[*notes, *([changed] if changed else [])])
 

@@ -10,9 +10,10 @@ import jinja2
 from huggingface_hub import EvalResult, ModelCardData
 
 from common.config.methods import METHOD_LABELS, METHODS
-from common.report.card_tables import Score, hyper_parameters, licence_table, percent, results_table, training_facts
+from common.report.card_tables import hyper_parameters, licence_table, percent, results_table, training_facts
 from common.report.licences import Licence, binding, hub_license
 from common.report.markdown import Markdown, code, fenced, literal, one_line, plain, rendered
+from common.tables.scores import Cell
 
 # What each method does, after "MODEL after ...", and its tags on the hub.
 ABOUT = {
@@ -57,7 +58,7 @@ class Checkpoint:
     base: Mapping[str, Any]
     instructions: Mapping[str, Any]
     splits: Mapping[str, Any]
-    scores: Mapping[tuple[str, int], Score]
+    scores: Mapping[tuple[str, int], Cell]
     samples: Mapping[str, Any] | None
     chat_template: bool
 
@@ -125,16 +126,16 @@ def _task_results(checkpoint: Checkpoint) -> list[EvalResult]:
     return [
         EvalResult(
             task_type="text-generation",
-            task_name=score.cell.title,
+            task_name=score.title,
             dataset_type=tasks[task].get("repository", "file"),
-            dataset_name=f"{score.cell.title} ({places[task]})",
+            dataset_name=f"{score.title} ({places[task]})",
             dataset_config=None if "repository" in tasks[task] else task,
             dataset_split=public_place(tasks[task]["eval"]),
             dataset_revision=tasks[task].get("revision"),
             metric_type="accuracy",
-            metric_name=f"accuracy on {score.cell.title}, k = {k}",
-            metric_value=round(score.cell.mean, 4),
-            metric_args={"k": k, "items": score.cell.n, "interval95": [round(end, 4) for end in score.cell.interval]},
+            metric_name=f"accuracy on {score.title}, k = {k}",
+            metric_value=round(score.mean, 4),
+            metric_args={"k": k, "items": score.n, "interval95": [round(end, 4) for end in score.interval]},
         )
         for (task, k), score in checkpoint.scores.items()
     ]

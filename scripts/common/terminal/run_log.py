@@ -96,7 +96,8 @@ class RunHandler(ColorizingTextHandler):
 
     def emit(self, record: logging.LogRecord) -> None:
         self.last_msg_was_job_info = True
-        remember(Path(self.formatter.results), str(record.msg))
+        if self.formatter.results:
+            remember(Path(self.formatter.results), str(record.msg))
         super().emit(record)
 
     def decorate(self, record: logging.LogRecord, message: str) -> str:

@@ -6,17 +6,19 @@ from typing import Any
 import torch
 from torch.autograd.function import once_differentiable
 
+from common.training.engine import Engine
 
-def multiply_by_onednn(model: torch.nn.Module) -> None:
-    """Have all linear layers of a model on a CPU multiply by oneDNN, forwards and back to their inputs.
+
+def multiply_by_onednn(model: torch.nn.Module, engine: Engine) -> None:
+    """Have all linear layers of a model multiply by oneDNN where plain torch computes on a CPU.
 
     torch multiplies fp32 matrices by MKL, which takes longer for the few hundred rows of a micro-batch. The gradient of
-    the weights stays torch's product. A layer on a GPU, or without oneDNN, stays as it is.
+    the weights stays torch's product. With DeepSpeed, on a GPU or without oneDNN the layers stay as they are.
     """
-    if not torch.backends.mkldnn.is_available():
+    if engine.deepspeed or engine.device != "cpu" or not torch.backends.mkldnn.is_available():
         return
     for layer in model.modules():
-        if type(layer) is torch.nn.Linear and layer.weight.device.type == "cpu" and layer.weight.dtype == torch.float32:
+        if type(layer) is torch.nn.Linear and layer.weight.dtype == torch.float32:
             layer.forward = functools.partial(_forward, layer)  # type: ignore[method-assign]
 
 

@@ -233,8 +233,7 @@ def run_training(frame: Frame, objective: Objective) -> Trained:
     arguments = _arguments(frame, objective.arguments_class)
     checkpoint = find_resume(scratch, engine, console)
     model = objective.load(engine.dtype)
-    if engine.device == "cpu" and not engine.deepspeed:
-        multiply_by_onednn(model)
+    multiply_by_onednn(model, engine)
     training = frame.settings["training"]
     global_batch = training["global_batch_size"]
     rows = [*objective.rows, *[objective.filler] * filler_count(len(objective.rows), global_batch)]

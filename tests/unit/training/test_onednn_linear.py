@@ -5,7 +5,10 @@ import copy
 import pytest
 import torch
 
+from common.training.engine import Engine
 from common.training.onednn_linear import multiply_by_onednn
+
+CPU = Engine("cpu", torch.float32, deepspeed=False, processes=1, rank=0)
 
 
 @pytest.mark.parametrize("bias", [False, True])
@@ -14,7 +17,7 @@ def test_products_and_gradients_are_those_of_torch(shape: tuple[int, ...], bias:
     rows = torch.randn(shape) if shape[-1] == 24 else torch.randn(shape).t()  # the last does not lie in rows
     plain = torch.nn.Linear(24, 40, bias=bias)
     layer = copy.deepcopy(plain)
-    multiply_by_onednn(layer)
+    multiply_by_onednn(layer, CPU)
     found = []
     for one in (plain, layer):
         given = rows.clone().requires_grad_()
@@ -28,7 +31,7 @@ def test_products_and_gradients_are_those_of_torch(shape: tuple[int, ...], bias:
 def test_a_frozen_layer_hands_gradients_on_and_gets_none() -> None:
     model = torch.nn.Sequential(torch.nn.Linear(4, 6), torch.nn.Linear(6, 3))
     model[1].requires_grad_(False)
-    multiply_by_onednn(model)
+    multiply_by_onednn(model, CPU)
     model(torch.randn(5, 4)).sum().backward()
     assert model[0].weight.grad.abs().sum() > 0
     assert model[1].weight.grad is None
@@ -39,5 +42,5 @@ def test_other_layers_stay_as_they_are() -> None:
         pass
 
     model = torch.nn.Sequential(Other(4, 4), torch.nn.Linear(4, 4, dtype=torch.bfloat16), torch.nn.Linear(4, 4))
-    multiply_by_onednn(model)
+    multiply_by_onednn(model, CPU)
     assert ["forward" in vars(layer) for layer in model] == [False, False, True]

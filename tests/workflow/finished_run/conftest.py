@@ -9,9 +9,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from project_copy import copy_project
 
 from common.files.whole_files import sha256_of_file, sha256_of_text
-from support.workflow_runs import SMOKE, copy_project, snakemake
+from support.workflow_runs import SMOKE, snakemake
 
 
 @pytest.fixture(scope="session")
@@ -33,9 +34,9 @@ def finished(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Conf
             project.with_name("terminal.txt").write_text(shown, encoding="utf-8")
             subprocess.run(["cp", "--archive", project.parent, made.with_suffix(".part")], check=True)
             made.with_suffix(".part").rename(made)
-            return project
-    shutil.rmtree(project.parent)
-    subprocess.run(["cp", "--archive", made, project.parent], check=True)  # with its hard links
+        else:
+            shutil.rmtree(project.parent)
+            subprocess.run(["cp", "--archive", made, project.parent], check=True)  # with its hard links
     return project
 
 

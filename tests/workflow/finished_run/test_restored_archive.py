@@ -3,9 +3,11 @@
 import shutil
 from pathlib import Path
 
+from project_copy import copy_project
+
 import archive_results
 import restore_results
-from support.workflow_runs import SMOKE, copy_project, planned, snakemake
+from support.workflow_runs import SMOKE, planned, snakemake
 
 
 def test_a_fresh_clone_renders_everything_from_an_archive_without_training(finished: Path, tmp_path: Path) -> None:

@@ -7,9 +7,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from support.workflow_runs import SMOKE, rules_run, snakemake
 
 
+@pytest.mark.full
 def test_walkthrough_leads_to_a_table_of_ones_own(project: Path):
     page = (project / "docs/walkthrough.md").read_text(encoding="utf-8")
     commands = "\n".join(re.findall(r"^```bash\n(.*?)^```$", page, re.MULTILINE | re.DOTALL))

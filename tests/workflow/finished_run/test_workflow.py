@@ -8,14 +8,16 @@ from pathlib import Path
 
 import pytest
 import yaml
+from project_copy import copy_project
 
+import trace_cell
 from common.base.paths import ROOT
 from common.config.loading import load_configuration
 from common.files.whole_files import sha256_of_file
 from common.human_eval.sheet import VERDICTS, load_sheet
 from support import independent_cells, independent_scorer
 from support.rating_sheets import choices_for, exported, written
-from support.workflow_runs import SMALL, SMOKE, copy_project, planned, rules_run, snakemake
+from support.workflow_runs import SMALL, SMOKE, planned, rules_run, snakemake
 
 
 def test_every_cell_is_filled_and_follows_from_its_answers(finished: Path):
@@ -66,6 +68,7 @@ def cells_without_examples(results: Path) -> set[str]:
     return {row for row in rows if re.match(r"(table2|table4|human_eval)/|\w+/[^,]*/k0,", row)}
 
 
+@pytest.mark.full
 def test_a_smaller_run_from_scratch_gives_the_same_bytes(finished: Path, tmp_path: Path):
     """Of the data, of the weights of every training and of all answers; and the tables that show all of them."""
     again = copy_project(tmp_path / "again")
@@ -200,6 +203,9 @@ def test_a_second_base_has_its_own_reward_model_by_configuration_alone(project: 
         scorer = sha256_of_file(results / f"models/{model}/reward/run.json")
         for record in (f"models/{model}/ppo/run.json", f"samples/{model}/ppo.json"):
             assert json.loads((results / record).read_text())["provenance"]["inputs"]["reward"] == scorer
+        told = list(trace_cell.Trace(results).cell(f"table5/{model}/ppo/reward"))
+        shown = {line.split(":")[0].split("models/")[1] for line in told if "/reward: weights" in line}
+        assert shown == {f"{model}/reward"}
     with open(results / "tables/table5.csv", newline="") as file:
         rows = list(csv.DictReader(file))
     assert [(row["model"], row["method"]) for row in rows] == [

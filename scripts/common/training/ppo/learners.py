@@ -65,7 +65,6 @@ class TorchLearner:
     def __init__(self, model: PreTrainedModel, optimization: Optimization | None, device: str):
         self.model = model
         torch.nn.Module.to(model, device)
-        multiply_by_onednn(model)
         self._norm = optimization.max_grad_norm if optimization else 0.0
         if optimization:
             self._optimizer, self._schedule = _optimizer(model, optimization)
@@ -215,6 +214,7 @@ def build_learner(
     partition = HfDeepSpeedConfig(config) if engine.deepspeed else None
     model = without_dropout(load(engine.dtype))
     del partition
+    multiply_by_onednn(model, engine)
     if not trained:
         model.requires_grad_(False).eval()
     elif optimization.gradient_checkpointing:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch.nn.functional import pad
+from torch.nn import functional
 
 from common.models.decoding import Decoding
 from common.models.generation import Request
@@ -98,21 +98,21 @@ class EpisodeBatch:
     def at_responses(self, values: torch.Tensor) -> torch.Tensor:
         """Values at the tokens before each response token, zero at padding: (R, L) or (R, L - 1) -> (B, T)."""
         missing = self.labels.shape[1] - values.shape[1]  # shifted values have none for a row's last token
-        return pad(values, (0, missing)).flatten()[self.before] * self.mask
+        return functional.pad(values, (0, missing)).flatten()[self.before] * self.mask
 
 
-def collate_episodes(episodes: Sequence[Episode], padding: int, device: str, end_to_end: bool) -> EpisodeBatch:
+def collate_episodes(episodes: Sequence[Episode], pad: int, device: str, end_to_end: bool) -> EpisodeBatch:
     """Tensors of episodes.
 
     Args:
         episodes: of a micro-batch.
-        padding: token id.
+        pad: padding token id.
         device: where they are wanted.
         end_to_end: whether the models read sequences that lie end to end in one row, with attention `shared_prefix`;
             otherwise rows are padded to the longest.
     """
     lengths = [len(episode.tokens) for episode in episodes]
-    inputs: dict[str, Any] = pad_right([episode.tokens for episode in episodes], padding)
+    inputs: dict[str, Any] = pad_right([episode.tokens for episode in episodes], pad)
     labels = torch.full_like(inputs["input_ids"], IGNORED)
     starts = torch.arange(len(episodes)) * labels.shape[1]
     width = max(1, *(len(episode.response) for episode in episodes))

@@ -87,7 +87,7 @@ class PPOTrainer:
         sampled = time.monotonic() - started
         sums = {**dict.fromkeys((*PER_TOKEN, *PER_EPISODE), 0.0), **_episode_sums(dealt)}
         tokens = self._total(sums["response_tokens"])
-        with self._reading(longest) as end_to_end:
+        with self._attention_to_learn(longest) as end_to_end:
             pad, device = self._tokenizer.pad_token_id, self._engine.device
             micros = [collate_episodes(part, pad, device, end_to_end) for part in dealt]
             experiences: list[Experience | None] = [None] * len(micros)
@@ -121,13 +121,13 @@ class PPOTrainer:
         return episodes + [filler(self._tokenizer.eos_token_id)] * (self.settings["global_batch_size"] - len(episodes))
 
     @contextmanager
-    def _reading(self, longest: int) -> Iterator[bool]:
+    def _attention_to_learn(self, longest: int) -> Iterator[bool]:
         """Whether all models read sequences of so many tokens end to end; their attention is for that meanwhile."""
         models = [learner.model for learner in vars(self.models).values()]
         end_to_end = all(way_for(model.config, longest) == SHARED_PREFIX for model in models)
         with ExitStack() as attention:
             for model in models if end_to_end else ():
-                attention.enter_context(attention_for(model, SHARED_PREFIX))
+                attention.enter_context(_with_attention(model, SHARED_PREFIX))
             yield end_to_end
 
     def _deal_out(self, episodes: Sequence[Episode]) -> list[list[Episode]]:
@@ -229,14 +229,14 @@ def _generating(model: PreTrainedModel, way: str) -> Iterator[None]:
     """The model in evaluation mode, with the attention this way of asking needs and its weights packed."""
     was_training = model.training
     try:
-        with attention_for(model, way), packed_weights(model):
+        with _with_attention(model, way), packed_weights(model):
             yield
     finally:
         model.train(was_training)
 
 
 @contextmanager
-def attention_for(model: PreTrainedModel, way: str) -> Iterator[None]:
+def _with_attention(model: PreTrainedModel, way: str) -> Iterator[None]:
     """The model with the attention that this way of asking needs."""
     usual = model.config._attn_implementation
     model.set_attn_implementation(attention_of(way) or usual)
