@@ -127,6 +127,7 @@ def test_a_directory_of_someone_else_is_told(tmp_path: Path) -> None:
     assert not list(folder.iterdir())
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("kilobytes", [200, 700])
 def test_a_disk_that_fills_up_while_a_checkpoint_is_written(
     model_folders: dict[str, Path], splits: Path, tmp_path: Path, kilobytes: int

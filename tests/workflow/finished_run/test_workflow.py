@@ -188,6 +188,7 @@ def test_a_bad_row_ends_the_run_with_file_and_row(project: Path):
     assert "Traceback" not in output
 
 
+@pytest.mark.full
 def test_a_second_base_has_its_own_reward_model_by_configuration_alone(project: Path):
     def add_base(config):
         config["rl"]["reward_models"]["tiny-llama"] = "tiny-llama"
@@ -195,7 +196,7 @@ def test_a_second_base_has_its_own_reward_model_by_configuration_alone(project: 
 
     edit_smoke(project, add_base)
     results = project / "results/smoke"
-    tables = [f"results/smoke/tables/{name}.csv" for name in ("table5", "costs")]
+    tables = [f"results/smoke/tables/{name}.csv" for name in ("table5", "costs", "cells")]
     snakemake(project, *tables, "--configfile", SMOKE)
     ran = rules_run(project)
     assert [ran.count(f"train_{method}") for method in ("rl_sft", "reward", "ppo", "sft", "coh")] == [1, 1, 1, 0, 0]
