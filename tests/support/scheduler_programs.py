@@ -16,6 +16,7 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve()
 PROGRAMS = ("qsub", "qstat", "qdel", "bsub", "bjobs", "bkill")
+PATIENCE = 30  # seconds between SIGTERM and SIGKILL; PBS and LSF usually leave 10
 LOGIN_PATH = "/usr/local/bin:/usr/bin:/bin"
 IDS = {"q": "{}.pbs.example.org", "b": "{}"}
 ID_VARIABLES = {"q": "PBS_JOBID", "b": "LSB_JOBID"}
@@ -41,11 +42,15 @@ def submit(jobs: Path, kind: str, options: list[str]) -> None:
     (job / "options.json").write_text(json.dumps(options))
     (job / "script.sh").write_text(sys.stdin.read())
     # The process that waits for the job is one of its own, so that the exit code is kept when Snakemake has ended.
-    watcher = [sys.executable, str(HERE), str(jobs), "watch", str(number), kind]
-    silent = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    subprocess.Popen(watcher, start_new_session=True, **silent)
+    start_beside(jobs, "watch", str(number), kind)
     name = IDS[kind].format(number)
     print(name if kind == "q" else f"Job <{name}> is submitted to queue <normal>.")
+
+
+def start_beside(jobs: Path, *words: str) -> None:
+    """Start this file with another program of its own, which outlives the caller."""
+    silent = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    subprocess.Popen([sys.executable, str(HERE), str(jobs), *words], start_new_session=True, **silent)
 
 
 def watch(jobs: Path, number: str, kind: str) -> None:
@@ -80,17 +85,33 @@ def state(jobs: Path, kind: str, name: str) -> None:
 
 
 def kill(jobs: Path, names: list[str]) -> None:
-    """SIGTERM to every process of the jobs' sessions, as PBS does it."""
+    """SIGTERM to every process of the jobs' sessions, and SIGKILL to those that do not end, as PBS and LSF do it."""
     for name in names:
-        end(int((jobs / re.split(r"\D", name)[0] / "process").read_text()))
+        number = re.split(r"\D", name)[0]
+        end(session_of(jobs, number), signal.SIGTERM)
+        start_beside(jobs, "outlast", number)
 
 
-def end(session: int) -> None:
-    """SIGTERM to every process of a session."""
+def outlast(jobs: Path, number: str) -> None:
+    """Kill what is left of a job some time after SIGTERM; Snakemake seldom hangs in its handler."""
+    deadline = time.monotonic() + PATIENCE
+    while not (jobs / number / "code").exists():
+        if time.monotonic() > deadline:
+            end(session_of(jobs, number), signal.SIGKILL)
+            return
+        time.sleep(0.2)
+
+
+def session_of(jobs: Path, number: str) -> int:
+    return int((jobs / number / "process").read_text())
+
+
+def end(session: int, number: int) -> None:
+    """A signal to every process of a session."""
     for path in Path("/proc").glob("[0-9]*"):
         try:
             if os.getsid(int(path.name)) == session:
-                os.kill(int(path.name), signal.SIGTERM)
+                os.kill(int(path.name), number)
         except ProcessLookupError:
             continue
 
@@ -109,6 +130,8 @@ def main(folder: str, program: str, *arguments: str) -> None:
         calls.write(json.dumps([program, *arguments]) + "\n")
     if program == "watch":
         watch(jobs, *arguments)
+    elif program == "outlast":
+        outlast(jobs, *arguments)
     elif program in ("qsub", "bsub"):
         submit(jobs, program[0], list(arguments))
     elif program in ("qstat", "bjobs"):
