@@ -172,6 +172,7 @@ def ranks(launcher: int) -> list[int]:
     return sorted(found)
 
 
+@pytest.mark.full
 def test_when_a_rank_dies_the_others_end_within_a_minute(
     model_folders: dict[str, Path], splits: Path, tmp_path: Path
 ) -> None:
