@@ -5,6 +5,7 @@ import dataclasses
 import os
 import shutil
 import sys
+import sysconfig
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,7 @@ from common.planning.machine_checks import (
     MachineFinding,
     assigned,
     available_memory,
+    check_compiler,
     check_disk,
     check_gpus,
     check_memory,
@@ -94,6 +96,8 @@ def work(arguments: argparse.Namespace, console: Console) -> None:
     if states and torch.version.cuda and not torch.cuda.is_available():
         remedy = f"update the driver, or install a torch for it (this one is for CUDA {torch.version.cuda})"
         found.append(MachineFinding("CUDA cannot use the GPUs of this machine", "torch.cuda.is_available", remedy))
+    if gpus:
+        found += check_compiler(Path(sysconfig.get_path("include")))
     found += check_preemption(os.environ.get("SLURM_JOB_ID", ""))
     found += check_writing([Path(scratch_folder(config, str(results))), results / "logs", arguments.output.parent])
     found += check_versions(read_pins(ROOT / "requirements.lock", ROOT / "envs" / "train.yaml"))

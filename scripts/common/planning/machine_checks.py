@@ -147,6 +147,23 @@ def check_gpus(states: Sequence[GpuState], requested: int, needed: float, cuda: 
     return found
 
 
+def check_compiler(include: Path) -> list[MachineFinding]:
+    """What Triton, which TRL's head runs on, compiles the launchers of its kernels with.
+
+    Args:
+        include: where this Python's C headers belong.
+    """
+    compilers = [os.environ.get("CC", ""), "gcc", "clang"]
+    found = []
+    if not any(compiler and shutil.which(compiler) for compiler in compilers):
+        found.append(MachineFinding("there is no C compiler, which Triton needs on a GPU", "CC, gcc, clang",
+                                    "load or install one, on the nodes that train", blocks=False))  # fmt: skip
+    if not (header := include / "Python.h").exists():
+        found.append(MachineFinding("Python's C headers are missing, which Triton needs on a GPU", str(header),
+                                    "install them (python3-dev), or use another Python", blocks=False))  # fmt: skip
+    return found
+
+
 def available_memory() -> float:
     """Bytes this process may still take: what the machine has, less where its control group has a limit."""
     lines = MEMINFO.read_text(encoding="ascii").splitlines()

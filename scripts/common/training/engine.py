@@ -1,11 +1,10 @@
 """Where training runs: device, numeric type, and plain torch or DeepSpeed ZeRO-3."""
 
 import datetime
-import fcntl
+import importlib
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
@@ -84,29 +83,10 @@ def _join(gpu: bool) -> None:
         os.environ["DS_ACCELERATOR"] = "cpu"
     import deepspeed
 
-    if not gpu:
-        _build_extension()
+    # Only inference over parted tensors adds up through this; on a CPU it would be compiled, for a minute or two.
+    collectives = importlib.import_module("deepspeed.comm.torch")  # whose name in its package is that of torch itself
+    collectives.build_shm_op = lambda: None  # type: ignore[attr-defined]
     deepspeed.init_distributed(dist_backend="nccl" if gpu else "gloo", timeout=LONGEST_WAIT, verbose=False)
-
-
-def _build_extension() -> None:
-    """Compile what DeepSpeed needs on a CPU, one process at a time.
-
-    torch guards the compilation by a file that a killed process leaves behind; every later run would wait for it for
-    ever. A lock of the kernel's ends with its process.
-    """
-    from deepspeed.accelerator import get_accelerator
-    from deepspeed.comm.torch import build_shm_op
-    from torch.utils.cpp_extension import _get_build_directory
-
-    builder = get_accelerator().create_op_builder("ShareMemCommBuilder")
-    if builder is None:
-        return
-    directory = Path(_get_build_directory(builder.name, verbose=False))
-    with (directory / "build.lock").open("w") as held:
-        fcntl.flock(held, fcntl.LOCK_EX)
-        (directory / "lock").unlink(missing_ok=True)
-        build_shm_op()
 
 
 def _free_port() -> int:

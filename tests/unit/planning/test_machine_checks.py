@@ -15,6 +15,7 @@ from common.planning.machine_checks import (
     GpuState,
     assigned,
     available_memory,
+    check_compiler,
     check_disk,
     check_gpus,
     check_memory,
@@ -47,6 +48,19 @@ def test_each_lack_of_a_gpu_is_told(states: list[GpuState], cuda: str | None, wo
     assert [finding.blocks for finding in found] == [blocks]
     assert words in found[0].what
     assert found[0].remedy in str(found[0])
+
+
+def test_a_lack_of_what_triton_compiles_with_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("CC", raising=False)
+    compiler, headers = check_compiler(tmp_path)
+    assert "no C compiler" in compiler.what
+    assert str(tmp_path / "Python.h") in str(headers)
+    (tmp_path / "my-compiler").touch(mode=0o755)
+    (tmp_path / "Python.h").touch()
+    assert [finding.what for finding in check_compiler(tmp_path)] == [compiler.what]
+    monkeypatch.setenv("CC", "my-compiler")
+    assert check_compiler(tmp_path) == []
 
 
 @given(st.sets(st.integers(0, 15), min_size=1), st.lists(st.integers(0, 20), unique=True))
