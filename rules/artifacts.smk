@@ -121,11 +121,10 @@ def reported(path, caption, category, label):
 
 def table_outputs(name):
     """The renderings of a table and its cells; the report shows the HTML."""
-    page = f"<results>/tables/{name}.html"
     others = [f".{kind}" for kind in TABLE_KINDS if kind != "html"]
     return [
         *expand("<results>/tables/{name}{end}", name=name, end=[*others, "_cells.csv"]),
-        reported(page, name, "Tables", TABLE_LABELS[name]),
+        reported(f"<results>/tables/{name}.html", name, "Tables", TABLE_LABELS[name]),
     ]
 
 

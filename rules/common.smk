@@ -1,5 +1,6 @@
 """Configuration, wildcards and input functions; nothing heavy is imported here."""
 
+import atexit
 import gc
 import os
 import re
@@ -7,8 +8,9 @@ import shlex
 import sys
 from pathlib import Path
 
-# The graph of a large grid is millions of objects that live to the end: walking them over and over finds nothing to free.
+# The graph of a large grid is millions of objects that live to the end: walking them again and again frees nothing.
 gc.set_threshold(200_000, 50, 1000)
+atexit.register(gc.freeze)
 
 PACKAGE = Path(workflow.current_basedir.get_path_or_uri(secret_free=True)).resolve().parent
 if not PACKAGE.is_dir():

@@ -3,6 +3,8 @@
 python scripts/archive_results.py --results results/demo --output results-demo.tar
 """
 
+import common.base.quick_start
+
 import argparse
 import sys
 from pathlib import Path

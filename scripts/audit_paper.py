@@ -1,5 +1,7 @@
 """Audit of the published tables: each check answers one question from the printed numbers alone."""
 
+import common.base.quick_start
+
 import argparse
 import sys
 from pathlib import Path

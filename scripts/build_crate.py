@@ -1,5 +1,7 @@
 """Describe a run as a Workflow Run RO-Crate: a folder with the workflow, its configuration, tables, figures, report."""
 
+import common.base.quick_start
+
 import argparse
 import datetime
 import sys

@@ -1,5 +1,7 @@
 """Build the blind rating page: held-out prompts with two methods' responses side by side, and the key apart from it."""
 
+import common.base.quick_start
+
 import argparse
 import sys
 from collections.abc import Mapping

@@ -1,5 +1,7 @@
 """Build the report page: one file with tables, claims, audit, figures and the generations behind the cells."""
 
+import common.base.quick_start
+
 import argparse
 import sys
 from collections import Counter

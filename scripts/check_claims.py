@@ -1,5 +1,7 @@
 """Every claim of the paper on the published numbers and on this run's."""
 
+import common.base.quick_start
+
 import argparse
 import sys
 from collections.abc import Mapping, Sequence

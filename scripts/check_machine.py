@@ -1,5 +1,7 @@
 """Before a long run: GPUs, memory, disk, bf16, library versions, write access and downloads, all problems at once."""
 
+import common.base.quick_start
+
 import argparse
 import dataclasses
 import os

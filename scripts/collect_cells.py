@@ -1,5 +1,7 @@
 """Put the cells of all tables into one file, each with the id that `make trace CELL=` takes."""
 
+import common.base.quick_start
+
 import argparse
 import sys
 from pathlib import Path

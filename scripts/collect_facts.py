@@ -1,5 +1,7 @@
 """Keep what a finished run found, in a form that `make verify` compares other runs with."""
 
+import common.base.quick_start
+
 import argparse
 import sys
 from pathlib import Path

@@ -1,5 +1,7 @@
 """Published cells beside ours: difference, interval and a verdict by the configured tolerance."""
 
+import common.base.quick_start
+
 import argparse
 import sys
 from collections.abc import Mapping, Sequence

@@ -1,5 +1,7 @@
 """Download one of GPT-4-LLM's files and check its hash; without a configured hash the one found is recorded."""
 
+import common.base.quick_start
+
 import argparse
 import sys
 import tempfile

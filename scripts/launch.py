@@ -8,6 +8,8 @@ the script's exit code becomes that of the job.
 Which GPUs a job gets is decided in common/jobs/gpu_leases.py.
 """
 
+import common.base.quick_start
+
 import argparse
 import os
 import signal
@@ -20,7 +22,7 @@ from typing import NoReturn
 from common.base.errors import EXIT_MACHINE, EXIT_RESUMABLE, UserError
 from common.base.processes import end_with_parent
 from common.jobs.attempts import BEGUN, begin_attempt, end_attempt
-from common.jobs.console import Console, count, gpu_count, job_name
+from common.jobs.console import Console, collect_garbage, count, gpu_count, job_name
 from common.jobs.gpu_leases import LEASES, assign_gpus
 
 # How long torchrun lets a script save its state after SIGTERM before it kills it; its own default is 30 seconds.
@@ -82,6 +84,7 @@ def run_processes(script: str, arguments: list[str], processes: int, meeting: Me
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.elastic.rendezvous.api import RendezvousError
 
+    collect_garbage()
     try:
         torchrun.main(torchrun_arguments(script, arguments, processes, meeting))
     except SignalException:

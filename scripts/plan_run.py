@@ -3,6 +3,8 @@
 python scripts/plan_run.py --configfile config/paper.yaml --gpu a100-40gb --profile profiles/slurm
 """
 
+import common.base.quick_start
+
 import argparse
 import sys
 from collections.abc import Mapping, Sequence

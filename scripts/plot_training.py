@@ -1,5 +1,7 @@
 """Draw a training run: loss and learning rate, or the metrics of PPO."""
 
+import common.base.quick_start
+
 import argparse
 import sys
 from pathlib import Path

@@ -1,5 +1,7 @@
 """Join GPT-4-LLM's two files into one row a prompt, with every rejected row counted."""
 
+import common.base.quick_start
+
 import argparse
 import sys
 from pathlib import Path

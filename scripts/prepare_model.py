@@ -1,5 +1,7 @@
 """Bring a base model into one layout: safetensors, tokenizer with padding apart from EOS, run.json."""
 
+import common.base.quick_start
+
 import argparse
 import sys
 import tempfile

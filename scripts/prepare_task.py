@@ -1,5 +1,7 @@
 """Turn a task's rows into questions with answers, for in-context examples (train) and for evaluation (eval)."""
 
+import common.base.quick_start
+
 import argparse
 import sys
 from pathlib import Path

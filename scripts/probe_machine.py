@@ -7,6 +7,8 @@ end with a batch of which all but one sequence are fillers. A few small steps ar
 questions are answered in both. What was measured goes into a file for `plan_run.py --assumptions`. Needs no Snakemake.
 """
 
+import common.base.quick_start
+
 import argparse
 import functools
 import platform

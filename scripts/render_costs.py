@@ -1,5 +1,7 @@
 """What each row of Table 5 cost: the trainings behind it, their prompts and tokens, and the hours they took."""
 
+import common.base.quick_start
+
 import argparse
 import sys
 from collections.abc import Mapping, Sequence

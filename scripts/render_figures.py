@@ -1,5 +1,7 @@
 """Draw the report's figures: accuracy, learning curves, PPO, reward model, sensitivity to the scoring."""
 
+import common.base.quick_start
+
 import argparse
 import sys
 from collections.abc import Mapping

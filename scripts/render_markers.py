@@ -1,5 +1,7 @@
 """Checkpoint and marker crossed: what comes from training, and what from the words of the prompt."""
 
+import common.base.quick_start
+
 import argparse
 import sys
 from pathlib import Path

@@ -1,5 +1,7 @@
 """Methods compared pair by pair on the same items: differences, intervals and p-values for each column of Table 3."""
 
+import common.base.quick_start
+
 import argparse
 import sys
 from pathlib import Path

@@ -1,5 +1,7 @@
 """How much accuracy depends on the scoring: generated text, strict match and likelihood side by side."""
 
+import common.base.quick_start
+
 import argparse
 import sys
 from pathlib import Path

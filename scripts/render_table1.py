@@ -1,5 +1,7 @@
 """Table 1: hyper-parameters of SFT and CoH, read from the records of the training runs."""
 
+import common.base.quick_start
+
 import argparse
 import sys
 from pathlib import Path

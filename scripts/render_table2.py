@@ -1,5 +1,7 @@
 """Table 2: hyper-parameters of the RL arm's three stages, read from the records of the training runs."""
 
+import common.base.quick_start
+
 import argparse
 import sys
 from collections.abc import Mapping

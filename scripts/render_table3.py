@@ -1,5 +1,7 @@
 """Table 3: accuracy of every model and method on every task and number of shots, with intervals."""
 
+import common.base.quick_start
+
 import argparse
 import sys
 from pathlib import Path

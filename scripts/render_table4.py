@@ -1,5 +1,7 @@
 """Table 4: responses of stage 1 and stage 3 beside the published ones, and the mean held-out reward of both."""
 
+import common.base.quick_start
+
 import argparse
 import sys
 from collections.abc import Mapping, Sequence

@@ -1,5 +1,7 @@
 """Table 5: every method on one base model, by accuracy, by the reward model, and by the distance from the base."""
 
+import common.base.quick_start
+
 import argparse
 import sys
 from collections.abc import Mapping, Sequence

@@ -1,5 +1,7 @@
 """Draw what each method of Table 5 gains and costs: accuracy against tokens, reward against distance from the base."""
 
+import common.base.quick_start
+
 import argparse
 import math
 import sys

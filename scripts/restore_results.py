@@ -5,6 +5,8 @@ The folder may already hold downloads, models, logs and timings, but no results.
 python scripts/restore_results.py --archive results-demo.tar --results results/demo
 """
 
+import common.base.quick_start
+
 import argparse
 import sys
 from pathlib import Path

@@ -4,6 +4,8 @@ They are greedy. For Table 5 one more response to each held-out prompt is drawn 
 the divergence from the base model are taken on it: an estimate needs what the policy itself draws.
 """
 
+import common.base.quick_start
+
 import argparse
 import sys
 from collections.abc import Mapping, Sequence

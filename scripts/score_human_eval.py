@@ -1,5 +1,7 @@
 """Score the ratings of the blind comparison, pair by pair, beside the paper's published counts; without any, say so."""
 
+import common.base.quick_start
+
 import argparse
 import sys
 from collections.abc import Mapping, Sequence

@@ -3,6 +3,8 @@
 python scripts/show_prompts.py --task sst2 --k 1 --seed 1
 """
 
+import common.base.quick_start
+
 import argparse
 import sys
 from pathlib import Path

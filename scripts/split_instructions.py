@@ -1,5 +1,7 @@
 """Split the prompts over the methods' stages as the paper counts them, with a manifest."""
 
+import common.base.quick_start
+
 import argparse
 import sys
 from pathlib import Path

@@ -3,6 +3,8 @@
 python scripts/trace_cell.py --results results/demo --cell table3/smollm2-135m/coh/sst2/k1
 """
 
+import common.base.quick_start
+
 import argparse
 import difflib
 import sys

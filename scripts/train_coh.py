@@ -1,5 +1,7 @@
 """Chain-of-Hindsight: the best and the second-best response of each prompt in one sequence (paper section 3.5)."""
 
+import common.base.quick_start
+
 import argparse
 import sys
 from collections.abc import Mapping
@@ -7,8 +9,8 @@ from typing import Any
 
 from common.data.prompts import PromptFormat, respond
 from common.files.parquet import read_parquet
-from common.jobs.console import Console, run_entry_point
-from common.training.frame import training_frame, training_parser
+from common.jobs.console import Console
+from common.training.frame import run_training_job, training_frame, training_parser
 from common.training.sequences import Response
 from common.training.supervised import encode_examples, supervised_objective
 from common.training.trl_training import run_training, save_trained
@@ -48,7 +50,7 @@ def work(arguments: argparse.Namespace, console: Console) -> None:
 
 
 def main(argv: list[str] | None = None) -> int:
-    return run_entry_point(training_parser(__doc__ or ""), work, argv)
+    return run_training_job(training_parser(__doc__ or ""), work, argv)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,8 @@ Not an arm of the paper: it learns from the same two responses as CoH, and like 
 starts from. Pairs of equal score state no preference and are left out.
 """
 
+import common.base.quick_start
+
 import argparse
 import functools
 import sys
@@ -20,11 +22,11 @@ from common.base.batch_sizes import deal_equally
 from common.base.errors import UserError
 from common.data.prompts import PromptFormat
 from common.files.parquet import read_parquet
-from common.jobs.console import Console, run_entry_point
+from common.jobs.console import Console
 from common.models.loading import load_model
 from common.models.reward_model import pad_right
 from common.models.saved_check import LANGUAGE_MODEL, PROBE_TOKENS
-from common.training.frame import Frame, job_parser, training_frame
+from common.training.frame import Frame, job_parser, run_training_job, training_frame
 from common.training.onednn_linear import multiply_by_onednn
 from common.training.sequences import IGNORED, Encoded, TokenSequence, encode, sft_responses
 from common.training.trl_training import Objective, OrderedTrainer, run_training, save_trained
@@ -139,7 +141,7 @@ def work(arguments: argparse.Namespace, console: Console) -> None:
 def main(argv: list[str] | None = None) -> int:
     parser = job_parser(__doc__ or "")
     parser.add_argument("--model", type=Path, required=True, help="directory of the model to start from")
-    return run_entry_point(parser, work, argv)
+    return run_training_job(parser, work, argv)
 
 
 if __name__ == "__main__":

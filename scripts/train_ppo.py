@@ -1,5 +1,7 @@
 """Stage 3 of the RL arm: PPO of the stage-1 actor against the stage-2 reward model (paper section 3.4, table 2)."""
 
+import common.base.quick_start
+
 import argparse
 import functools
 import math
@@ -12,11 +14,11 @@ import torch
 from common.base.batch_sizes import accumulation_steps
 from common.base.errors import UserError
 from common.files.parquet import read_parquet
-from common.jobs.console import Console, run_entry_point
+from common.jobs.console import Console
 from common.models.loading import load_model, load_tokenizer
 from common.models.reward_model import check_same_tokenizer, load_reward_model
 from common.models.saved_check import LANGUAGE_MODEL, PROBE_TOKENS
-from common.training.frame import Frame, job_parser, training_frame
+from common.training.frame import Frame, job_parser, run_training_job, training_frame
 from common.training.fused_head import add_fused_head
 from common.training.ppo.learners import Optimization, build_learner
 from common.training.ppo.loop import prompt_batches, run_ppo
@@ -111,7 +113,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = job_parser(__doc__ or "")
     parser.add_argument("--actor", type=Path, required=True, help="model directory of stage 1")
     parser.add_argument("--reward", type=Path, required=True, help="model directory of stage 2")
-    return run_entry_point(parser, work, argv)
+    return run_training_job(parser, work, argv)
 
 
 if __name__ == "__main__":

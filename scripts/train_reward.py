@@ -1,13 +1,15 @@
 """Stage 2 of the RL arm: a reward model from preference pairs (paper section 3.3, equation 2)."""
 
+import common.base.quick_start
+
 import argparse
 import sys
 
 from common.base.errors import UserError
 from common.files.parquet import read_parquet
-from common.jobs.console import Console, run_entry_point
+from common.jobs.console import Console
 from common.training.engine import wait_for_all
-from common.training.frame import training_frame, training_parser
+from common.training.frame import run_training_job, training_frame, training_parser
 from common.training.reward import encode_pairs, initial_reward_model, reward_objective
 from common.training.trl_training import run_training, save_trained
 
@@ -33,7 +35,7 @@ def work(arguments: argparse.Namespace, console: Console) -> None:
 
 
 def main(argv: list[str] | None = None) -> int:
-    return run_entry_point(training_parser(__doc__ or ""), work, argv)
+    return run_training_job(training_parser(__doc__ or ""), work, argv)
 
 
 if __name__ == "__main__":

@@ -1,11 +1,13 @@
 """Stage 1 of the RL arm: supervised fine-tuning of the actor on prompts of its own (paper sections 3.1 and 3.4)."""
 
+import common.base.quick_start
+
 import argparse
 import sys
 
 from common.files.parquet import read_parquet
-from common.jobs.console import Console, run_entry_point
-from common.training.frame import training_frame, training_parser
+from common.jobs.console import Console
+from common.training.frame import run_training_job, training_frame, training_parser
 from common.training.supervised import encode_examples, reference_examples, supervised_objective
 from common.training.trl_training import run_training, save_trained
 
@@ -21,7 +23,7 @@ def work(arguments: argparse.Namespace, console: Console) -> None:
 
 
 def main(argv: list[str] | None = None) -> int:
-    return run_entry_point(training_parser(__doc__ or ""), work, argv)
+    return run_training_job(training_parser(__doc__ or ""), work, argv)
 
 
 if __name__ == "__main__":

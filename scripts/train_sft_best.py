@@ -4,14 +4,16 @@ Not an arm of the paper: it parts what CoH learns from the scores from what it l
 its targets are exactly CoH's preferred ones.
 """
 
+import common.base.quick_start
+
 import argparse
 import sys
 from typing import Any
 
 from common.data.prompts import PromptFormat
 from common.files.parquet import read_parquet
-from common.jobs.console import Console, run_entry_point
-from common.training.frame import training_frame, training_parser
+from common.jobs.console import Console
+from common.training.frame import run_training_job, training_frame, training_parser
 from common.training.supervised import Examples, encode_examples, reference_examples, supervised_objective
 from common.training.trl_training import run_training, save_trained
 
@@ -32,7 +34,7 @@ def work(arguments: argparse.Namespace, console: Console) -> None:
 
 
 def main(argv: list[str] | None = None) -> int:
-    return run_entry_point(training_parser(__doc__ or ""), work, argv)
+    return run_training_job(training_parser(__doc__ or ""), work, argv)
 
 
 if __name__ == "__main__":

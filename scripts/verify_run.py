@@ -7,6 +7,8 @@ Exit codes: 0 where nothing differs by more than another CPU may change, 1 where
 nothing to compare. docs/reproduce.md says which results are promised to be equal where.
 """
 
+import common.base.quick_start
+
 import argparse
 import sys
 import tempfile

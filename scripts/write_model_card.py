@@ -1,5 +1,7 @@
 """Make a trained checkpoint ready for the Hugging Face hub: its files, and a model card written from its records."""
 
+import common.base.quick_start
+
 import argparse
 import sys
 from pathlib import Path

@@ -1,5 +1,8 @@
 """Fixtures of all tests, and who runs what when several processes share them. Nothing here loads torch by itself."""
 
+import common.base.quick_start
+
+import gc
 import json
 import sys
 from pathlib import Path
@@ -16,6 +19,12 @@ settings.load_profile("share")
 # What takes longest is begun first, so that no process is left with it at the end. The walkthrough's process makes the
 # finished run meanwhile, which the others want later.
 FIRST = ("cluster", "test_chaos.py", "test_walkthrough.py", "runs", "finished_run")
+
+
+def pytest_collection_finish() -> None:
+    """The scripts that tests import leave it off."""
+    gc.freeze()
+    gc.enable()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -25,6 +25,7 @@ from support.training_runs import (
     TRAINING,
     command,
     finish,
+    launch,
     losses,
     train,
     wait_for_checkpoint,
@@ -79,6 +80,22 @@ def test_training_lowers_the_loss_and_records_what_it_saw(model_folders: dict[st
     assert record["provenance"]["rule"] == "train_sft"
     assert record["provenance"]["hardware"]["kernels"].keys() >= {"blas", "onednn", "deterministic_algorithms"}
     assert not list((tmp_path / "scratch").glob("*/checkpoint-*"))
+
+
+ABORTS = """
+import atexit, os, sys
+if "RANK" in os.environ and any("train_sft" in word for word in sys.orig_argv):
+    atexit.register(os.abort)
+"""
+
+
+def test_a_rank_that_has_done_its_work_does_not_wait_for_the_end_of_the_interpreter(
+    model_folders: dict[str, Path], splits: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    (tmp_path / "aborts").mkdir()
+    (tmp_path / "aborts/sitecustomize.py").write_text(ABORTS)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "aborts"))
+    finish(launch("sft", model_folders["opt"], splits, tmp_path, "deepspeed", 2, training={"epochs": 1}), tmp_path)
 
 
 def test_deepspeed_compiles_nothing(

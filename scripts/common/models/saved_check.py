@@ -3,7 +3,6 @@
 import contextlib
 import math
 import multiprocessing
-import signal
 import sys
 import types
 from collections.abc import Callable, Iterator, Sequence
@@ -16,7 +15,7 @@ from typing import Any
 import torch
 
 from common.base.errors import EXIT_MACHINE, UserError
-from common.base.processes import end_with_parent
+from common.base.processes import begin_beside
 from common.models.loading import load_model
 
 PROBE_TOKENS = 16
@@ -64,12 +63,6 @@ def _without_main() -> Iterator[None]:
         sys.modules["__main__"] = main
 
 
-def _begin() -> None:
-    """A scheduler's SIGTERM reaches every process of a job; this one ends with its parent, and not before."""
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    end_with_parent()
-
-
 def check_saved(directory: Path, probe: Probe, ids: Sequence[int], expected: float, dtype: torch.dtype) -> None:
     """Load a model directory in a new process and compare its probe with the trained model's.
 
@@ -86,7 +79,7 @@ def check_saved(directory: Path, probe: Probe, ids: Sequence[int], expected: flo
     tolerance = 1e-4 if dtype == torch.float32 else 5e-2
     context = multiprocessing.get_context("spawn")
     try:
-        with _without_main(), ProcessPoolExecutor(1, mp_context=context, initializer=_begin) as pool:
+        with _without_main(), ProcessPoolExecutor(1, mp_context=context, initializer=begin_beside) as pool:
             found = pool.submit(probe.saved, directory, ids, dtype).result()
     except BrokenProcessPool as error:
         what, remedy = "the process that loads what was saved was killed", "run again: training resumes"

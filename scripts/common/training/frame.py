@@ -1,18 +1,21 @@
 """The frame every training script shares, PPO included: arguments, processes, locks and resumable state."""
 
 import argparse
-from collections.abc import Iterator
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from transformers import PreTrainedTokenizerFast
 
 from common.base.checkpoint_times import AUTO
 from common.data.prompts import PromptFormat
 from common.files.whole_files import sha256_of_file
-from common.jobs.console import Console, argument_parser
+from common.jobs.console import Console, argument_parser, run_entry_point
 from common.jobs.digest import script_digest
 from common.jobs.provenance import Provenance
 from common.jobs.scratch import fingerprint, writer_lock
@@ -42,6 +45,24 @@ def job_parser(doc: str) -> argparse.ArgumentParser:
     parser.add_argument("--metrics", type=Path, required=True, help="CSV file of the training curve to write")
     parser.add_argument("--output", type=Path, required=True, help="model directory to write")
     return parser
+
+
+def run_training_job(
+    parser: argparse.ArgumentParser,
+    work: Callable[[argparse.Namespace, Console], None],
+    argv: Sequence[str] | None = None,
+) -> int:
+    """`run_entry_point`; a process that has joined others ends there.
+
+    Gloo's threads may still hold tensors that Python knows. Where one lets go of them while the interpreter ends, the
+    process is aborted (https://github.com/pytorch/pytorch/pull/179291), and a job that has done its work would fail.
+    """
+    code = run_entry_point(parser, work, argv)
+    if torch.distributed.is_initialized():
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    return code
 
 
 def seconds_or_none(text: str) -> int | None:

@@ -106,6 +106,12 @@ def test_no_import_is_relative_or_of_another_script() -> None:
         assert not {module.split(".")[0] for module in imported(tree)} & scripts, path
 
 
+def test_every_script_starts_quickly() -> None:
+    for script in ENTRY_POINTS:
+        tree = ast.parse((SCRIPTS / script).read_text(encoding="utf-8"))
+        assert next(imported(tree)) == "common.base.quick_start", script
+
+
 @pytest.mark.parametrize("script", ENTRY_POINTS)
 def test_a_script_reaches_what_its_line_allows(script: str) -> None:
     patterns = [pattern for pattern in REACH if fnmatch.fnmatch(Path(script).stem, pattern)]
