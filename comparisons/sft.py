@@ -1,16 +1,19 @@
 """Training speed: real tokens per second of this package's SFT, TRL's SFTTrainer, and padding to 512.
 
-All three train SmolLM2-135M in fp32 without gradient checkpointing on the same examples, global batch 128 in
-micro-batches of 8, each in a process of its own with the same allocator settings, one after the other:
+All train SmolLM2-135M in fp32 without gradient checkpointing on the same examples, global batch 128 in micro-batches
+of 8, each in a process of its own with the same allocator settings, one after the other:
 
-  ours     global batches sorted by length (the same prompts per step as in random order)
-  trl      TRL's SFTTrainer as it is: random order, padded to the longest of each micro-batch
-  pad_512  every example padded to 512 tokens, as Stanford Alpaca and DeepSpeed-Chat do; since every micro-batch then
-           costs the same, a few are timed and counted with the data's mean number of real tokens
+  ours         global batches sorted by length (the same prompts per step as in random order)
+  trl          TRL's SFTTrainer as it is: random order, padded to the longest of each micro-batch
+  trl_grouped  with examples of like length in each step (`train_sampling_strategy: group_by_length`), which changes
+               what a step learns from
+  trl_packed   with examples packed into rows of 512 tokens, one row at once; each attends to itself alone
+  pad_512      every example padded to 512 tokens, as Stanford Alpaca and DeepSpeed-Chat do; since every micro-batch
+               then costs the same, a few are timed and counted with the data's mean number of real tokens
 
     python comparisons/sft.py --data pairs.jsonl --model results/demo/models/smollm2-135m/pretrained
 
-The data is JSONL with instruction, input and best. Ends with one line of JSON: vs_trl, vs_pad_512 (ratios of real,
+The data is JSONL with instruction, input and best. Ends with one line of JSON: vs_trl and the like (ratios of real,
 non-padding tokens per second, above 1: ours is faster), and the largest difference of a per-example loss.
 """
 
@@ -27,6 +30,8 @@ from peers import run_worker
 
 from launch import KEEP_MEMORY
 
+MODES = ("ours", "trl", "trl_grouped", "trl_packed", "pad_512")
+
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -37,19 +42,17 @@ def main() -> int:
     options = parser.parse_args()
     os.environ.update(KEEP_MEMORY)
     results = {}
-    for mode in ("ours", "trl", "pad_512"):
-        print(f"{mode}: {options.steps} steps of 128 examples, micro-batch 8, fp32, no checkpointing", flush=True)
+    for mode in MODES:
+        print(f"{mode}: {options.steps} steps of 128 examples, fp32, no checkpointing", flush=True)
         worker = Path(__file__).with_name("sft_worker.py")
         arguments = ["--mode", mode, "--data", str(options.data), "--model", str(options.model)]
         results[mode] = run_worker(sys.executable, worker, options.threads, *arguments, "--steps", str(options.steps))
-    ours = results["ours"]
-    peers = [results[mode]["losses"] for mode in ("trl", "pad_512")]
-    differences = [abs(a - b) for losses in peers for a, b in zip(ours["losses"], losses, strict=True)]
+    ours = results.pop("ours")
     ratios = {
-        "vs_trl": round(ours["tokens_per_second"] / results["trl"]["tokens_per_second"], 2),
-        "vs_pad_512": round(ours["tokens_per_second"] / results["pad_512"]["tokens_per_second"], 2),
-        "largest_loss_difference": max(differences),
+        f"vs_{mode}": round(ours["tokens_per_second"] / peer["tokens_per_second"], 2) for mode, peer in results.items()
     }
+    differences = [abs(a - b) for peer in results.values() for a, b in zip(ours["losses"], peer["losses"], strict=True)]
+    ratios["largest_loss_difference"] = max(differences)
     print(json.dumps(ratios))
     return 0
 

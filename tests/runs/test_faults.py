@@ -127,7 +127,6 @@ def test_a_directory_of_someone_else_is_told(tmp_path: Path) -> None:
     assert not list(folder.iterdir())
 
 
-@pytest.mark.full
 @pytest.mark.parametrize("kilobytes", [200, 700])
 def test_a_disk_that_fills_up_while_a_checkpoint_is_written(
     model_folders: dict[str, Path], splits: Path, tmp_path: Path, kilobytes: int
@@ -172,7 +171,6 @@ def ranks(launcher: int) -> list[int]:
     return sorted(found)
 
 
-@pytest.mark.full
 def test_when_a_rank_dies_the_others_end_within_a_minute(
     model_folders: dict[str, Path], splits: Path, tmp_path: Path
 ) -> None:

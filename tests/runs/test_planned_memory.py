@@ -46,7 +46,6 @@ def planned_and_measured(
     return memory.planned(config, method, model, results, longest).memory.total, measured
 
 
-@pytest.mark.full
 @pytest.mark.parametrize(("method", "model"), [("sft", "tiny-llama"), ("coh", "tiny-opt")])
 def test_planned_memory_of_the_smoke_preset_is_near_the_measured(
     method: str, model: str, smoke_results: Path, tmp_path: Path

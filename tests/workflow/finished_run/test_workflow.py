@@ -68,7 +68,6 @@ def cells_without_examples(results: Path) -> set[str]:
     return {row for row in rows if re.match(r"(table2|table4|human_eval)/|\w+/[^,]*/k0,", row)}
 
 
-@pytest.mark.full
 def test_a_smaller_run_from_scratch_gives_the_same_bytes(finished: Path, tmp_path: Path):
     """Of the data, of the weights of every training and of all answers; and the tables that show all of them."""
     again = copy_project(tmp_path / "again")
@@ -188,7 +187,6 @@ def test_a_bad_row_ends_the_run_with_file_and_row(project: Path):
     assert "Traceback" not in output
 
 
-@pytest.mark.full
 def test_a_second_base_has_its_own_reward_model_by_configuration_alone(project: Path):
     def add_base(config):
         config["rl"]["reward_models"]["tiny-llama"] = "tiny-llama"
