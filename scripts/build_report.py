@@ -11,6 +11,7 @@ from typing import Any
 import jinja2
 
 from common.base.safe_html import content_security_policy, json_for_html
+from common.data.rows import read_rows
 from common.files.whole_files import read_json, write_text
 from common.jobs.console import Console, argument_parser, run_entry_point
 from common.jobs.provenance import Provenance
@@ -25,7 +26,7 @@ from common.report.page_data import (
 )
 from common.report.run_records import provenance_records, run_summary
 from common.report.svg import inline_svg
-from common.stats.significance import p_value_number
+from common.stats.significance import LEVEL, p_value_number
 from common.tables.language import Words, add_words_argument, words_of
 
 SCRIPT_WORDS = {
@@ -44,6 +45,14 @@ def environment(folder: Path, words: Words) -> jinja2.Environment:
     return made
 
 
+def paired_counts(results: Path) -> dict[str, int] | None:
+    """Comparisons of two methods on a task and number of shots, and those with a difference; None without any."""
+    if not (path := results / "tables" / "paired.csv").exists():
+        return None
+    rows = [row for _, row in read_rows(path)]
+    return {"pairs": len(rows), "differ": sum(float(str(row["p_holm"])) <= LEVEL for row in rows)}
+
+
 def overview(results: Path, claims: list[dict[str, Any]], table3: dict[str, Any]) -> dict[str, Any]:
     """The numbers at the head of the page."""
     findings = {
@@ -54,6 +63,7 @@ def overview(results: Path, claims: list[dict[str, Any]], table3: dict[str, Any]
         "cells": len(cells),
         "filled": sum(text != "missing" for text in cells),
         "compared": verdict_counts(results),
+        "paired": paired_counts(results),
         "claims": dict(Counter(claim["published"]["at_n"] for claim in claims)),
         "unreachable": len(findings["reachable"]["unreachable"]),
         "published_cells": findings["reachable"]["cells"],

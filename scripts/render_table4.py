@@ -28,10 +28,8 @@ Samples = Sequence[Mapping[str, Mapping[str, Any]]]
 
 def reward_comparison(samples: Samples) -> dict[str, Any]:
     """Mean held-out reward of both stages and the paired difference with a bootstrap interval over prompts."""
-    first, third = (
-        np.array([stages[method]["reward"] for stages in samples if stages[method]["source"] == HELDOUT])
-        for method in ("rl_sft", "ppo")
-    )
+    heldout = [stages for stages in samples if stages["ppo"]["source"] == HELDOUT]
+    first, third = (np.array([stages[method]["reward"] for stages in heldout]) for method in ("rl_sft", "ppo"))
     difference = third - first
     low, high = bootstrap_interval(difference, SEED)
     spread = {
@@ -39,7 +37,8 @@ def reward_comparison(samples: Samples) -> dict[str, Any]:
         for name, values in (("rl_sft", first), ("ppo", third), ("difference", difference))
     }
     return {
-        "n": len(difference), "rl_sft": float(first.mean()), "ppo": float(third.mean()),
+        "n": len(difference), "same": sum(one["rl_sft"]["response"] == one["ppo"]["response"] for one in heldout),
+        "rl_sft": float(first.mean()), "ppo": float(third.mean()),
         "difference": float(difference.mean()), "low": low, "high": high,
         **{f"{name}_stderr": value for name, value in spread.items()},
     }  # fmt: skip
@@ -72,10 +71,11 @@ def notes(labels: Mapping[str, str], means: Mapping[str, Any], accuracy: Mapping
     return [
         Text(
             "Actor {actor}, reward model {reward}; greedy responses. Stage 3 minus stage 1, paired over {n} held-out "
-            "prompts: {difference} (95 % interval {low} to {high}).",
+            "prompts: {difference} (95 % interval {low} to {high}). The same response on {same} of them.",
             actor=labels["actor"],
             reward=labels["reward"],
             n=means["n"],
+            same=means["same"],
             **{key: f"{means[key]:+.3f}" for key in ("difference", "low", "high")},
         ),
         Text(

@@ -35,7 +35,6 @@ from common.models.reward_model import check_same_tokenizer, load_reward_model, 
 from common.models.ways import attention_of, build_generator, way_of
 
 BATCH_TOKENS = 8192
-REWARD_BATCH = 8
 # Kinds of responses.
 GREEDY, DRAWN = "greedy", "drawn"
 NOT_MEASURED = dict.fromkeys(("drawn_tokens", "kl_k1", "kl_k3"))
@@ -118,9 +117,12 @@ def divergences(
 def rewards(
     arguments: argparse.Namespace, sequences: Sequence[list[int]], pad: int, dtype: torch.dtype, gpu: bool
 ) -> list[float]:
-    """What the reward model gives each response; its prompts end with the marker it was trained with."""
+    """What the reward model gives each response; its prompts end with the marker it was trained with.
+
+    One at a time: in batches, what stands beside a response moves its last digits, and one text would have two rewards.
+    """
     model = on_device(load_reward_model(arguments.reward, dtype), gpu)
-    return sequence_rewards(model, sequences, pad=pad, batch=REWARD_BATCH, device="cuda" if gpu else "cpu")
+    return sequence_rewards(model, sequences, pad=pad, batch=1, device="cuda" if gpu else "cpu")
 
 
 def work(arguments: argparse.Namespace, console: Console) -> None:

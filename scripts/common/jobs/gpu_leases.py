@@ -51,6 +51,12 @@ def visible_devices() -> list[str] | None:
     return devices
 
 
+def devices_here() -> list[str]:
+    """The devices that jobs started here may use."""
+    visible = visible_devices()
+    return devices_of_machine() if visible is None else visible
+
+
 def _lock(path: Path, wait: bool) -> int | None:
     """The descriptor of a locked file, or None when another process has it and `wait` is false."""
     try:
@@ -115,8 +121,7 @@ def assign_gpus(count: int, leases: Path, console: Console) -> list[str]:
     Raises:
         UserError: when there are fewer than `count`, free or not.
     """
-    visible = visible_devices()
-    devices = devices_of_machine() if visible is None else visible
+    visible, devices = visible_devices(), devices_here()
     if len(devices) < count:
         where = "nvidia-smi" if visible is None else f"CUDA_VISIBLE_DEVICES={os.environ['CUDA_VISIBLE_DEVICES']}"
         remedy = "request as many GPUs as there are (`compute.gpus`, `compute.evaluation_gpus`, or set-resources of the"

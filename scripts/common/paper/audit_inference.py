@@ -101,9 +101,9 @@ def check_ratings(published: Published) -> Finding:
     reach = "would reach" if best <= LEVEL else "would not reach"
     answer = (
         f"They do not tell the stages apart ({p_value_text(p_value)}): stage 3's share of decided ratings may be "
-        f"anything in {span(exact)}. Even {decided} agreeing ratings {reach} the 5 % level. They can show that this "
-        f"rater found {similar} of {total} pairs alike; they cannot show agreement between raters, nor stand for other "
-        "prompts."
+        f"anything in {span(exact)} (exact 95 % interval). Even {decided} agreeing ratings {reach} the 5 % level. They "
+        f"can show that this rater found {similar} of {total} pairs alike; they cannot show agreement between raters, "
+        "nor stand for other prompts."
     )
     question = (
         f"{total} examples, {ratings['raters']} rater: stage 3 preferred in {wins}, stage 1 in {losses}, similar in "

@@ -14,8 +14,8 @@ Column = tuple[str, int]
 
 
 def percent(share: float | None) -> str | None:
-    """A share as percent with two decimals."""
-    return None if share is None else f"{100 * share:.2f}"
+    """A share as percent; with four decimals, so that who rounds to one rounds the share itself."""
+    return None if share is None else f"{100 * share:.4f}"
 
 
 @dataclass

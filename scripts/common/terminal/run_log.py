@@ -29,6 +29,7 @@ REMARKS = re.compile(
 COMMAND = re.compile(
     r"RuleException:\nCalledProcessError .* returned non-zero exit status (1|2|3|75|130)\.$", re.DOTALL
 )
+INTERRUPTED = "Terminating processes on user request"
 AGAIN = re.compile(r"Trying to restart job (\d+)\.$")
 QUEUED = re.compile(r"Job (\d+) has been submitted with (.*)$", re.DOTALL)
 # Lines of a job's log that are shown when Snakemake's own account of its failure is needed too.
@@ -54,6 +55,8 @@ class RunFormatter(DefaultFormatter):
             return "\n".join([message, *places(self.results)])
         if record.levelno < logging.WARNING and (event in EVENTS or (event is None and REMARKS.match(message))):
             return message if hasattr(record, "of_run") else ""
+        if self.view and message.startswith(INTERRUPTED):
+            self.view.interrupted = True
         line = self._run_line(self.view, record) if self.view else None
         return super().format(record) if line is None else line
 
@@ -75,6 +78,8 @@ class RunFormatter(DefaultFormatter):
         if event == LogEvent.JOB_FINISHED:
             return view.finish(number)
         logs = [str(path) for path in fields["log"]]
+        if view.interrupted:
+            return view.fail(number, ", ".join(logs))
         return "\n".join([view.fail(number, ", ".join(logs)), *self._account(fields, logs)])
 
     def _account(self, record: dict[str, Any], logs: list[str]) -> list[str]:
@@ -151,8 +156,8 @@ class RunLog:
 
     def end_with_failures(self) -> None:
         """Name every failed job."""
-        if self._formatter.view and self._formatter.view.failed:
-            self._logger.error(self._formatter.view.failure())
+        if (view := self._formatter.view) and (view.failed or view.interrupted):
+            self._logger.error(view.failure())
 
     def say(self, text: str) -> None:
         """One message of the workflow itself."""

@@ -6,8 +6,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from snakemake.exceptions import WorkflowError
+
 from common.base.errors import UserError
 from common.jobs.console import gpu_count, job_name
+from common.jobs.gpu_leases import devices_here
 from common.planning.basis import Basis, light_basis
 from common.planning.run_time import kind_of, planned_seconds
 from common.planning.schedule import OTHER, Seen
@@ -24,10 +27,29 @@ def begin(log: RunLog, workflow: Any, config: Mapping[str, Any], results: str) -
         workflow: Snakemake's, its jobs known.
         config: the whole configuration.
         results: directory of the preset's results.
+
+    Raises:
+        WorkflowError: where jobs are started here and this machine has too few GPUs for them.
     """
     if not workflow.touch:
         view = view_of(workflow, config, results)
+        if workflow.local_exec:
+            refuse_missing_gpus(workflow.dag.needrun_jobs(), config["preset"])
         log.begin(view, place(view.limits, scheduled=not workflow.local_exec), jobs_speak=workflow.local_exec)
+
+
+def refuse_missing_gpus(jobs: Iterable[Any], preset: str) -> None:
+    """Stop before the first download where the machine cannot do what comes after; arguments as of `begin`."""
+    models = [job.resources for job in jobs if kind_of(job.rule.name) != OTHER]
+    asked = max((gpu_count(str(one.get("gpu", 0))) for one in models if one.get("device") != "cpu"), default=0)
+    if asked and (there := len(devices_here())) < asked:
+        remedy = (
+            f"`make plan PRESET={preset}` says what this run needs; start it where the GPUs are"
+            " (`PROFILE=profiles/slurm` or another), or choose a preset for this machine, or set"
+            " `compute: {device: cpu}`"
+        )
+        what = f"jobs of this run ask for {asked} GPUs, and this machine has {there or 'none'}"
+        raise WorkflowError(str(UserError(what, "compute.gpus, compute.evaluation_gpus", remedy)))
 
 
 def view_of(workflow: Any, config: Mapping[str, Any], results: str) -> RunView:

@@ -5,8 +5,11 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from common.base.paths import ROOT
 from common.jobs.console import format_seconds
 from common.planning.schedule import Seen, Task, correction, makespan
+
+EXPECTED = ROOT / "resources" / "expected"
 
 
 @dataclass(frozen=True)
@@ -69,6 +72,7 @@ class RunView:
         self.started: dict[int, float] = {}
         self.finished: set[int] = set()
         self.failed: dict[int, str] = {}
+        self.interrupted = False
 
     @property
     def estimated(self) -> bool:
@@ -125,6 +129,8 @@ class RunView:
         """The line of a job that has failed; it may start again."""
         self.started.pop(number, None)
         self.failed[number] = log
+        if self.interrupted:
+            return self._line("ended", self.jobs[number])
         return f"{self._line('failed', self.jobs[number])}; its log: {log}"
 
     def _line(self, what: str, job: RunJob) -> str:
@@ -137,6 +143,9 @@ class RunView:
 
     def failure(self) -> str:
         """What is said when not all has ended well."""
+        if self.interrupted:
+            kept = f"{len(self.finished)} of {len(self.jobs)} jobs are done and kept"
+            return f"interrupted: {kept}; the same command goes on from there"
         waiting = len(self._given_up()) - len(self.failed)
         unasked = f", {waiting} that need them were not run" if waiting else ""
         lines = [f"error: {len(self.failed)} of {len(self.jobs)} jobs failed{unasked}; {len(self.finished)} are kept"]
@@ -149,8 +158,12 @@ def places(results: str) -> list[str]:
     labels = {
         f"{results}/report/report.html": "report page, for a browser",
         f"{results}/tables/table3.md": "Table 3: accuracy",
-        f"{results}/human_eval/sheet.html": "rating page of the blind comparison, for a browser",
     }
     there = [path for path in labels if Path(path).is_file()]
     width = max(map(len, there), default=0)
-    return ["Look first at", *(f"  {path:<{width}}  {labels[path]}" for path in there)] if there else []
+    lines = ["Look first at", *(f"  {path:<{width}}  {labels[path]}" for path in there)] if there else []
+    preset = Path(results).name
+    if there and (EXPECTED / preset).is_dir():
+        command = "make verify" if preset == "demo" else f"make verify PRESET={preset}"
+        lines.append(f"Then `{command}` says whether the results are those that were expected.")
+    return lines

@@ -256,14 +256,14 @@ def test_table3_csv_holds_means_intervals_and_counts(results: Results) -> None:
     rows = {(row["model"], row["method"]): row for row in results.rows("table3.csv")}
     wide = rows["small", "pretrained"]
     names = ("sst2_k0", "sst2_k0_low", "sst2_k0_high", "sst2_k0_n")
-    assert [wide[name] for name in names] == ["16.67", "4.70", "44.80", "12"]
-    assert rows["small", "coh"]["sst2_k0_low"] == "75.75"
+    assert [wide[name] for name in names] == ["16.6667", "4.6965", "44.8031", "12"]
+    assert rows["small", "coh"]["sst2_k0_low"] == "75.7506"
     correct = np.array([[char == "1" for char in pattern] for pattern in PATTERNS["small", "coh", 2]])
-    expected = [f"{100 * value:.2f}" for value in mean_interval(correct, 0)]
+    expected = [f"{100 * value:.4f}" for value in mean_interval(correct, 0)]
     assert [rows["small", "coh"][f"sst2_k2_{end}"] for end in ("low", "high")] == expected
     spread = ("lowest_draw", "highest_draw", "sd_of_draws")
-    assert [rows["small", "coh"][f"sst2_k2_{name}"] for name in spread] == ["50.00", "66.67", "11.79"]
-    assert [rows["small", "coh"][f"sst2_k0_{name}"] for name in spread] == ["100.00", "100.00", ""]
+    assert [rows["small", "coh"][f"sst2_k2_{name}"] for name in spread] == ["50.0000", "66.6667", "11.7851"]
+    assert [rows["small", "coh"][f"sst2_k0_{name}"] for name in spread] == ["100.0000", "100.0000", ""]
 
 
 def test_table3_keeps_the_order_of_the_configuration(results: Results) -> None:

@@ -154,6 +154,15 @@ def test_a_job_that_ended_without_a_word_is_told_whole(terminal: Terminal, tmp_p
     assert f"  where: train_coh m: {log}" in terminal.written.getvalue()
 
 
+def test_who_interrupts_a_run_reads_of_no_error(terminal: Terminal, tmp_path: Path) -> None:
+    terminal.begin()
+    terminal.tells("Terminating processes on user request, this might take some time.")
+    assert failed_job(terminal, tmp_path / "train_coh.log") == "   0:00  ended   train_coh m (CoH)\n"
+    terminal.run.end_with_failures()
+    last = terminal.written.getvalue().strip().splitlines()[-1]
+    assert last == "interrupted: 0 of 1 jobs are done and kept; the same command goes on from there"
+
+
 def test_quiet_is_quiet() -> None:
     terminal = Terminal({Quietness.ALL})
     assert terminal.begin() == ""

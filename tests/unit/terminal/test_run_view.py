@@ -125,6 +125,14 @@ def test_the_end_names_what_is_there(tmp_path: Path) -> None:
     ]  # fmt: skip
 
 
+def test_the_end_names_what_compares_where_results_are_expected(tmp_path: Path) -> None:
+    for preset in ("demo", "other"):
+        (tmp_path / preset / "tables").mkdir(parents=True)
+        (tmp_path / preset / "tables/table3.md").write_text("")
+    assert places(str(tmp_path / "demo"))[-1].startswith("Then `make verify` says")
+    assert places(str(tmp_path / "other"))[-1].startswith("  ")
+
+
 def test_the_place_is_said_in_cores_or_gpus() -> None:
     assert place({"_cores": 1}, scheduled=False) == "on 1 core"
     assert place({"_cores": 8, "gpu": 8}, scheduled=False) == "on 8 GPUs"
