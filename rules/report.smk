@@ -57,7 +57,7 @@ use rule plain_job as build_report with:
         shown_answers(),
         CHECKS_JSON,
         ALL_CELLS,
-        "<results>/tables/comparison.csv",
+        expand("<results>/tables/{name}.csv", name=["comparison", *["paired"] * ("paired" in TABLES)]),
         tables=expand("<results>/tables/{name}.json", name=TABLES),
         figures=FIGURE_FILES,
         words=WORDS,

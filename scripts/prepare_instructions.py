@@ -4,9 +4,10 @@ import common.base.quick_start
 
 import argparse
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
-from common.data.instructions import COLUMNS, load_instructions
+from common.data.instructions import COLUMNS, Instructions, load_instructions
 from common.files.parquet import write_parquet
 from common.files.whole_files import write_json
 from common.jobs.console import Console, argument_parser, run_entry_point
@@ -23,7 +24,31 @@ def work(arguments: argparse.Namespace, console: Console) -> None:
         if markers := loaded.counts[name]["no_input"]:
             found = ", ".join(f"{marker!r} {count}" for marker, count in markers.items())
             console.say(f"{path}: inputs that only say that there is none were taken as none: {found}")
+    for left in left_out(loaded):
+        console.say(left)
     console.say(f"{len(loaded.rows)} prompts")
+
+
+def left_out(loaded: Instructions) -> Iterator[str]:
+    """A line for each kind of rows or responses that were not taken; the summary has their counts by reason."""
+    references, comparisons = loaded.counts["references"], loaded.counts["comparisons"]
+    for name, counts in (("references", references), ("comparisons", comparisons)):
+        if counts["rejected"]:
+            reasons = ", ".join(f"{reason} {count}" for reason, count in counts["rejected"].items())
+            yield f"{name}: rows left out: {reasons}"
+        if counts["repeated"]:
+            yield f"{name}: {counts['repeated']} rows repeat a prompt; the first of each was taken"
+    if loaded.other_responses:
+        yield (
+            f"warning: {loaded.other_responses} of the repeated comparisons hold other responses than the first, which"
+            " are lost: put all responses to a prompt into one row"
+        )
+    if empty := sum(comparisons["empty_responses"].values()):
+        yield f"comparisons: {empty} empty responses left out"
+    if comparisons["without_reference"]:
+        yield f"comparisons: {comparisons['without_reference']} rows left out, whose prompts are not in the references"
+    if references["empty"]:
+        yield f"references: {references['empty']} are empty; SFT leaves their prompts out"
 
 
 def main(argv: list[str] | None = None) -> int:

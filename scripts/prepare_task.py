@@ -41,6 +41,10 @@ def work(arguments: argparse.Namespace, console: Console) -> None:
             f"warning: {shared} of {len(asked['eval'])} evaluation questions stand in the training split as well; with"
             " `examples: per_item` no question is its own example"
         )
+    for part, found in counts.items():
+        if found["rejected"]:
+            reasons = ", ".join(f"{reason} {count}" for reason, count in found["rejected"].items())
+            console.say(f"{part}: rows left out: {reasons}")
     console.say(f"{task.title}: {counts['train']['usable']} training, {counts['eval']['usable']} evaluation questions")
 
 

@@ -39,7 +39,7 @@ class RatingPage:
         self.address = (folder / "sheet.html").as_uri()
         self.resize(1200, 900)
         browser.get(self.address)
-        browser.execute_script("localStorage.clear()")
+        browser.execute_script("if (localStorage.length) localStorage.clear()")
         self.open()
         browser.get_log("performance")
         browser.get_log("browser")

@@ -7,6 +7,7 @@ without `### Response:`.
 
 import math
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -34,10 +35,17 @@ _WITH_INPUT = re.compile(
 
 @dataclass
 class Instructions:
-    """Usable prompts and the counts of all that was not taken."""
+    """Usable prompts and the counts of all that was not taken.
+
+    Attributes:
+        rows: one a prompt.
+        counts: of what was not taken, by file and reason.
+        other_responses: rows of a prompt that came before with other responses; the first row of each was taken.
+    """
 
     rows: list[dict[str, Any]]
     counts: dict[str, Any] = dataclass_field(default_factory=dict)
+    other_responses: int = 0
 
 
 def prompt_id(instruction: str, input_text: str) -> str:
@@ -54,7 +62,10 @@ def parse_rendered_prompt(text: str) -> tuple[str, str]:
     for form in (_WITHOUT_INPUT, _WITH_INPUT):
         if match := form.fullmatch(text):
             return match["instruction"].strip(), match.groupdict().get("input", "").strip()
-    raise BadRow("unknown prompt format", f"user_input begins {text[:40]!r}")
+    raise BadRow(
+        "unknown prompt format",
+        f"user_input begins {text[:40]!r}, not as Alpaca's template does: 'Below is an instruction ...'",
+    )
 
 
 def _without_marker(input_text: str, no_input: Counter[str]) -> str:
@@ -65,13 +76,18 @@ def _without_marker(input_text: str, no_input: Counter[str]) -> str:
     return input_text
 
 
+def _visible(text: str) -> str:
+    """The text without space around it; nothing where it is only space and what has no width, as U+200B."""
+    return text.strip() if any(not char.isspace() and unicodedata.category(char) != "Cf" for char in text) else ""
+
+
 def _parse_reference(row: Any, no_input: Counter[str]) -> tuple[str, str, str]:
     row = row_object(row)
-    instruction = text_field(row, "instruction").strip()
+    instruction = _visible(text_field(row, "instruction"))
     if not instruction:
         raise BadRow("empty instruction")
-    missing, output = is_missing(field(row, "input")), text_field(row, "output").strip()
-    input_text = "" if missing else text_field(row, "input").strip()
+    missing, output = is_missing(field(row, "input")), _visible(text_field(row, "output"))
+    input_text = "" if missing else _visible(text_field(row, "input"))
     no_input.update(["null"] * missing)
     return instruction, _without_marker(input_text, no_input), output
 
@@ -88,7 +104,7 @@ def _parse_response(entry: Any) -> dict[str, Any]:
         number = math.inf
     if not math.isfinite(number):
         raise BadRow("wrong type", "score is not finite")
-    return {"source": text_field(entry, "source"), "text": text_field(entry, "response").strip(), "score": number}
+    return {"source": text_field(entry, "source"), "text": _visible(text_field(entry, "response")), "score": number}
 
 
 def _parse_comparison(row: Any, empty: Counter[str], no_input: Counter[str]) -> tuple[str, str, list[dict[str, Any]]]:
@@ -121,7 +137,7 @@ def load_instructions(references: Path, comparisons: Path, max_rejected_share: f
         UserError: when a file is unreadable or more of its rows are bad than allowed.
     """
     key = "instructions.max_rejected_share"
-    scored, comparison_counts = _load_comparisons(comparisons, max_rejected_share, key)
+    scored, comparison_counts, other_responses = _load_comparisons(comparisons, max_rejected_share, key)
     rejected, no_input = Rejections(references), Counter[str]()
     rows, seen, total = [], Counter[str](), 0
     for number, raw in read_rows(references):
@@ -158,11 +174,14 @@ def load_instructions(references: Path, comparisons: Path, max_rejected_share: f
         "comparisons": {**comparison_counts, "without_reference": len(scored)},
         "prompts_with_fewer_than_two_responses": sum(len(row["responses"]) < 2 for row in rows),
     }
-    return Instructions(rows, counts)
+    return Instructions(rows, counts, other_responses)
 
 
-def _load_comparisons(path: Path, max_share: float, key: str) -> tuple[dict[str, list[dict[str, Any]]], dict[str, Any]]:
-    rejected, empty, no_input, repeated = Rejections(path), Counter[str](), Counter[str](), 0
+def _load_comparisons(
+    path: Path, max_share: float, key: str
+) -> tuple[dict[str, list[dict[str, Any]]], dict[str, Any], int]:
+    rejected, empty, no_input = Rejections(path), Counter[str](), Counter[str]()
+    repeated = other_responses = 0
     scored: dict[str, list[dict[str, Any]]] = {}
     total = 0
     for number, raw in read_rows(path):
@@ -174,7 +193,7 @@ def _load_comparisons(path: Path, max_share: float, key: str) -> tuple[dict[str,
             continue
         identity = prompt_id(instruction, input_text)
         repeated += identity in scored
-        scored.setdefault(identity, responses)
+        other_responses += scored.setdefault(identity, responses) != responses
     rejected.check(max(total, 1), max_share, key)
     counts = {
         "rows": total,
@@ -183,4 +202,4 @@ def _load_comparisons(path: Path, max_share: float, key: str) -> tuple[dict[str,
         "empty_responses": dict(empty),
         "no_input": dict(no_input),
     }
-    return scored, counts
+    return scored, counts, other_responses

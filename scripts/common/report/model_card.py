@@ -15,7 +15,7 @@ from common.report.licences import Licence, binding, hub_license
 from common.report.markdown import Markdown, code, fenced, literal, one_line, plain, rendered
 from common.tables.scores import Cell
 
-# What each method does, after "MODEL after ...", and its tags on the hub.
+# What each method does, after "MODEL after ...", and its tags on the hub; any other is named as in tables.
 ABOUT = {
     "sft": ("supervised fine-tuning on the reference response of each prompt", ["sft"]),
     "sft_best": (
@@ -36,6 +36,10 @@ ABOUT = {
     "ppo": ("proximal policy optimisation against a reward model, stage 3 of reinforcement learning", ["ppo", "rlhf"]),
 }
 BLANK_LINES, BLANK_LINE = r"\n{3,}", "\n\n"
+
+
+def _about(method: str) -> tuple[str, list[str]]:
+    return ABOUT.get(method, (METHOD_LABELS[method], []))
 
 
 @dataclass(frozen=True)
@@ -113,7 +117,7 @@ def metadata(checkpoint: Checkpoint) -> str:
         pipeline_tag="text-classification" if reward else "text-generation",
         base_model=checkpoint.origin,
         base_model_relation="finetune" if checkpoint.origin else None,
-        tags=["sft-rl-coh", *ABOUT[checkpoint.method][1]],
+        tags=["sft-rl-coh", *_about(checkpoint.method)[1]],
         metrics=["accuracy"] if results else None,
         model_name=checkpoint.title,
         eval_results=results or None,
@@ -192,7 +196,7 @@ def _context(checkpoint: Checkpoint) -> dict[str, Any]:
         "model": {"note": None, **settings["model"]},
         "title": checkpoint.title,
         "method": method,
-        "about": ABOUT[method][0],
+        "about": _about(method)[0],
         "source": {"origin": None, **checkpoint.source},
         "prompt": run["provenance"]["settings"]["prompt"],
         "base": checkpoint.base,

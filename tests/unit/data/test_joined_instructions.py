@@ -82,6 +82,36 @@ def test_of_repeated_rows_the_first_is_taken_and_the_rest_counted(load):
     assert loaded.counts["comparisons"]["repeated"] == 1
 
 
+def test_what_is_not_taken_is_said_and_most_of_all_other_responses(load):
+    references = [reference("One"), reference("Two", "", ""), reference("Two")]
+    second = {**RESPONSE, "response": "another"}
+    comparisons = [
+        comparison("One", "", [RESPONSE]), comparison("One", "", [RESPONSE]), comparison("One", "", [second]),
+        comparison("Two", "", [{**RESPONSE, "response": ""}]), comparison("Three"),
+    ]  # fmt: skip
+    loaded = load(references, comparisons)
+    assert loaded.other_responses == 1
+    assert list(prepare_instructions.left_out(loaded)) == [
+        "references: 1 rows repeat a prompt; the first of each was taken",
+        "comparisons: 2 rows repeat a prompt; the first of each was taken",
+        "warning: 1 of the repeated comparisons hold other responses than the first, which are lost: put all"
+        " responses to a prompt into one row",
+        "comparisons: 1 empty responses left out",
+        "comparisons: 1 rows left out, whose prompts are not in the references",
+        "references: 1 are empty; SFT leaves their prompts out",
+    ]  # fmt: skip
+    assert list(prepare_instructions.left_out(load([reference("One")], [comparison("One")]))) == []
+
+
+@pytest.mark.parametrize("nothing", ["\u200b", "\ufeff \u2060", "\u00a0\n", "\u00ad"])
+def test_a_text_that_shows_nothing_is_empty(load, nothing):
+    responses = [RESPONSE, {**RESPONSE, "response": nothing}]
+    loaded = load([reference("One", nothing, nothing), reference(nothing)], [comparison("One", "", responses)])
+    assert [(row["input"], row["reference"], len(row["responses"])) for row in loaded.rows] == [("", "", 1)]
+    assert loaded.counts["references"]["rejected"] == {"empty instruction": 1}
+    assert load([reference("One", "\u200d👩", "a\u200bb")], []).rows[0]["reference"] == "a\u200bb"
+
+
 def test_empty_references_are_kept_and_counted(load):
     loaded = load([reference("One", "", " \n"), reference("Two")], [])
     assert [row["reference"] for row in loaded.rows] == ["", "Done"]

@@ -16,6 +16,7 @@ from common.config.loading import load_configuration, merge
 from common.config.methods import METHODS
 from common.data.prompts import PromptFormat, respond
 from common.files.whole_files import read_json, write_json
+from common.report import model_card
 from common.report.markdown import code, plain
 from common.report.model_card import public_place
 from support.browser import HOSTILE
@@ -53,6 +54,13 @@ def headings(card: str) -> list[str]:
 
 
 # --- what the hub reads ---------------------------------------------------------------------------------------
+
+
+def test_a_method_of_ones_own_is_named_as_in_the_tables(demo: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(model_card.ABOUT, "coh")
+    card = card_of(demo, MODEL, "coh")
+    assert hub_data(card)["tags"] == ["sft-rl-coh"]
+    assert "after CoH" in card
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -21,7 +21,7 @@ LAST = [
     re.compile(pattern)
     for pattern in (
         rf"Preset smoke: all done in {TIME}\.$", "Look first at$", "  results/smoke/report/report.html +report page",
-        "  results/smoke/tables/table3.md +Table 3", "  results/smoke/human_eval/sheet.html +rating page",
+        "  results/smoke/tables/table3.md +Table 3",
         r"Complete log\(s\): ",
     )
 ]  # fmt: skip
