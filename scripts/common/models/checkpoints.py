@@ -16,6 +16,7 @@ Loaded = tuple[PreTrainedModel, PreTrainedTokenizerFast]
 
 # Tensors that older versions stored and that are computed today: causal masks and frequencies of rotary embeddings.
 _COMPUTED = re.compile(r"(^|\.)(inv_freq|masked_bias|position_ids|(attn|attention)\.bias)$")
+_POINTER = b"version https://git-lfs"
 _LAYOUT = "give a directory with config.json, weights and tokenizer in Hugging Face layout"
 
 
@@ -31,6 +32,7 @@ def load_checkpoint(directory: Path, gguf_file: str | None = None) -> Loaded:
             when the directory holds an adapter or quantised weights.
     """
     options: dict[str, Any] = {**OFFLINE, "gguf_file": gguf_file} if gguf_file else OFFLINE
+    _refuse_pointers(directory)
     if not gguf_file:
         _refuse_adapter(directory)
         _refuse_quantised(_load(AutoConfig, directory, options), directory)
@@ -50,6 +52,7 @@ def check_files(directory: Path) -> PreTrainedTokenizerFast:
     Raises:
         UserError: as `load_checkpoint`, and when the tokenizer has no vocabulary.
     """
+    _refuse_pointers(directory)
     _refuse_adapter(directory)
     _refuse_quantised(_load(AutoConfig, directory, OFFLINE), directory)
     tokenizer = cast(PreTrainedTokenizerFast, _load(AutoTokenizer, directory, OFFLINE))
@@ -66,6 +69,15 @@ def _load(loader: Any, directory: Path, options: dict[str, Any]) -> Any:
         first = (str(error).splitlines() or [type(error).__name__])[0]
         kind = "tokenizer" if loader is AutoTokenizer else "model"
         raise UserError(f"no {kind} can be loaded: {first}", str(directory), _LAYOUT) from error
+
+
+def _refuse_pointers(directory: Path) -> None:
+    for path in sorted(directory.iterdir()):
+        if path.is_file():
+            with open(path, "rb") as file:
+                if file.read(len(_POINTER)) == _POINTER:
+                    raise UserError("a file of the model is a pointer of Git LFS, not the file itself", str(path),
+                                    "fetch it: `git lfs pull` in that directory, or download it again")  # fmt: skip
 
 
 def _refuse_adapter(directory: Path) -> None:

@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 
 import prepare_model
 from common.base.errors import UserError
-from common.models.checkpoints import load_checkpoint
+from common.models.checkpoints import check_files, load_checkpoint
 
 Tensors = dict[str, torch.Tensor]
 LAST = "model.layers.1.mlp.down_proj.weight"
@@ -45,6 +45,15 @@ def test_a_whole_checkpoint_is_loaded_as_it_is(model: Path) -> None:
 def test_what_older_versions_stored_beside_the_weights_is_no_fault(model: Path) -> None:
     change(model, lambda w: {**w, "model.layers.0.self_attn.rotary_emb.inv_freq": torch.ones(4)})
     load_checkpoint(model)
+
+
+@pytest.mark.parametrize("look", [load_checkpoint, check_files])
+def test_a_pointer_of_git_lfs_is_told_from_weights(model: Path, look: Callable[[Path], Any]) -> None:
+    file = model / "model.safetensors"
+    file.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 5\n")
+    with pytest.raises(UserError, match="a pointer of Git LFS") as caught:
+        look(model)
+    assert caught.value.where == str(file)
 
 
 @pytest.mark.parametrize("prefix", ["module.", "_orig_mod.", "base_model.model."])
