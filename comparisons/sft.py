@@ -27,10 +27,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "scripts"))
 
 from peers import run_worker
+from workers import SFT_MODES
 
 from launch import KEEP_MEMORY
-
-MODES = ("ours", "trl", "trl_grouped", "trl_packed", "pad_512")
 
 
 def main() -> int:
@@ -42,7 +41,7 @@ def main() -> int:
     options = parser.parse_args()
     os.environ.update(KEEP_MEMORY)
     results = {}
-    for mode in MODES:
+    for mode in SFT_MODES:
         print(f"{mode}: {options.steps} steps of 128 examples, fp32, no checkpointing", flush=True)
         worker = Path(__file__).with_name("sft_worker.py")
         arguments = ["--mode", mode, "--data", str(options.data), "--model", str(options.model)]

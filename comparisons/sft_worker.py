@@ -18,6 +18,7 @@ from datasets import Dataset
 from transformers import TrainerCallback
 from trl import SFTConfig, SFTTrainer, pack_dataset
 from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
+from workers import SFT_MODES
 
 from common.data.prompts import PromptFormat
 from common.models.devices import limit_threads
@@ -29,7 +30,6 @@ from common.training.supervised import SortedBatchTrainer, sequence_losses
 
 GLOBAL_BATCH, MICRO_BATCH, MAX_LENGTH = 128, 8, 512
 PADDED_MICRO_BATCHES = 6
-MODES = ("ours", "trl", "trl_grouped", "trl_packed", "pad_512")
 
 
 class Clock(TrainerCallback):
@@ -100,7 +100,7 @@ def packed_losses(model: Any, sequences: list[TokenSequence]) -> list[float]:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--mode", choices=MODES, required=True)
+    parser.add_argument("--mode", choices=SFT_MODES, required=True)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--model", type=Path, required=True)
     parser.add_argument("--steps", type=int, required=True)

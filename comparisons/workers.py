@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+SFT_MODES = ("ours", "trl", "trl_grouped", "trl_packed", "pad_512")
 Measure = Callable[[dict[str, Any], Path, Path], dict[str, Any]]
 
 

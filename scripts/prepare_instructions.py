@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from common.data.instructions import COLUMNS, Instructions, load_instructions
+from common.data.rows import by_reason
 from common.files.parquet import write_parquet
 from common.files.whole_files import write_json
 from common.jobs.console import Console, argument_parser, run_entry_point
@@ -34,21 +35,20 @@ def left_out(loaded: Instructions) -> Iterator[str]:
     references, comparisons = loaded.counts["references"], loaded.counts["comparisons"]
     for name, counts in (("references", references), ("comparisons", comparisons)):
         if counts["rejected"]:
-            reasons = ", ".join(f"{reason} {count}" for reason, count in counts["rejected"].items())
-            yield f"{name}: rows left out: {reasons}"
+            yield f"{name}: rows left out: {by_reason(counts['rejected'])}"
         if counts["repeated"]:
-            yield f"{name}: {counts['repeated']} rows repeat a prompt; the first of each was taken"
+            yield f"{name}: rows left out because their prompt came before: {counts['repeated']}"
     if loaded.other_responses:
         yield (
-            f"warning: {loaded.other_responses} of the repeated comparisons hold other responses than the first, which"
-            " are lost: put all responses to a prompt into one row"
+            f"warning: of these, {loaded.other_responses} held other responses than the first row of the prompt, which"
+            " are lost; put all responses to a prompt into one row"
         )
     if empty := sum(comparisons["empty_responses"].values()):
-        yield f"comparisons: {empty} empty responses left out"
+        yield f"comparisons: empty responses left out: {empty}"
     if comparisons["without_reference"]:
-        yield f"comparisons: {comparisons['without_reference']} rows left out, whose prompts are not in the references"
+        yield f"comparisons: rows left out because their prompt has no reference: {comparisons['without_reference']}"
     if references["empty"]:
-        yield f"references: {references['empty']} are empty; SFT leaves their prompts out"
+        yield f"references: empty, and left out by SFT: {references['empty']}"
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from common.base.errors import UserError
+from common.data.rows import by_reason
 from common.data.task_definitions import COLUMNS, load_questions, load_task, same_answers
 from common.files.parquet import write_parquet
 from common.files.whole_files import write_json
@@ -43,8 +44,7 @@ def work(arguments: argparse.Namespace, console: Console) -> None:
         )
     for part, found in counts.items():
         if found["rejected"]:
-            reasons = ", ".join(f"{reason} {count}" for reason, count in found["rejected"].items())
-            console.say(f"{part}: rows left out: {reasons}")
+            console.say(f"{part}: rows left out: {by_reason(found['rejected'])}")
     console.say(f"{task.title}: {counts['train']['usable']} training, {counts['eval']['usable']} evaluation questions")
 
 

@@ -38,6 +38,11 @@ class CsvText(str):
     __slots__ = ()
 
 
+def by_reason(counts: Mapping[str, int]) -> str:
+    """`3 x empty instruction, 1 x wrong type`."""
+    return ", ".join(f"{count} x {reason}" for reason, count in sorted(counts.items()))
+
+
 class Rejections:
     """Counts rejected rows by reason and refuses more than a configured share of them."""
 
@@ -58,10 +63,11 @@ class Rejections:
         """
         rejected = sum(self.reasons.values())
         if rejected / rows > max_share:
-            counts = ", ".join(f"{count} x {reason}" for reason, count in sorted(self.reasons.items()))
             remedy = f"fix these rows, or allow a larger share of bad rows with `{key}`"
             raise UserError(
-                f"{rejected} of {rows} rows cannot be used ({counts})", "; ".join(self.first.values()), remedy
+                f"{rejected} of {rows} rows cannot be used ({by_reason(self.reasons)})",
+                "; ".join(self.first.values()),
+                remedy,
             )
 
 

@@ -39,7 +39,15 @@ def begin(log: RunLog, workflow: Any, config: Mapping[str, Any], results: str) -
 
 
 def refuse_missing_gpus(jobs: Iterable[Any], preset: str) -> None:
-    """Stop before the first download where the machine cannot do what comes after; arguments as of `begin`."""
+    """Stop before the first download where the machine cannot do what comes after.
+
+    Args:
+        jobs: that will run here.
+        preset: name of the configuration.
+
+    Raises:
+        WorkflowError: as `begin`.
+    """
     models = [job.resources for job in jobs if kind_of(job.rule.name) != OTHER]
     asked = max((gpu_count(str(one.get("gpu", 0))) for one in models if one.get("device") != "cpu"), default=0)
     if asked and (there := len(devices_here())) < asked:

@@ -164,6 +164,5 @@ def places(results: str) -> list[str]:
     lines = ["Look first at", *(f"  {path:<{width}}  {labels[path]}" for path in there)] if there else []
     preset = Path(results).name
     if there and (EXPECTED / preset).is_dir():
-        command = "make verify" if preset == "demo" else f"make verify PRESET={preset}"
-        lines.append(f"Then `{command}` says whether the results are those that were expected.")
+        lines.append(f"Then `make verify PRESET={preset}` says whether the results are those that were expected.")
     return lines

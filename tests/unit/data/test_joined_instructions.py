@@ -92,13 +92,13 @@ def test_what_is_not_taken_is_said_and_most_of_all_other_responses(load):
     loaded = load(references, comparisons)
     assert loaded.other_responses == 1
     assert list(prepare_instructions.left_out(loaded)) == [
-        "references: 1 rows repeat a prompt; the first of each was taken",
-        "comparisons: 2 rows repeat a prompt; the first of each was taken",
-        "warning: 1 of the repeated comparisons hold other responses than the first, which are lost: put all"
-        " responses to a prompt into one row",
-        "comparisons: 1 empty responses left out",
-        "comparisons: 1 rows left out, whose prompts are not in the references",
-        "references: 1 are empty; SFT leaves their prompts out",
+        "references: rows left out because their prompt came before: 1",
+        "comparisons: rows left out because their prompt came before: 2",
+        "warning: of these, 1 held other responses than the first row of the prompt, which are lost; put all responses"
+        " to a prompt into one row",
+        "comparisons: empty responses left out: 1",
+        "comparisons: rows left out because their prompt has no reference: 1",
+        "references: empty, and left out by SFT: 1",
     ]  # fmt: skip
     assert list(prepare_instructions.left_out(load([reference("One")], [comparison("One")]))) == []
 

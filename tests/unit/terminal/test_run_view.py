@@ -129,7 +129,7 @@ def test_the_end_names_what_compares_where_results_are_expected(tmp_path: Path) 
     for preset in ("demo", "other"):
         (tmp_path / preset / "tables").mkdir(parents=True)
         (tmp_path / preset / "tables/table3.md").write_text("")
-    assert places(str(tmp_path / "demo"))[-1].startswith("Then `make verify` says")
+    assert places(str(tmp_path / "demo"))[-1].startswith("Then `make verify PRESET=demo` says")
     assert places(str(tmp_path / "other"))[-1].startswith("  ")
 
 
