@@ -34,7 +34,7 @@ AFFIRMING_ASIAN = [
 ]  # fmt: skip
 NEGATORS = each(
     """not never neither nor cannot none nothing nobody nowhere non hardly barely scarcely seldom rarely unclear unsure
-    uncertain isnt arent wasnt werent dont doesnt didnt hasnt havent hadnt wouldnt couldnt shouldnt cant wont 안 못"""
+    uncertain isnt arent wasnt werent dont doesnt didnt hasnt havent hadnt wouldnt couldnt shouldnt cant wont"""
 )
 NEGATORS_ASIAN = ("不", "没", "沒", "并非", "並非", "绝非", "絕非", "未必")
 DOUBTS = [
@@ -67,11 +67,14 @@ DENIALS_ASIAN = each(
 LINKS = each("도 이나 나 과 와 이랑 랑 も でも や と 和 与 或")  # "neither the one nor the other" in Asian languages
 
 COPULA = each("입니다 이다 이에요 예요 이라고 이라")
-SYLLABLE_ENDINGS = [*each("은 는 을 를 이 에 에서 으로 과 와 도 이나 이랑"), *COPULA]
+POLITE = each("요 이요 네요 이네요 군요 이군요 지요 이지요 죠 이죠")
+SYLLABLE_ENDINGS = [*each("은 는 을 를 이 에 에서 으로 과 와 도 이나 이랑"), *COPULA, *POLITE]
 NOUN_ENDINGS = [
-    *("", *COPULA),
+    *("", *COPULA, *POLITE),
     *each("이 가 은 는 을 를 의 에 에서 에게 에는 에도 도 만 로 으로 와 과 랑 이랑 나 이나 다 에요 야 이야 임 인 일"),
-    *each("고 이고 며 이며 라 라고 죠 이죠 네요 이네요 였습니다 이었습니다 합니다 해요 하다 한 함 했습니다"),
+    *each("고 이고 며 이며 라 라고 합니다 해요 하다 한 함 했습니다"),
+    *each("였다 였어요 였습니다 이었다 이었어요 이었습니다 이겠다 이겠네요 이겠습니다"),
+    *each("입니다만 이랍니다 이니까 이므로 이기"),
 ]
 YES_NO = each("예 네 응 아니요 아니오")
 NEIGHBOURS = {  # by script: what may touch a word before and after it
@@ -240,7 +243,8 @@ def affirmed(line: str, mentions: list[tuple[int, int, int]]) -> set[int]:
     shown = "".join("#" if i in hidden else char for i, char in enumerate(line))
     strong = [(a, b) for word, a, b in split_words(shown) if word in NEGATORS or word.endswith("n't")]
     strong += [*places(shown, NEGATORS_ASIAN), *(span for span in nouns if span[0] not in hidden)]
-    gone = set(nouns)
+    denied_next = {b + 1 for word, _, b in split_words(shown) if word in ("안", "못") and shown[b : b + 1] == " "}
+    gone = {*nouns, *(span for span in spans if span[0] in denied_next)}
     for carries, negators in ((True, strong), (False, doubts(shown))):
         for span in negators:
             part_of_an_answer = any(start <= span[0] and span[1] <= end for start, end in spans)

@@ -16,8 +16,10 @@ _AFFIRMING = re.compile(
 _NEGATORS = re.compile(
     r"\b(?:not|never|neither|nor|cannot|none|nothing|nobody|nowhere|non|hardly|barely|scarcely|seldom|rarely|unclear|unsure"
     r"|uncertain|\w*n't|(?:is|are|was|were|do|does|did|has|have|had|would|could|should|ca|wo)nt)\b"
-    r"|不|[没沒]|[并並绝絕]非|未必|(?<!\w)[안못](?!\w)"
+    r"|不|[没沒]|[并並绝絕]非|未必"
 )
+# Korean adverbs that deny the verb or adjective right behind them and nothing else.
+_NEXT_WORD = re.compile(r"(?<!\w)[안못] ")
 # Denies or doubts what follows it, up to a comma.
 _DOUBTS = re.compile(
     r"\b(?:without|lack(?:s|ed|ing)?|fail(?:s|ed|ing)?|far from|anything but|instead of|(?:rather|less|other) than"
@@ -76,7 +78,8 @@ def affirmed(line: str, mentions: Sequence[Mention]) -> list[Mention]:
     ends = _AFFIRMING.sub(lambda match: "#" * len(match[0]), line)
     strong = [match for match in [*_NEGATORS.finditer(ends), *nouns] if ends[match.start()] != "#"]
     no_one = {match.span() for match in nouns}
-    denied = set(no_one)
+    adverbs = {match.end() for match in _NEXT_WORD.finditer(ends)}
+    denied = no_one | {span for span in spans if span[0] in adverbs}
     for carries, matches in ((True, strong), (False, _DOUBTS.finditer(ends))):
         for match in matches:
             if match.span() in no_one or not _is_within(match, spans):

@@ -19,10 +19,11 @@ _THAI = re.compile("[\u0e01-\u0e4e]")
 
 # What may follow a noun in Korean and leave it the same noun: particles, the copula, 하다.
 _COPULA = "입니다|이다|이에요|예요|이라고|이라"
-_AFTER_SYLLABLE = re.compile(f"은|는|을|를|이|에|에서|으로|과|와|도|이나|이랑|{_COPULA}")
+_POLITE = "이?(?:요|네요|군요|지요|죠)"
+_AFTER_SYLLABLE = re.compile(f"은|는|을|를|이|에|에서|으로|과|와|도|이나|이랑|{_COPULA}|{_POLITE}")
 _AFTER_NOUN = re.compile(
-    f"적?(?:이|가|은|는|을|를|의|에|에서|에게|에는|에도|도|만|로|으로|와|과|랑|이랑|나|이나|{_COPULA}|다|에요|야|이야|임|인|일"
-    "|고|이고|며|이며|라|라고|죠|이죠|네요|이네요|였습니다|이었습니다|합니다|해요|하다|한|함|했습니다)?"
+    f"적?(?:이|가|은|는|을|를|의|에|에서|에게|에는|에도|도|만|로|으로|와|과|랑|이랑|나|이나|{_COPULA}|{_POLITE}|다|에요|야|이야|임|인|일"
+    "|고|이고|며|이며|라|라고|이었(?:다|어요|습니다)|였(?:다|어요|습니다)|이겠(?:다|네요|습니다)|입니다만|이랍니다|이니까|이므로|이기|합니다|해요|하다|한|함|했습니다)?"
 )
 # Yes and no; with a particle they are other words (예를: an example, 네가: you).
 _INTERJECTIONS = ("예", "네", "응", "아니요", "아니오")

@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
+from safetensors import SafetensorError, safe_open
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerFast
 
 from common.base.errors import UserError, explain
 from common.models.loading import OFFLINE
-from common.models.tokenizer_fit import check_vocabulary
+from common.models.tokenizer_fit import check_ids, check_vocabulary
 
 Loaded = tuple[PreTrainedModel, PreTrainedTokenizerFast]
 
@@ -35,6 +36,7 @@ def load_checkpoint(directory: Path, gguf_file: str | None = None) -> Loaded:
     _refuse_pointers(directory)
     if not gguf_file:
         _refuse_adapter(directory)
+        _refuse_cut_off(directory)
         _refuse_quantised(_load(AutoConfig, directory, options), directory)
     dtype = torch.float32 if gguf_file else "auto"
     model, report = _load(
@@ -54,9 +56,12 @@ def check_files(directory: Path) -> PreTrainedTokenizerFast:
     """
     _refuse_pointers(directory)
     _refuse_adapter(directory)
-    _refuse_quantised(_load(AutoConfig, directory, OFFLINE), directory)
+    _refuse_cut_off(directory)
+    config = _load(AutoConfig, directory, OFFLINE)
+    _refuse_quantised(config, directory)
     tokenizer = cast(PreTrainedTokenizerFast, _load(AutoTokenizer, directory, OFFLINE))
     check_vocabulary(tokenizer, str(directory))
+    check_ids(tokenizer, config.get_text_config().vocab_size, str(directory))
     return tokenizer
 
 
@@ -78,6 +83,17 @@ def _refuse_pointers(directory: Path) -> None:
                 if file.read(len(_POINTER)) == _POINTER:
                     raise UserError("a file of the model is a pointer of Git LFS, not the file itself", str(path),
                                     "fetch it: `git lfs pull` in that directory, or download it again")  # fmt: skip
+
+
+def _refuse_cut_off(directory: Path) -> None:
+    """Refuse safetensors files shorter or longer than their headers say; the weights are not read."""
+    for path in sorted(directory.glob("*.safetensors")):
+        try:
+            with safe_open(path, framework="pt"):
+                pass
+        except SafetensorError as error:
+            what = f"a file of weights is not whole: {error}"
+            raise UserError(what, str(path), "download or copy it again") from error
 
 
 def _refuse_adapter(directory: Path) -> None:

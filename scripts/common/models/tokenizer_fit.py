@@ -46,7 +46,7 @@ def fit_tokenizer(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, wh
     notes += set_eos(model, tokenizer, where)
     if removed := append_nothing(tokenizer):
         notes.append(f"the tokenizer put {' '.join(removed)} behind every text; it no longer does")
-    check_ids(model, tokenizer, where)
+    check_ids(tokenizer, _rows(model), where)
     separate_padding(model, tokenizer)
     return notes
 
@@ -139,15 +139,24 @@ def append_nothing(tokenizer: PreTrainedTokenizerFast) -> list[str]:
     return list(behind)
 
 
-def check_ids(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, where: str) -> None:
+def _rows(model: PreTrainedModel) -> int:
+    """Tokens the model has an embedding for, going in and coming out."""
+    layers: list[Any] = [model.get_input_embeddings(), model.get_output_embeddings()]
+    return min(len(layer.weight) for layer in layers if layer is not None)
+
+
+def check_ids(tokenizer: PreTrainedTokenizerFast, rows: int, where: str) -> None:
     """Refuse a tokenizer with more ids than the model has embeddings, or with far fewer.
+
+    Args:
+        tokenizer: of the model.
+        rows: of the model's embeddings.
+        where: the model's directory, for the message.
 
     Raises:
         UserError: naming a token and both numbers.
     """
     vocabulary = tokenizer.get_vocab()
-    layers: list[Any] = [model.get_input_embeddings(), model.get_output_embeddings()]
-    rows = min(len(layer.weight) for layer in layers if layer is not None)
     token, largest = max(vocabulary.items(), key=lambda item: item[1])
     if largest >= rows:
         what = f"the tokenizer's {token!r} has id {largest}, the model's embeddings have {rows} rows"

@@ -15,6 +15,14 @@ from common.files.yaml_files import read_mapping
 # Activations of feed-forward layers that multiply two projections and so have a third matrix.
 GATED = ("silu", "swiglu", "geglu", "gelu_pytorch_tanh")
 
+# Names some architectures have for a key of the others, and for the number of experts of a layer.
+OTHER_NAMES = {
+    "n_embd": "hidden_size", "d_model": "hidden_size", "n_layer": "num_hidden_layers", "n_layers": "num_hidden_layers",
+    "n_head": "num_attention_heads", "n_heads": "num_attention_heads", "n_inner": "intermediate_size",
+    "ffn_dim": "intermediate_size", "n_positions": "max_position_embeddings", "activation_function": "hidden_act",
+}  # fmt: skip
+EXPERTS = ("num_local_experts", "num_experts", "n_routed_experts")
+
 ENDLESS = 10**9
 
 
@@ -112,6 +120,10 @@ def find_configuration(config: Mapping[str, Any], model: str, results: Path) -> 
     if source["kind"] == "random":
         values = {"model_type": source["architecture"], "vocab_size": source["vocabulary"], **source["config"]}
         return FoundConfiguration(values, None, "the preset")
+    if source["kind"] == "local":
+        what = f"the directory of model `{model}` has no config.json"
+        remedy = "give a directory with config.json, weights and tokenizer in Hugging Face layout"
+        raise UserError(what, source["path"], remedy)
     known = _known_models()
     identity = source.get("repository") or source.get("package")
     if identity not in known:
@@ -142,14 +154,13 @@ def estimate_shape(config: Mapping[str, Any], model: str, results: Path, kind: s
 
 def _shape_from_keys(model: str, found: FoundConfiguration, kind: str) -> ModelShape:
     """Weights of the matrices of a decoder; norms, biases and positions are left out."""
-    values = found.values
-    hidden, layers, heads = (values[key] for key in ("hidden_size", "num_hidden_layers", "num_attention_heads"))
-    head = values.get("head_dim") or hidden // heads
-    shared = values.get("num_key_value_heads") or heads
-    inner = values.get("intermediate_size") or values.get("ffn_dim") or 4 * hidden
-    activation = values.get("hidden_act") or ("relu" if "ffn_dim" in values else "silu")
-    matrices = 3 if activation in GATED else 2
-    layer = 2 * hidden * head * (heads + shared) + matrices * hidden * inner
+    values = _usual_names(found.values)
+    hidden, layers = values["hidden_size"], values["num_hidden_layers"]
+    heads, attention, head, shared = values.get("num_attention_heads"), 0, 0, 0
+    if heads:
+        head = values.get("head_dim") or hidden // heads
+        shared = values.get("num_key_value_heads") or heads
+        attention = 2 * hidden * head * (heads + shared)
     embedding = values["vocab_size"] * (values.get("word_embed_proj_dim") or hidden)
     language = kind == "language"
     tables = 2 if language and not values.get("tie_word_embeddings", True) else 1
@@ -157,7 +168,28 @@ def _shape_from_keys(model: str, found: FoundConfiguration, kind: str) -> ModelS
         hidden_size=hidden, num_hidden_layers=layers, num_attention_heads=heads, num_key_value_heads=shared,
         head_dim=head, max_position_embeddings=values.get("max_position_embeddings", 2048),
     )  # fmt: skip
+    weights = layers * (attention + _feed_forward(values, hidden))
     return ModelShape(
-        name=model, config=keys, kind=kind, parameters=layers * layer + tables * embedding,
-        multiplied=layers * layer + (embedding if language else 0), origin=found.origin,
+        name=model, config=keys, kind=kind, parameters=weights + tables * embedding,
+        multiplied=weights + (embedding if language else 0), origin=found.origin,
     )  # fmt: skip
+
+
+def _usual_names(values: Mapping[str, Any]) -> dict[str, Any]:
+    """A configuration with most architectures' names of its keys, and the part that is about text on top."""
+    flat = {**values, **(values.get("text_config") or {})}
+    return flat | {usual: flat[name] for name, usual in OTHER_NAMES.items() if flat.get(name) is not None}
+
+
+def _feed_forward(values: Mapping[str, Any], hidden: int) -> int:
+    """Weights of a layer's feed-forward block with all its experts, or of a block that keeps a state."""
+    state = "num_attention_heads" not in values
+    inner = values.get("intermediate_size") or values.get("expand", 4) * hidden
+    activation = values.get("hidden_act", "relu" if "ffn_dim" in values else "silu")
+    matrices = 3 if state or activation in GATED else 2
+    experts = next((values[name] for name in EXPERTS if values.get(name)), 0)
+    if experts:
+        expert = values.get("moe_intermediate_size") or inner
+        beside = values.get("shared_expert_intermediate_size") or (values.get("n_shared_experts") or 0) * expert
+        inner = experts * expert + beside
+    return int(matrices * hidden * inner)

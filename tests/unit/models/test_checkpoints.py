@@ -56,6 +56,24 @@ def test_a_pointer_of_git_lfs_is_told_from_weights(model: Path, look: Callable[[
     assert caught.value.where == str(file)
 
 
+@pytest.mark.parametrize("look", [load_checkpoint, check_files])
+@pytest.mark.parametrize("cut", [lambda whole: whole[:-10], lambda whole: whole[:100], lambda whole: b""])
+def test_a_file_of_weights_that_is_cut_off_is_named(
+    model: Path, look: Callable[[Path], Any], cut: Callable[[bytes], bytes]
+) -> None:
+    file = model / "model.safetensors"
+    file.write_bytes(cut(file.read_bytes()))
+    with pytest.raises(UserError, match="a file of weights is not whole") as caught:
+        look(model)
+    assert caught.value.where == str(file)
+
+
+def test_fewer_embeddings_than_tokens_are_told_before_anything_is_read(model: Path) -> None:
+    configure(model, vocab_size=900)
+    with pytest.raises(UserError, match="has id 999, the model's embeddings have 900 rows"):
+        check_files(model)
+
+
 @pytest.mark.parametrize("prefix", ["module.", "_orig_mod.", "base_model.model."])
 def test_tensors_of_a_wrapped_model_are_refused_with_what_stands_before_their_names(model: Path, prefix: str) -> None:
     change(model, lambda w: {prefix + name: tensor for name, tensor in w.items()})

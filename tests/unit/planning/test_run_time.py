@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from transformers import AutoConfig
 
 from common.base.errors import UserError
 from common.base.paths import ROOT
@@ -14,7 +15,7 @@ from common.config.loading import load_configuration
 from common.files.whole_files import write_json
 from common.planning.basis import Basis
 from common.planning.hardware import load_assumptions, load_gpu
-from common.planning.model_shapes import find_shape
+from common.planning.model_shapes import find_shape, shape_of
 from common.planning.planner import plan_jobs
 from common.planning.run_time import kind_of, planned_seconds
 from common.planning.schedule import ANSWERS, OTHER, TRAINS, Seen, Task, correction, makespan
@@ -46,10 +47,31 @@ def test_sizes_told_from_keys_are_close_to_counted_ones(preset: str) -> None:
             assert estimated.cache_width == counted.cache_width
 
 
+FAMILIES = ["gpt2", "mixtral", "qwen3_moe", "deepseek_v2", "mamba", "rwkv", "bloom", "gemma3_text"]
+
+
+@pytest.mark.parametrize("architecture", FAMILIES)
+def test_memory_is_not_asked_for_too_small_a_model(tmp_path: Path, architecture: str) -> None:
+    architecture_config = AutoConfig.for_model(architecture)
+    write_json(tmp_path / "models/smollm2-135m/pretrained/config.json", architecture_config.to_diff_dict())
+    estimated = estimate_shape(basis_of("demo").config, "smollm2-135m", tmp_path)
+    counted = shape_of(architecture, architecture_config)
+    assert 0.9 < estimated.parameters / counted.parameters < 1.1
+    assert estimated.cache_width == counted.cache_width
+
+
 def test_a_prepared_model_with_other_keys_is_an_error_that_names_one(tmp_path: Path) -> None:
-    write_json(tmp_path / "models/smollm2-135m/pretrained/config.json", {"model_type": "gpt2", "n_embd": 768})
+    write_json(tmp_path / "models/smollm2-135m/pretrained/config.json", {"model_type": "gpt2", "width": 768})
     with pytest.raises(UserError, match="has no key 'hidden_size'"):
         estimate_shape(basis_of("demo").config, "smollm2-135m", tmp_path)
+
+
+def test_a_directory_without_a_configuration_is_named(tmp_path: Path) -> None:
+    config = dict(basis_of("demo").config)
+    config["models"] = {"mine": {"source": {"kind": "local", "path": str(tmp_path)}}}
+    with pytest.raises(UserError, match="`mine` has no config.json") as caught:
+        estimate_shape(config, "mine", NOWHERE)
+    assert caught.value.where == str(tmp_path)
 
 
 @pytest.mark.slow
