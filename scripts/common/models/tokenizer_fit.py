@@ -47,7 +47,11 @@ def fit_tokenizer(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, wh
     if removed := append_nothing(tokenizer):
         notes.append(f"the tokenizer put {' '.join(removed)} behind every text; it no longer does")
     check_ids(tokenizer, _rows(model), where)
+    given = tokenizer.pad_token
     separate_padding(model, tokenizer)
+    if tokenizer.pad_token != given:
+        named = f"padding with {given}, which ends texts" if given else "no padding token"
+        notes.append(f"the tokenizer names {named}; {tokenizer.pad_token} is taken for it")
     return notes
 
 

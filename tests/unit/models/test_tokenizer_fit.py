@@ -115,12 +115,14 @@ def test_without_anything_that_could_end_a_text_it_is_refused(corpus: list[str],
 def test_one_special_token_is_enough(corpus: list[str], tmp_path: Path) -> None:
     only = "<|endoftext|>"
     stored, notes = fit(byte_level(corpus, {"bos_token": only, "eos_token": only, "unk_token": only}), tmp_path)
-    assert (stored.eos_token, stored.pad_token, notes) == (only, only, [])
+    assert (stored.eos_token, stored.pad_token) == (only, only)
+    assert notes == [f"the tokenizer names no padding token; {only} is taken for it"]
 
 
 def test_padding_is_kept_apart_from_eos_where_there_is_another_token(corpus: list[str], tmp_path: Path) -> None:
-    stored, _ = fit(byte_level(corpus, {**ANGLED, "pad_token": "</s>"}), tmp_path)
+    stored, notes = fit(byte_level(corpus, {**ANGLED, "pad_token": "</s>"}), tmp_path)
     assert stored.pad_token == "<unk>"
+    assert "the tokenizer names padding with </s>, which ends texts; <unk> is taken for it" in notes
 
 
 def test_a_token_beyond_the_embeddings_is_named(corpus: list[str], tmp_path: Path) -> None:
