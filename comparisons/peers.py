@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import venv
 from pathlib import Path
 from typing import Any
@@ -27,9 +28,11 @@ def run_worker(python: Path | str, script: Path, threads: int, *arguments: str) 
     """Run a script alone and return the JSON object its last line of output is."""
     settings = {"OMP_NUM_THREADS": str(threads), "CUDA_VISIBLE_DEVICES": "", "HF_HUB_OFFLINE": "1"}
     command = [str(python), str(script), *arguments]
-    done = subprocess.run(
-        command, env={**os.environ, **settings}, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=False
-    )
+    with tempfile.TemporaryDirectory() as scratch:  # what a trainer leaves behind
+        done = subprocess.run(
+            command, env={**os.environ, **settings, "TMPDIR": scratch}, cwd=ROOT, stdout=subprocess.PIPE, text=True,
+            check=False,
+        )  # fmt: skip
     if done.returncode:
         sys.exit(f"error: {script.name} failed with exit code {done.returncode}")
     result: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])

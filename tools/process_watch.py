@@ -104,9 +104,10 @@ class WriterWatch(threading.Thread):
         before = self.holders()
         writers: dict[Path, dict[int, int | None]] = {}
         for pid in members(*self.sessions):
+            parent = parent_of(pid)  # asked first: a child that ends after its files were seen has none any more
             for path in written_files(pid, self.scratch):
                 job = self.scratch.joinpath(*path.relative_to(self.scratch).parts[:2])
-                writers.setdefault(job, {})[pid] = parent_of(pid)
+                writers.setdefault(job, {})[pid] = parent
         after = self.holders()
         for job, parents in writers.items():
             holder = after.get(job)
