@@ -119,8 +119,8 @@ def claim_markdown(claim: Mapping[str, Any], verdict: Verdict, own: Sequence[Own
     return "\n\n".join(lines)
 
 
-def as_json(verdict: Verdict) -> dict[str, Any]:
-    """A verdict for programs."""
+def as_json(verdict: Verdict, doubtful: set[str]) -> dict[str, Any]:
+    """A verdict for programs and for the page."""
     return {
         "as_printed": verdict.as_printed,
         "at_n": verdict.at_n,
@@ -133,6 +133,7 @@ def as_json(verdict: Verdict) -> dict[str, Any]:
                 "interval": None if one.contrast.interval is None else list(one.contrast.interval),
                 "n": one.contrast.n, "p": one.contrast.p_value, "p_holm": one.adjusted_p_value,
                 "p_worst_pairing": one.contrast.worst_p_value, "at_n": one.at_n, "cells": list(one.contrast.cells),
+                "doubtful": bool(doubtful.intersection(one.contrast.cells)),
             }
             for one in verdict.judged
         ],
@@ -165,19 +166,19 @@ def work(arguments: argparse.Namespace, console: Console) -> None:
     results = check_all(published, run)
     given = [path for path in (arguments.table3, paired, table5, *arguments.samples, ratings) if path]
     inputs = {path.name: path for path in published_files(arguments.paper)} | {str(path): path for path in given}
+    doubtful = doubtful_cells(published)
     content = [
         {
             **{key: claim[key] for key in ("id", "where", "text", "reading", "test") if key in claim},
-            "published": as_json(results[claim["id"]][0]),
+            "published": as_json(results[claim["id"]][0], doubtful),
             "this_run": [
-                {"models": one.models, "the_papers_models": one.the_papers, **as_json(one.verdict)}
+                {"models": one.models, "the_papers_models": one.the_papers, **as_json(one.verdict, doubtful)}
                 for one in results[claim["id"]][1]
             ],
         }
         for claim in published.claims
     ]
     write_json(arguments.output / "claims.json", {"claims": content, "provenance": provenance.record(inputs)})
-    doubtful = doubtful_cells(published)
     sections = [claim_markdown(claim, *results[claim["id"]], doubtful) for claim in published.claims]
     table = to_markdown(overview(published.claims, results)).rstrip()
     write_text(arguments.output / "claims.md", "\n\n".join([PREFACE.rstrip(), table, *sections]) + "\n")

@@ -100,15 +100,16 @@ def notes(settings: Mapping[str, Any], rewards: Mapping[str, Mapping[str, Any]],
         "95 % interval (paired bootstrap over items and draws of each task). Unparseable: answers that name no single "
         "choice, in % over all tasks and numbers of examples.",
         Text(
-            "Reward: mean over {prompts} held-out prompts, greedy responses, each behind the marker that the reward "
-            "model was trained with (95 % bootstrap interval over prompts). Won : lost: prompts with a higher and with "
+            "Reward: mean over {prompts} held-out prompts, greedy responses, asked for with the method's own marker and "
+            "scored behind the one that the reward model was trained with (95 % bootstrap interval over prompts). Won : lost: prompts with a higher and with "
             "a lower reward than SFT's, the others have the same response; below it the share of the won ones "
             "(Wilson's 95 % interval).",
             prompts=prompts,
         ),
-        "KL: divergence from the base model in nats per token, estimated on responses drawn at temperature 1: k1 is "
-        "the mean log-ratio, k3 Schulman's estimate, which is never negative.",
-        "RL was trained on this very reward model and the other methods were not: a higher reward says that a method "
+        "KL: divergence from the base model in nats per token, both given the method's own prompt, estimated on "
+        "responses drawn at temperature 1: k1 is the mean log-ratio, k3 Schulman's estimate, which is never negative.",
+        "No interval is corrected for the number of comparisons.",
+        "PPO was trained on this very reward model and the other methods were not: a higher reward says that a method "
         "pleases it, and nothing of what it cannot see.",
     ]
     for model, measured in rewards.items():
@@ -127,7 +128,11 @@ def notes(settings: Mapping[str, Any], rewards: Mapping[str, Mapping[str, Any]],
         )
     if settings["heldout_trained_on"]:
         found.append("SFT and CoH were trained on the held-out prompts as well, the RL arm was not.")
-    return [*found, "Equal prompts are not equal tokens: what each row cost is in the table `costs`."]
+    return [
+        *found,
+        "Rows learnt from different numbers of prompts and tokens (table `costs`). PPO starts from stage 1, trained on "
+        "prompts of its own, not from the row SFT.",
+    ]
 
 
 def work(arguments: argparse.Namespace, console: Console) -> None:

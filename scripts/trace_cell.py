@@ -16,6 +16,7 @@ from common.base.errors import UserError
 from common.base.paths import ROOT
 from common.config.methods import METHODS
 from common.data.rows import read_rows
+from common.evaluation.samples import HELDOUT
 from common.evaluation.scoring import SCORINGS
 from common.files.whole_files import canonical_json, read_json, sha256_of_file
 from common.jobs.console import Console, run_entry_point
@@ -70,6 +71,7 @@ class Trace:
     def __init__(self, results: Path):
         self.results = results
         self.told: set[str] = set()
+        self.heldout = False  # whether the cell is about held-out prompts alone
         self.verdict = SCORINGS["generation"]
 
     def cell(self, name: str) -> Iterator[str]:
@@ -81,6 +83,7 @@ class Trace:
         cell = find_cell(self.results, name)
         if cell["table"] == "sensitivity":
             self.verdict = SCORINGS[cell["row"].rpartition("/")[2]]
+        self.heldout = cell["table"] == "table5"
         yield f"{cell['cell']} = {cell['value']} (standard error {cell['stderr'] or 'none'}, n {cell['n'] or 'none'})"
         rendered = read_json(self.results / "tables" / f"{cell['table']}.json")["provenance"]
         yield f"- {self.results}/tables/{cell['table']}.json"
@@ -130,12 +133,13 @@ class Trace:
 
     def rows(self, path: Path) -> Iterator[str]:
         """The first predictions of a file."""
-        rows = [row for _, row in read_rows(path)]
+        rows = [row for _, row in read_rows(path) if not self.heldout or row.get("source", HELDOUT) == HELDOUT]
         yield f"{len(rows)} predictions, the first:"
         for row in rows[:ITEMS_SHOWN]:
             answer = row.get("generation", row.get("response"))
             verdict = {True: ", right", False: ", wrong"}.get(row.get(self.verdict), "")
-            yield f"  {row['id']}: {answer!r}{verdict}"
+            reward = f", reward {row['reward']:.3f}" if "reward" in row else ""
+            yield f"  {row['id']}: {answer!r}{verdict}{reward}"
 
     def task(self, name: str) -> Iterator[str]:
         """The data of a task."""

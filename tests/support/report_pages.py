@@ -74,9 +74,10 @@ def write_results(results: Path, texts: list[str]) -> None:
         )
     write_text(results / "tables/comparison.csv", "table,published,verdict\ntable3,83.27,not run\n")
     compared = {"where": hostile, "first": 1.0, "second": 2.0, "difference": -1.0, "interval": [-2.0, 0.0], "n": 4}
+    p_values = {"p": 0.1, "p_holm": 0.5, "p_worst_pairing": 0.6}
     verdict = {
         "as_printed": "holds", "at_n": "undecided", "whatever_the_pairing": True, "summary": hostile,
-        "comparisons": [{**compared, "p_holm": 0.5, "at_n": "undecided"}],
+        "comparisons": [{**compared, **p_values, "at_n": "undecided", "cells": [hostile], "doubtful": True}],
     }  # fmt: skip
     texts_of_claim = {"en": hostile, "ko": "\uc8fc\uc7a5"}
     claim = {"id": "a-claim", "where": ["abstract"], "text": texts_of_claim, "published": verdict}

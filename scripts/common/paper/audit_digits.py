@@ -311,15 +311,16 @@ def check_repeated_rows(published: Published) -> Finding:
     ]
     rows = [[entry["task"], *entry["rows"], ", ".join(entry["values"]), f"{entry['chance']:.0e}"] for entry in repeated]
     answer = "; ".join(
-        f"{task}: {other} repeats {one} ({values}; chance {chance})" for task, one, other, values, chance in rows
+        f"{task}: {other} repeats {one} ({values}; chance at most {chance})"
+        for task, one, other, values, chance in rows
     )
     answer = (
         f"{answer or 'No row repeats another'}. Single equal values elsewhere in a task: {'; '.join(single) or 'none'}."
     )
     method = (
         "All pairs of rows are compared. The chance is that of two models with equal true accuracies and independent "
-        "answers agreeing in every digit; models of unequal accuracy agree more rarely. Single equal values mean "
-        "little."
+        "answers agreeing in every digit, for one run's worth of answers; models of unequal accuracy and means of "
+        "several runs agree more rarely. Single equal values mean little."
     )
     table = Table("Repeated rows", ["Task", "Row", "Repeated by", "Values by k", "Chance"], rows)
     data = {"repeated": repeated, "single": single}

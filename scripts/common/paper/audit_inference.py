@@ -92,9 +92,9 @@ def check_ratings(published: Published) -> Finding:
         ["Stage 3 among decided ratings, exact 95 % interval", f"{100 * wins / decided:.0f} %, {span(exact)}"],
         ["The same, Wilson interval", span(wilson)],
         ["Stage 3 among all ratings, exact 95 % interval", f"{100 * wins / total:.0f} %, {span(of_all)}"],
-        ["Decided ratings needed for p < 0.05 if all agree", str(least)],
+        ["Fewest decided ratings for p < 0.05 if all agree", str(least)],
         *(
-            [f"Decided ratings needed for {100 * POWER:.0f} % power at a true share of {100 * share:.0f} %", str(n)]
+            [f"Fewest decided ratings for {100 * POWER:.0f} % power at a true share of {100 * share:.0f} %", str(n)]
             for share, n in needed.items()
         ),
     ]
@@ -175,8 +175,10 @@ def check_sentences(published: Published) -> Finding:
             where = ", ".join(claim["where"])
             rows.append([claim["text"]["en"], where, reading, "; ".join(listed) or verdict.summary, verdict.at_n])
             data.append({"claim": claim["id"], "contrary": [c.where for c in against], "at_n": verdict.at_n})
+    sentences = len({claim["text"]["en"] for claim in published.claims})
     answer = (
-        f"{len(data)} of {len(published.claims)} claims, read as given below, do not hold for the numbers as printed."
+        f"{len(data)} of {len(published.claims)} readings of {sentences} sentences, given below, do not hold for the "
+        "numbers as printed."
     )
     header = ["Claim (in our words)", "Where", "Read as", "Contrary", "At the stated n"]
     note = "\u2020 rests on a cell that is not reachable or stands in a repeated row."

@@ -1,14 +1,16 @@
 """The two bodies of evidence for checking a claim of the paper: the published table, and the tables of a run."""
 
 import math
+import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from common.base.errors import UserError
 from common.paper.proportions import difference_deviation, two_proportion_p_value, worst_pairing_p_value
 from common.paper.published import Key, Published, PublishedCell
 from common.stats.intervals import Z95
+from common.tables.cells import cell_id
 
 
 @dataclass(frozen=True)
@@ -24,7 +26,7 @@ class Contrast:
         p_value: of the difference, two-sided, not yet corrected.
         worst_p_value: the largest a paired test could give, where the pairing is unknown; else None.
         n: items or ratings behind it.
-        cells: names of the published cells it rests on.
+        cells: names of the published cells it rests on, or ids of this run's paired comparisons.
     """
 
     where: str
@@ -43,13 +45,17 @@ class Change:
     """A difference of two methods on one task, averaged over numbers of examples.
 
     Attributes:
-        mean: in points.
+        first: percent of the first method.
+        second: percent of the second.
+        mean: of the differences, in points.
         deviation: its standard error in points, the cells of the task taken to be fully correlated (they share
             their items), which overstates it.
         n: items.
-        cells: names of the published cells it rests on.
+        cells: as of a contrast.
     """
 
+    first: float
+    second: float
     mean: float
     deviation: float
     n: int
@@ -101,7 +107,7 @@ class PublishedEvidence:
         items, runs = self.published.items(task), self.published.runs(k)
         difference, half = 100 * (a - b), 100 * Z95 * difference_deviation(a, b, items)
         return Contrast(
-            where=f"{subject.label} {task} k={k}",
+            where=_where(subject, task, k),
             first=pair[0].percent,
             second=pair[1].percent,
             difference=difference,
@@ -120,8 +126,11 @@ class PublishedEvidence:
         shares = [(a.percent / 100, b.percent / 100) for a, b in found]
         items = self.published.items(task)
         deviation = sum(difference_deviation(a, b, items) for a, b in shares) / len(shares)
-        mean = sum(a - b for a, b in shares) / len(shares)
-        return Change(100 * mean, 100 * deviation, items, tuple(cell.name for pair in found for cell in pair))
+        first, second = (100 * statistics.fmean(each) for each in zip(*shares, strict=True))
+        return Change(
+            first=first, second=second, mean=first - second, deviation=100 * deviation, n=items,
+            cells=tuple(cell.name for pair in found for cell in pair),
+        )  # fmt: skip
 
     def _pair(
         self, subject: Subject, first: str, second: str, task: str, k: int
@@ -155,14 +164,9 @@ class RunEvidence:
         pair = self._pair(subject, first, second, task=task, k=k)
         if pair is None:
             return None
-        name = self._tasks[task]
-        keys: list[Key] = [(subject.name, method, name, k) for method in (first, second)]
-        where = f"{subject.label} {task} k={k}"
-        if any(key not in self._accuracies for key in keys):
-            raise UserError("table3.csv lacks a cell that paired.csv compares", where, "render both tables again")
-        a, b = (self._accuracies[key] for key in keys)
+        a, b = self._percents(subject, first, second, task=task, k=k)
         return Contrast(
-            where=where,
+            where=_where(subject, task, k),
             first=a,
             second=b,
             difference=pair["difference"],
@@ -170,6 +174,7 @@ class RunEvidence:
             p_value=pair["p"],
             worst_p_value=None,
             n=int(pair["n"]),
+            cells=(pair["cell"],),
         )
 
     def change(self, subject: Subject, first: str, second: str, task: str, shots: Sequence[int]) -> Change | None:
@@ -178,10 +183,22 @@ class RunEvidence:
         if len(found) < len(pairs):
             return None
         deviation = sum((pair["high"] - pair["low"]) / (2 * Z95) for pair in found) / len(found)
-        mean = sum(pair["difference"] for pair in found) / len(found)
-        return Change(mean, deviation, min(int(pair["n"]) for pair in found))
+        percents = [self._percents(subject, first, second, task=task, k=k) for k in shots]
+        a, b = (statistics.fmean(each) for each in zip(*percents, strict=True))
+        mean = statistics.fmean(pair["difference"] for pair in found)
+        return Change(
+            first=a, second=b, mean=mean, deviation=deviation, n=min(int(pair["n"]) for pair in found),
+            cells=tuple(pair["cell"] for pair in found),
+        )  # fmt: skip
 
-    def _pair(self, subject: Subject, first: str, second: str, task: str, k: int) -> dict[str, float] | None:
+    def _percents(self, subject: Subject, first: str, second: str, task: str, k: int) -> tuple[float, float]:
+        keys: list[Key] = [(subject.name, method, self._tasks[task], k) for method in (first, second)]
+        if any(key not in self._accuracies for key in keys):
+            what, where = "table3.csv lacks a cell that paired.csv compares", _where(subject, task, k)
+            raise UserError(what, where, "render both tables again")
+        return self._accuracies[keys[0]], self._accuracies[keys[1]]
+
+    def _pair(self, subject: Subject, first: str, second: str, task: str, k: int) -> dict[str, Any] | None:
         """The comparison in the direction asked for; the file holds each pair once."""
         name = self._tasks.get(task, "")
         found = self._pairs.get((subject.name, first, second, name, k))
@@ -193,8 +210,12 @@ class RunEvidence:
         return {**turned, "difference": -turned["difference"], "low": -turned["high"], "high": -turned["low"]}
 
 
-def _numbers(row: Mapping[str, str]) -> dict[str, float] | None:
-    """The numbers of a row of paired.csv; None when the comparison is missing there."""
+def _where(subject: Subject, task: str, k: int) -> str:
+    return f"{subject.label} {task} k={k}"
+
+
+def _numbers(row: Mapping[str, str]) -> dict[str, Any] | None:
+    """The numbers of a row of paired.csv and its cell's id; None when the comparison is missing there."""
     names = ("difference", "low", "high", "p", "n")
     if not row["difference"]:
         return None
@@ -204,4 +225,5 @@ def _numbers(row: Mapping[str, str]) -> dict[str, float] | None:
         raise UserError(f"a paired comparison is not a number: {error}", str(dict(row)), "render it again") from error
     if not all(math.isfinite(value) for value in numbers.values()):
         raise UserError("a paired comparison is not finite", str(dict(row)), "render it again")
-    return numbers
+    cell = cell_id("paired", f"{row['model']}/{row['first']}-{row['second']}", f"{row['task']}/k{row['k']}")
+    return {**numbers, "cell": cell}

@@ -160,18 +160,20 @@ def _higher_on_average(
     complete = [change for change in changes if change is not None]
     if len(complete) < len(changes):
         return [None]
-    mean = sum(change.mean for change in complete) / len(complete)
+    first, second, mean = (
+        statistics.fmean(getattr(change, name) for change in complete) for name in ("first", "second", "mean")
+    )
     deviation = math.hypot(*(change.deviation for change in complete)) / len(complete)
     where = f"{subject.label}, mean over {len(complete)} tasks, k = {', '.join(map(str, published.shots))}"
     n = sum(change.n for change in complete)
     cells = tuple(name for change in complete for name in change.cells)
-    return [_normal_contrast(where, mean, 0.0, deviation=deviation, n=n, cells=cells)]
+    return [_normal_contrast(where, (first, second), mean, deviation=deviation, n=n, cells=cells)]
 
 
 def _largest_change(
     test: Mapping[str, Any], published: Published, evidence: Evidence, subject: Subject
 ) -> list[Contrast | None]:
-    """The task's absolute change against that of every other task; their items are independent."""
+    """The task's rise against the change of every other task, up or down; their items are independent."""
     methods = {"first": test["first"], "second": test["second"]}
     changes = {task: evidence.change(subject, **methods, task=task, shots=test["shots"]) for task in published.tasks}
     own = changes.pop(test["task"])
@@ -186,20 +188,20 @@ def _largest_change(
 def _compare_changes(where: str, own: Change, other: Change) -> Contrast:
     deviation = math.hypot(own.deviation, other.deviation)
     n, cells = min(own.n, other.n), own.cells + other.cells
-    return _normal_contrast(where, abs(own.mean), abs(other.mean), deviation=deviation, n=n, cells=cells)
+    sizes = own.mean, abs(other.mean)
+    return _normal_contrast(where, sizes, sizes[0] - sizes[1], deviation=deviation, n=n, cells=cells)
 
 
 def _normal_contrast(
-    where: str, first: float, second: float, *, deviation: float, n: int, cells: tuple[str, ...]
+    where: str, pair: tuple[float, float], difference: float, *, deviation: float, n: int, cells: tuple[str, ...]
 ) -> Contrast:
     """A contrast with interval and p-value from a normal approximation."""
-    difference = first - second
     interval = (difference - Z95 * deviation, difference + Z95 * deviation)
     p_value = normal_p_value(difference / deviation) if deviation > 0 else float(difference == 0)
     return Contrast(
         where=where,
-        first=first,
-        second=second,
+        first=pair[0],
+        second=pair[1],
         difference=difference,
         interval=interval,
         p_value=p_value,

@@ -89,8 +89,7 @@ class Responses:
 def responses(answers: Answers, method: str) -> Responses:
     """A method's responses to the held-out prompts beside those of the yardstick.
 
-    Two responses of the same text that end alike are equal, whatever the last digits of their rewards are: these depend
-    on the batch that a response was scored in.
+    Two responses of the same text that end alike are equal, whatever the last digits of their rewards are.
 
     Args:
         answers: for each held-out prompt the row of every method, as `load_together` reads them.

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import statistics
 from pathlib import Path
 
 import numpy as np
@@ -186,6 +187,28 @@ def test_a_larger_loss_elsewhere_is_a_larger_change(tmp_path: Path) -> None:
     verdict = check_published(claim(other, "sst2-changes-most"), other, PublishedEvidence(other))
     contrary = [one.contrast.where for one in verdict.judged if one.contrast.difference <= 0]
     assert (verdict.at_n, contrary) == ("fails", ["Llama-7B SST2 / CoPA"])
+
+
+def test_a_fall_is_no_improvement_however_large(tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(PAPER, tmp_path / "paper"))
+    text = (folder / "table3.csv").read_text(encoding="utf-8")
+    (folder / "table3.csv").write_text(text.replace("Llama-7B,CoH,SST2,0,74.43", "Llama-7B,CoH,SST2,0,0.5"))
+    other = load_published(folder)
+    verdict = check_published(claim(other, "sst2-changes-most"), other, PublishedEvidence(other))
+    found = {one.contrast.where: one for one in verdict.judged}["Llama-7B SST2 / MNLI"]
+    assert (verdict.as_printed, found.at_n) == ("fails", "fails")
+    assert found.contrast.first == pytest.approx(0.5 - 27.29)
+
+
+def test_an_average_shows_the_mean_of_each_method(published: Published) -> None:
+    verdict = check_published(
+        claim(published, "coh-beats-pretrained-on-average"), published, PublishedEvidence(published)
+    )
+    cells = [cell for cell in published.table3 if cell.model == "Llama-7B"]
+    means = [statistics.fmean(cell.percent for cell in cells if cell.method == name) for name in ("coh", "pretrained")]
+    contrast = verdict.judged[0].contrast
+    assert [contrast.first, contrast.second] == pytest.approx(means)
+    assert contrast.difference == pytest.approx(means[0] - means[1])
 
 
 def test_more_ratings_decide(published: Published) -> None:
