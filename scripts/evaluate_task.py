@@ -125,11 +125,15 @@ def answer_tasks(
 ) -> list[list[Answered]]:
     """Answers to every draw of every task in `dtype`; items in a task's cache are not generated again."""
     caches = [open_cache(checkpoint, task, dtype) for task in tasks]
-    kept = sum(map(len, caches))
-    if kept:
+    wanted = [{request.key for draw in task.draws for request in draw.requests} for task in tasks]
+
+    def known() -> int:
+        return sum(key in cache for cache, keys in zip(caches, wanted, strict=True) for key in keys)
+
+    if kept := known():
         console.say(f"{kept} items were answered before and are kept")
     generator = load_generator(checkpoint, dtype)
-    progress = Progress(console, sum(len(draw.requests) for task in tasks for draw in task.draws), "items", kept)
+    progress = Progress(console, sum(map(len, wanted)), "items", kept)
     facts = {"weights_sha256": checkpoint.weights_sha256, "dtype": name_of(dtype)}
     answered = []
     for task, cache in zip(tasks, caches, strict=True):
@@ -137,7 +141,7 @@ def answer_tasks(
         for draw in task.draws:
             provenance = Provenance("evaluate_task.py", task.settings)
             for _ in answer_missing(task.evaluation, generator, cache, draw):
-                progress.update(sum(map(len, caches)))
+                progress.update(known())
             rows = [cache[request.key] for request in draw.requests]
             record = provenance.record(task.inputs, seed=draw.seed, n=len(rows), **facts)
             of_task.append(Answered(rows, record))

@@ -100,10 +100,10 @@ def notes(settings: Mapping[str, Any], rewards: Mapping[str, Mapping[str, Any]],
         "95 % interval (paired bootstrap over items and draws of each task). Unparseable: answers that name no single "
         "choice, in % over all tasks and numbers of examples.",
         Text(
-            "Reward: mean over {prompts} held-out prompts, greedy responses, asked for with the method's own marker and "
-            "scored behind the one that the reward model was trained with (95 % bootstrap interval over prompts). Won : lost: prompts with a higher and with "
-            "a lower reward than SFT's, the others have the same response; below it the share of the won ones "
-            "(Wilson's 95 % interval).",
+            "Reward: mean over {prompts} held-out prompts, greedy responses, asked for with the method's own marker "
+            "and scored behind the one that the reward model was trained with (95 % bootstrap interval over prompts). "
+            "Won : lost: prompts with a higher and with a lower reward than SFT's, the others have the same response; "
+            "below it the share of the won ones (Wilson's 95 % interval).",
             prompts=prompts,
         ),
         "KL: divergence from the base model in nats per token, both given the method's own prompt, estimated on "

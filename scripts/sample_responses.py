@@ -60,7 +60,7 @@ def on_device(model: Any, gpu: bool) -> Any:
 
 def generate(
     arguments: argparse.Namespace, kinds: Mapping[str, tuple[Decoding, Mapping[str, list[int]]]],
-    cache: ItemCache, dtype: torch.dtype, gpu: bool, console: Console,
+    cache: ItemCache, way: str, dtype: torch.dtype, gpu: bool, console: Console,
 ) -> None:  # fmt: skip
     """Put the tokens of every response into the cache.
 
@@ -68,6 +68,7 @@ def generate(
         arguments: of the script.
         kinds: decoding and prompts, token ids by id; by what the key of an item begins with.
         cache: of finished responses.
+        way: how the model is asked.
         dtype: of the model.
         gpu: whether it answers on a GPU.
         console: for the progress.
@@ -79,13 +80,11 @@ def generate(
     if not any(requests.values()):
         return
     progress = Progress(console, sum(len(prompts) for _, prompts in kinds.values()), "responses", len(cache))
-    longest = max(len(tokens) for _, prompts in kinds.values() for tokens in prompts.values())
-    way = way_of(arguments.model, longest + limit)
     model = on_device(load_model(arguments.model, dtype, attention_of(way)), gpu)
     pack_weights(model)
     generator = build_generator(way, model, load_tokenizer(arguments.model), BATCH_TOKENS)
     for kind, (decoding, _) in kinds.items():
-        for outcomes in generator.run(requests[kind], limit, decoding):
+        for outcomes in generator.run(requests[kind], limit, decoding) if requests[kind] else ():
             cache.add({key: _item(outcome) for key, outcome in outcomes.items()})
             progress.update(len(cache))
 
@@ -144,15 +143,19 @@ def work(arguments: argparse.Namespace, console: Console) -> None:
     if settings["divergence"]:
         heldout = {row["id"]: prompts[row["id"]] for row in rows if row["source"] == HELDOUT}
         kinds[DRAWN] = (Decoding(temperature=1.0, seed=settings["seed"], stop_at_newline=False), heldout)
+    way = way_of(arguments.model, max(map(len, prompts.values())) + settings["max_new_tokens"])
     key = fingerprint(
         settings=settings,
         inputs=[sha256_of_file(path) for path in (arguments.heldout, arguments.published)],
         weights=weights_hash(arguments.model),
         code=script_digest("sample_responses.py"),
+        way=way,
+        dtype=str(dtype),
+        gpu=gpu,
     )
     with writer_lock(arguments.scratch / "writer.lock", console):
         cache = ItemCache(arguments.scratch / f"{key}.jsonl")
-        generate(arguments, kinds, cache=cache, dtype=dtype, gpu=gpu, console=console)
+        generate(arguments, kinds, cache=cache, way=way, dtype=dtype, gpu=gpu, console=console)
         items = [cache[f"{GREEDY}/{row['id']}"] for row in rows]
         measured: dict[str, dict[str, Any]] = {}
         if settings["divergence"]:

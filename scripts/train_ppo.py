@@ -18,6 +18,7 @@ from common.jobs.console import Console
 from common.models.loading import load_model, load_tokenizer
 from common.models.reward_model import check_same_tokenizer, load_reward_model
 from common.models.saved_check import LANGUAGE_MODEL, PROBE_TOKENS
+from common.training.engine import wait_for_all
 from common.training.frame import Frame, job_parser, run_training_job, training_frame
 from common.training.fused_head import add_fused_head
 from common.training.ppo.learners import Optimization, build_learner
@@ -107,6 +108,7 @@ def work(arguments: argparse.Namespace, console: Console) -> None:
         if engine.is_main:
             save = functools.partial(trained.actor.model.save_pretrained, state_dict=state)
             save_model(frame, facts, weights=save, probe=LANGUAGE_MODEL, ids=ids, expected=expected)
+        wait_for_all(engine)  # as in save_trained
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -94,6 +94,16 @@ def test_responses_rewards_and_divergences_are_those_of_plain_loops(folders: dic
         assert k3 > 1e-3
 
 
+def test_a_job_killed_between_greedy_and_drawn_responses_goes_on(folders: dict[str, Path], tmp_path: Path) -> None:
+    rows = sampled(folders, tmp_path)
+    [cache] = (tmp_path / "scratch").glob("*.jsonl")
+    lines = cache.read_text(encoding="utf-8").splitlines(keepends=True)
+    greedy = [line for line in lines if json.loads(line)["key"].startswith("greedy/")]
+    assert 0 < len(greedy) < len(lines)
+    cache.write_text("".join(greedy), encoding="utf-8")
+    assert sampled(folders, tmp_path) == rows
+
+
 def test_what_table_5_does_not_ask_for_is_not_measured(folders: dict[str, Path], tmp_path: Path) -> None:
     rows = sampled(folders, tmp_path, divergence=False)
     assert {(row["drawn_tokens"], row["kl_k1"], row["kl_k3"]) for row in rows} == {(None, None, None)}

@@ -66,6 +66,16 @@ def test_deepspeed_zero3_on_one_and_two_ranks_agrees_with_torch(
             assert runs[name]["heldout_loss"][moment] == pytest.approx(expected, abs=1e-4)
 
 
+def test_a_training_that_diverges_ends_at_once(model_folders: dict[str, Path], splits: Path, tmp_path: Path):
+    process = train(
+        "sft", model_folders["llama"], splits, tmp_path, training={"learning_rate": 1e30, "warmup_ratio": 0}
+    )
+    _, errors = process.communicate(timeout=600)
+    assert process.returncode == 2, errors
+    assert "the training diverged" in errors + (tmp_path / "log.txt").read_text()
+    assert not (tmp_path / "model").exists()
+
+
 def test_training_lowers_the_loss_and_records_what_it_saw(model_folders: dict[str, Path], splits: Path, tmp_path: Path):
     options = {"training": {"epochs": 6, "learning_rate": 3e-3}}
     record = finish(train("sft", model_folders["llama"], splits, tmp_path, **options), tmp_path)

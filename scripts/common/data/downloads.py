@@ -2,7 +2,6 @@
 
 import hashlib
 import http.client
-import urllib.error
 import urllib.request
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,6 +22,7 @@ def hub_snapshot(repository: str, revision: str, directory: Path, kind: str, pat
     Raises:
         UserError: when it is gated, missing, or out of reach (also under HF_HUB_OFFLINE).
     """
+    import httpx2  # what huggingface_hub calls, some of whose errors it lets through
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import (
         GatedRepoError,
@@ -44,7 +44,7 @@ def hub_snapshot(repository: str, revision: str, directory: Path, kind: str, pat
     except (RepositoryNotFoundError, RevisionNotFoundError) as error:
         remedy = "check the name and the revision in the configuration; private ones need HF_TOKEN"
         raise UserError("no such repository or revision on the hub", where, remedy) from error
-    except (OfflineModeIsEnabled, LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:
+    except (OfflineModeIsEnabled, LocalEntryNotFoundError, HfHubHTTPError, httpx2.HTTPError, OSError) as error:
         if known := explain(error):  # the disk, and not the hub
             raise known from error
         remedy = "connect to the network (and unset HF_HUB_OFFLINE), or use a local source"
@@ -55,11 +55,19 @@ def _failed(problem: object, url: str) -> UserError:
     return UserError(f"a download failed: {problem}", url, "check the network, then run again", EXIT_MACHINE)
 
 
+def _open(url: str) -> http.client.HTTPResponse:
+    """A download's answer; apart from writing it, whose errors are those of the disk."""
+    try:
+        opened: http.client.HTTPResponse = urllib.request.urlopen(url, timeout=60)  # noqa: S310
+    except (OSError, http.client.HTTPException) as error:
+        raise _failed(error, url) from error
+    return opened
+
+
 def _read_block(response: http.client.HTTPResponse, url: str) -> bytes:
-    """The next part of a download; apart from writing it, whose errors are those of the disk."""
     try:
         return response.read(1 << 20)
-    except OSError as error:
+    except (OSError, http.client.HTTPException) as error:
         raise _failed(error, url) from error
 
 
@@ -76,16 +84,12 @@ def fetch_url(url: str, target: Path, sha256: str | None, git_blob: str | None =
         UserError: when it cannot be fetched or is not the file that is wanted.
     """
     digest = hashlib.sha256()
-    try:
-        with urllib.request.urlopen(url, timeout=60) as response:  # noqa: S310
-            announced = response.headers.get("Content-Length")
-            received = 0
-            with open(target, "wb") as file:
-                while block := _read_block(response, url):
-                    digest.update(block)
-                    received += file.write(block)
-    except (urllib.error.URLError, TimeoutError, http.client.HTTPException) as error:
-        raise _failed(error, url) from error
+    received = 0
+    with _open(url) as response, open(target, "wb") as file:
+        announced = response.headers.get("Content-Length")
+        while block := _read_block(response, url):
+            digest.update(block)
+            received += file.write(block)
     if announced is not None and received != int(announced):
         raise _failed(f"{received} of {announced} bytes came", url)
     _check_hash(url, "sha256", sha256, digest.hexdigest())

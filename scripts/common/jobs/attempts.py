@@ -10,6 +10,7 @@ Loaded while the DAG is planned: nothing heavy here.
 import contextlib
 import json
 import os
+import signal
 import time
 import uuid
 from pathlib import Path
@@ -19,7 +20,11 @@ from common.base.errors import EXIT_BAD_INPUT, EXIT_BUG, EXIT_MACHINE, EXIT_RESU
 
 # The later, the graver: what a killed process leaves behind may look like a bug to the others.
 ENDINGS = STOPPED, DONE, MACHINE, BUG, INPUT, KILLED = ("stopped", "done", "machine", "bug", "bad input", "killed")
-HOW = {0: DONE, EXIT_BUG: BUG, EXIT_BAD_INPUT: INPUT, EXIT_MACHINE: MACHINE, EXIT_RESUMABLE: STOPPED, 130: STOPPED}
+# A watchdog's last resort is the alarm.
+HOW = {
+    0: DONE, EXIT_BUG: BUG, EXIT_BAD_INPUT: INPUT, EXIT_MACHINE: MACHINE, EXIT_RESUMABLE: STOPPED, 130: STOPPED,
+    -signal.SIGALRM: MACHINE,
+}  # fmt: skip
 SUFFIX = ".attempts"
 # Variables that a run hands to its jobs, wherever they run: its name, and the number of an attempt that has begun.
 RUN, BEGUN = "SFT_RL_COH_RUN", "SFT_RL_COH_ATTEMPT"

@@ -48,7 +48,17 @@ def _source(path: Path) -> Source:
                 imports += _module_files(f"{node.module}.{alias.name}")
         elif isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             node.body = node.body[ast.get_docstring(node, clean=False) is not None :]
-    return Source(tuple(imports), ast.dump(tree).encode())
+    return Source(tuple(imports), repr(_bare(tree)).encode())
+
+
+def _bare(part: object) -> object:
+    """A syntax tree without its empty fields, of which each version of Python has others."""
+    if isinstance(part, list):
+        return [_bare(one) for one in part]
+    if not isinstance(part, ast.AST):
+        return repr(part)
+    fields = ((name, _bare(value)) for name, value in ast.iter_fields(part) if value is not None and value != [])
+    return type(part).__name__, *fields
 
 
 @functools.cache

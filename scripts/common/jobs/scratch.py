@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from common.base.errors import UserError
 from common.files.whole_files import canonical_json, sha256_of_text
 from common.jobs.console import Console
 
@@ -54,3 +55,6 @@ def _wait_for(descriptor: int, path: Path, console: Console) -> None:
                 console.say(f"waiting: another process still writes here ({holder}; lock {path})")
                 told = time.monotonic()
             time.sleep(0.2)
+        except OSError as error:
+            what = f"the file system offers no locks: {error.strerror}"
+            raise UserError(what, str(path), "let `site.scratch` name a directory on one that does") from error

@@ -126,9 +126,9 @@ class PublishedEvidence:
         shares = [(a.percent / 100, b.percent / 100) for a, b in found]
         items = self.published.items(task)
         deviation = sum(difference_deviation(a, b, items) for a, b in shares) / len(shares)
-        first, second = (100 * statistics.fmean(each) for each in zip(*shares, strict=True))
+        ahead, other = (100 * statistics.fmean(each) for each in zip(*shares, strict=True))
         return Change(
-            first=first, second=second, mean=first - second, deviation=100 * deviation, n=items,
+            first=ahead, second=other, mean=ahead - other, deviation=100 * deviation, n=items,
             cells=tuple(cell.name for pair in found for cell in pair),
         )  # fmt: skip
 

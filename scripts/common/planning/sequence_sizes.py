@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from common.base.paths import ROOT
+from common.config.local_files import Places
 from common.config.methods import METHODS
 from common.data.instructions import load_instructions
 from common.data.splits import manifest, split
@@ -73,7 +74,8 @@ def read_manifest(config: Mapping[str, Any], results: Path) -> dict[str, Any] | 
 
 @functools.cache
 def _local_manifest(references: str, comparisons: str, share: float, splits_json: str, seed: int) -> dict[str, Any]:
-    rows = load_instructions(ROOT / references, ROOT / comparisons, share).rows
+    places = Places(ROOT, Path.cwd())
+    rows = load_instructions(Path(places.find(references)), Path(places.find(comparisons)), share).rows
     splits = json.loads(splits_json)
     return manifest(split(rows, splits, seed), rows, splits, seed)
 

@@ -94,7 +94,8 @@ def step_of(checkpoint: Path) -> int:
 
 def _sealed(checkpoint: Path, engine: Engine) -> dict[str, str | None]:
     """Hash of every file, None where it cannot be read; each process reads a share of them and flushes it to disk."""
-    names = from_main([str(path.relative_to(checkpoint)) for path in _files(checkpoint)], engine)
+    found = _files(checkpoint) if engine.is_main else []
+    names = from_main([str(path.relative_to(checkpoint)) for path in found], engine)
     share = {name: _hash_on_disk(checkpoint / name) for name in names[engine.rank :: engine.processes]}
     return {name: value for part in from_all(share, engine) for name, value in part.items()}
 
@@ -138,6 +139,9 @@ def commit(partial: Path, engine: Engine) -> None:
         write_json(partial / MARKER, hashes)
         os.replace(partial, final)
         sync_directory(directory)
+        for passed_over in _by_age(directory):  # damaged: this run began before them
+            if step_of(passed_over) > step_of(final):
+                shutil.rmtree(passed_over)
         prune(directory)
     wait_for_all(engine)  # when a process ends, torchrun ends the others 30 seconds later
 
@@ -173,7 +177,7 @@ def find_resume(directory: Path, engine: Engine, console: Console) -> Path | Non
     """
     if engine.is_main:
         discard_partial(directory, console)
-    for checkpoint in from_main(_by_age(directory), engine):
+    for checkpoint in from_main(_by_age(directory) if engine.is_main else [], engine):
         complete = is_complete(checkpoint, engine)
         if engine.is_main:
             console.say(

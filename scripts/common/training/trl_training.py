@@ -3,6 +3,7 @@
 The trainer does the steps; here are the order of the data, held-out values, resumable state and the record.
 """
 
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from transformers import (
 )
 
 from common.base.batch_sizes import Deal, accumulation_steps, deal_out
+from common.base.errors import UserError
 from common.files.csv_files import records_to_csv
 from common.files.whole_files import read_json, write_json, write_text
 from common.jobs.console import Progress
@@ -146,7 +148,12 @@ class JobCallback(TrainerCallback):
             self._progress.update(state.global_step, "" if last is None else f"loss {last:.3f}")
 
     def on_log(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
-        state.log_history[-1].setdefault("seconds", round(time.time(), 1))
+        entry = state.log_history[-1]
+        entry.setdefault("seconds", round(time.time(), 1))
+        names = ("loss",) if args.fp16 else ("loss", "grad_norm")  # fp16 passes over steps whose gradients overflow
+        if broken := [name for name in names if not math.isfinite(entry.get(name, 0.0))]:
+            what = f"the training diverged: {broken[0]} is {entry[broken[0]]}"
+            raise UserError(what, f"step {state.global_step}", "lower the learning rate, or look at the data it read")
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         commit(Path(str(args.output_dir)) / f"checkpoint-{state.global_step}", self._engine)
@@ -290,3 +297,4 @@ def save_trained(frame: Frame, objective: Objective, trained: Trained) -> None:
     if frame.engine.is_main:
         probe, ids = objective.probe, objective.probe_ids
         save_model(frame, trained.facts, weights=trained.save, probe=probe, ids=ids, expected=expected)
+    wait_for_all(frame.engine)  # launchers whose processes have ended wait for the other nodes some minutes only

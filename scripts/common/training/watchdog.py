@@ -13,7 +13,8 @@ from common.base.checkpoint_times import PART_OF_LEAD
 from common.base.errors import EXIT_MACHINE, EXIT_RESUMABLE, UserError
 from common.jobs.console import Console
 
-# Where even the interpreter stands still, a thread that does without it ends the process this much later.
+# Where even the interpreter stands still, this much later a thread that does without it tells where, and a second
+# after that the kernel's alarm ends the process.
 GRACE = 60.0
 POLL = 0.5
 STOPPED = "stopped on request, but not in time: what came after the last checkpoint is lost"
@@ -44,12 +45,14 @@ class Watchdog(threading.Thread):
     def watch(self) -> None:
         """A step has ended or the first one begins: the next must end in time."""
         self._stuck_at = time.monotonic() + self._stuck_seconds
-        faulthandler.dump_traceback_later(self._stuck_seconds + GRACE, exit=True, file=sys.__stderr__ or sys.stderr)
+        faulthandler.dump_traceback_later(self._stuck_seconds + GRACE, file=sys.__stderr__ or sys.stderr)
+        signal.setitimer(signal.ITIMER_REAL, self._stuck_seconds + GRACE + 1)
 
     def pause(self) -> None:
         """No step is under way."""
         self._stuck_at = float("inf")
         faulthandler.cancel_dump_traceback_later()
+        signal.setitimer(signal.ITIMER_REAL, 0)
 
     def run(self) -> None:
         while True:

@@ -155,6 +155,8 @@ def test_kept_answers_are_used(place: Path, capsys: pytest.CaptureFixture[str]) 
     again = evaluate(place, "again")
     assert "72 items were answered before and are kept" in capsys.readouterr().err
     assert answers(again) == answers(first)
+    evaluate(place, "fewer", items=5)
+    assert "15 items were answered before and are kept" in capsys.readouterr().err
 
 
 def test_changed_answers_are_counted_by_item() -> None:

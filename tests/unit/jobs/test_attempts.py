@@ -36,8 +36,8 @@ def log(tmp_path: Path) -> Path:
 
 
 def test_each_exit_code_has_its_meaning(log: Path) -> None:
-    codes = [EXIT_BUG, EXIT_BAD_INPUT, EXIT_MACHINE, EXIT_RESUMABLE, 130, -signal.SIGKILL, None]
-    assert write(log, *codes) == [BUG, INPUT, MACHINE, STOPPED, STOPPED, KILLED, KILLED]
+    codes = [EXIT_BUG, EXIT_BAD_INPUT, EXIT_MACHINE, EXIT_RESUMABLE, 130, -signal.SIGKILL, -signal.SIGALRM, None]
+    assert write(log, *codes) == [BUG, INPUT, MACHINE, STOPPED, STOPPED, KILLED, MACHINE, KILLED]
 
 
 def test_what_was_done_begins_anew(log: Path) -> None:

@@ -1,5 +1,6 @@
 """The digest of a script: it names what the script can reach, and knows code from comments."""
 
+import ast
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -94,6 +95,14 @@ def test_digest_notices_changed_code(copied: Path, old: str, new: str) -> None:
     before = fresh_digest("ask.py")
     rewrite(copied / "common" / "probe.py", old, new)
     assert fresh_digest("ask.py") != before
+
+
+def test_digest_is_of_what_every_version_of_python_reads_alike() -> None:
+    """Newer ones have fields such as `type_params`, older ones print empty lists."""
+    code = ast.parse("def f(a):\n    return None\n")
+    argument = ("arguments", ("args", [("arg", ("arg", "'a'"))]))
+    body = ("body", [("Return", ("value", ("Constant",)))])
+    assert digest._bare(code) == ("Module", ("body", [("FunctionDef", ("name", "'f'"), ("args", argument), body)]))
 
 
 def test_digest_concerns_only_reachable_code(copied: Path) -> None:

@@ -1,5 +1,6 @@
 """What jobs ask a scheduler for: the plan's numbers with a margin."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +68,15 @@ def test_every_job_of_every_preset_asks_for_something_that_exists() -> None:
                 asked = request(basis, rule, model)
                 assert 500 <= asked.memory_mb <= 500_000, (rule, model)
                 assert 15 <= asked.minutes <= 1440, (rule, model)
+
+
+def test_local_data_are_found_from_another_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = request(basis_of(), "train_sft", "smollm2-135m")
+    shutil.copytree(ROOT / "resources/demo/instructions", tmp_path / "mine")
+    monkeypatch.chdir(tmp_path)
+    given = {"references": "alpaca_gpt4_data.json", "comparisons": "comparison_data_v2.json"}
+    files = {part: {"kind": "file", "path": f"mine/{name}"} for part, name in given.items()}
+    assert request(basis_of(preset="mine", instructions=files), "train_sft", "smollm2-135m") == asked
 
 
 def test_no_job_asks_for_longer_than_a_site_allows() -> None:

@@ -95,6 +95,16 @@ def test_a_torn_checkpoint_never_displaces_a_whole_one(tmp_path: Path) -> None:
     assert (tmp_path / "checkpoint-6" / MARKER).exists()
 
 
+def test_after_damaged_checkpoints_new_ones_are_kept(checkpoints: Path) -> None:
+    for step in (9, 10):
+        torn(checkpoints / f"checkpoint-{step}", "changed file")
+    assert find_resume(checkpoints, CPU, CONSOLE) is None
+    for step in (2, 4):
+        commit(written(checkpoints, step), CPU)
+    assert find_resume(checkpoints, CPU, CONSOLE) == checkpoints / "checkpoint-4"
+    assert is_complete(checkpoints / "checkpoint-2", CPU)
+
+
 class Exchange:
     """What processes tell each other, between threads."""
 

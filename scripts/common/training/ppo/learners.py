@@ -11,6 +11,7 @@ from safetensors.torch import load_file, save_file
 from transformers import PreTrainedModel, get_scheduler
 from transformers.integrations import HfDeepSpeedConfig
 
+from common.base.errors import UserError
 from common.files.whole_files import read_json, write_json
 from common.training.engine import Engine, deepspeed_config
 from common.training.onednn_linear import multiply_by_onednn
@@ -177,7 +178,8 @@ class ZeroLearner:
         self._engine.save_checkpoint(str(directory), tag=name, save_latest=False)
 
     def restore(self, directory: Path, name: str) -> None:
-        self._engine.load_checkpoint(str(directory), tag=name)
+        if self._engine.load_checkpoint(str(directory), tag=name)[0] is None:
+            raise UserError(f"DeepSpeed cannot load the state `{name}`", str(directory), "delete it, then run again")
 
 
 Learner = TorchLearner | ZeroLearner
