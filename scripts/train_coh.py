@@ -8,12 +8,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from common.data.prompts import PromptFormat, respond
-from common.files.parquet import read_parquet
 from common.jobs.console import Console
-from common.training.frame import run_training_job, training_frame, training_parser
+from common.training.frame import Frame, run_training_job, training_parser
 from common.training.sequences import Response
-from common.training.supervised import encode_examples, supervised_objective
-from common.training.trl_training import run_training, save_trained
+from common.training.supervised import fine_tune
 
 
 def coh_responses(row: Mapping[str, Any], prompt: PromptFormat, tie_marker: bool) -> list[Response]:
@@ -35,18 +33,12 @@ def coh_responses(row: Mapping[str, Any], prompt: PromptFormat, tie_marker: bool
     ]
 
 
+def both_responses(row: Mapping[str, Any], frame: Frame) -> list[Response]:
+    return coh_responses(row, frame.prompt, tie_marker=frame.settings["ties"] == "tie_marker")
+
+
 def work(arguments: argparse.Namespace, console: Console) -> None:
-    models, data = {"model": arguments.model}, {"train": arguments.train, "heldout": arguments.heldout}
-    with training_frame("train_coh.py", arguments, console, models=models, data=data) as frame:
-        tie_marker = frame.settings["ties"] == "tie_marker"
-        train, heldout = (
-            [(row["id"], coh_responses(row, frame.prompt, tie_marker)) for row in read_parquet(path)]
-            for path in data.values()
-        )
-        encoded, unseen = encode_examples(frame, train, heldout, frame.settings["loss_on"])
-        objective = supervised_objective(frame, arguments.model, encoded, unseen)
-        trained = run_training(frame, objective)
-        save_trained(frame, objective, trained)
+    fine_tune("train_coh.py", arguments, console, both_responses)
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -8,29 +8,22 @@ import common.base.quick_start
 
 import argparse
 import sys
+from collections.abc import Mapping
 from typing import Any
 
-from common.data.prompts import PromptFormat
-from common.files.parquet import read_parquet
 from common.jobs.console import Console
-from common.training.frame import run_training_job, training_frame, training_parser
-from common.training.supervised import Examples, encode_examples, reference_examples, supervised_objective
-from common.training.trl_training import run_training, save_trained
+from common.training.frame import Frame, run_training_job, training_parser
+from common.training.sequences import Response, sft_responses
+from common.training.supervised import fine_tune
 
 
-def best_examples(rows: list[dict[str, Any]], prompt: PromptFormat) -> Examples:
-    """The better response of each pair of the coh split, as the one response of its prompt."""
-    return reference_examples([{**row, "response": row["better"]} for row in rows], prompt)
+def best_response(row: Mapping[str, Any], frame: Frame) -> list[Response]:
+    """The better response of a pair of the coh split, as the one response of its prompt."""
+    return sft_responses({**row, "response": row["better"]}, frame.prompt)
 
 
 def work(arguments: argparse.Namespace, console: Console) -> None:
-    models, data = {"model": arguments.model}, {"train": arguments.train, "heldout": arguments.heldout}
-    with training_frame("train_sft_best.py", arguments, console, models=models, data=data) as frame:
-        train, heldout = (best_examples(read_parquet(path), frame.prompt) for path in data.values())
-        encoded, unseen = encode_examples(frame, train, heldout)
-        objective = supervised_objective(frame, arguments.model, encoded, unseen)
-        trained = run_training(frame, objective)
-        save_trained(frame, objective, trained)
+    fine_tune("train_sft_best.py", arguments, console, best_response)
 
 
 def main(argv: list[str] | None = None) -> int:

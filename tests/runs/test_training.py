@@ -19,6 +19,7 @@ from common.data.splits import COLUMNS
 from common.files.parquet import read_parquet, write_parquet
 from common.files.whole_files import sha256_of_file
 from common.jobs.console import Console
+from common.training import supervised
 from common.training.sequences import Encoded
 from support.frames import job_frame
 from support.training_runs import (
@@ -194,10 +195,10 @@ def test_the_heldout_loss_is_of_the_objective_that_is_trained(
     data = {"train": splits / "coh.parquet", "heldout": splits / "heldout_coh.parquet"}
     frame = job_frame(settings, model_folders["llama"], tmp_path, data)
     found: list[Encoded] = []
-    monkeypatch.setattr(train_coh, "training_frame", lambda *given, **named: contextlib.nullcontext(frame))
-    monkeypatch.setattr(train_coh, "supervised_objective", lambda *given: found.extend(given[-2:]))
-    monkeypatch.setattr(train_coh, "run_training", lambda *given: None)
-    monkeypatch.setattr(train_coh, "save_trained", lambda *given: None)
+    monkeypatch.setattr(supervised, "training_frame", lambda *given, **named: contextlib.nullcontext(frame))
+    monkeypatch.setattr(supervised, "supervised_objective", lambda *given: found.extend(given[-2:]))
+    monkeypatch.setattr(supervised, "run_training", lambda *given: None)
+    monkeypatch.setattr(supervised, "save_trained", lambda *given: None)
     train_coh.work(argparse.Namespace(model=model_folders["llama"], **data), Console("test"))
     assert [len(encoded.sequences) for encoded in found] == [37, 9]
     for encoded in found:

@@ -1,7 +1,8 @@
 """Supervised fine-tuning of a causal language model on token sequences: SFT, CoH and stage 1 of the RL arm."""
 
+import argparse
 import functools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,20 +11,41 @@ from trl import SFTConfig, SFTTrainer
 from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
 
 from common.base.errors import UserError
-from common.data.prompts import PromptFormat
+from common.files.parquet import read_parquet
+from common.jobs.console import Console
 from common.models.loading import load_model
 from common.models.saved_check import LANGUAGE_MODEL, PROBE_TOKENS
 from common.models.sorted_batches import ALONE, score_in_batches
-from common.training.frame import Frame
+from common.training.frame import Frame, training_frame
 from common.training.sequences import IGNORED, Encoded, Response, TokenSequence, encode_all, sft_responses
-from common.training.trl_training import Objective, OrderedTrainer, compare_losses
+from common.training.trl_training import Objective, OrderedTrainer, compare_losses, run_training, save_trained
 
+Row = Mapping[str, Any]
 Examples = list[tuple[str, list[Response]]]
 
 
-def reference_examples(rows: Iterable[Mapping[str, Any]], prompt: PromptFormat) -> Examples:
-    """Each row's one response behind its prompt; the rows have `response`."""
-    return [(row["id"], sft_responses(row, prompt)) for row in rows]
+def fine_tune(
+    script: str, arguments: argparse.Namespace, console: Console, responses: Callable[[Row, Frame], list[Response]]
+) -> None:
+    """A supervised training from its split to its saved model.
+
+    Args:
+        script: its name.
+        arguments: of `training_parser`.
+        console: of the job.
+        responses: what is learnt of a row of the split.
+    """
+    models, data = {"model": arguments.model}, {"train": arguments.train, "heldout": arguments.heldout}
+    with training_frame(script, arguments, console, models=models, data=data) as frame:
+        train, heldout = ([(row["id"], responses(row, frame)) for row in read_parquet(path)] for path in data.values())
+        encoded, unseen = encode_examples(frame, train, heldout)
+        objective = supervised_objective(frame, arguments.model, encoded, unseen)
+        save_trained(frame, objective, run_training(frame, objective))
+
+
+def reference_response(row: Row, frame: Frame) -> list[Response]:
+    """A row's one response behind its prompt."""
+    return sft_responses(row, frame.prompt)
 
 
 class SortedBatchTrainer(OrderedTrainer, SFTTrainer):
@@ -64,21 +86,18 @@ def _row(sequence: TokenSequence) -> dict[str, list[int]]:
     return {"input_ids": sequence.input_ids, "labels": sequence.labels}
 
 
-def encode_examples(
-    frame: Frame, train: Examples, heldout: Examples, loss_on: str = "responses"
-) -> tuple[Encoded, Encoded | None]:
+def encode_examples(frame: Frame, train: Examples, heldout: Examples) -> tuple[Encoded, Encoded | None]:
     """Sequences to train on and held-out ones; None where the configuration holds none out.
 
     Args:
         frame: tokenizer, longest sequence and where progress goes.
         train: (id, responses) to train on.
         heldout: the same of held-out prompts.
-        loss_on: see `sequences.encode`.
 
     Raises:
         UserError: when no training sequence is left.
     """
-    max_length = frame.settings["training"]["max_length"]
+    max_length, loss_on = frame.settings["training"]["max_length"], frame.settings.get("loss_on", "responses")
     encoded = encode_all(frame.tokenizer, train, max_length, loss_on)
     if not encoded.sequences:
         raise UserError("no training sequence is left", str(frame.inputs["train"]),

@@ -3,6 +3,7 @@
 import itertools
 import json
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -43,14 +44,16 @@ def place(model_folders: dict[str, Path], tmp_path: Path) -> Path:
     return tmp_path
 
 
-def evaluate(place: Path, output: str, scratch: str = "scratch", **settings: Any) -> Path:
+def evaluate(
+    place: Path, output: str, scratch: str = "scratch", draws: Sequence[str] = ("0:0", "2:1", "2:2"), **settings: Any
+) -> Path:
     """Run the job; returns the folder of its scores."""
     task = settings.get("task", SETTINGS["task"])
     folder = place / output / "tiny/sft" / task
     options = {"--model": place / "model", "--task": place / "data/tasks" / task, "--scratch": place / scratch}
     arguments = [str(part) for option in {**options, "--output": folder}.items() for part in option]
-    draws = ["--draws", "0:0", "2:1", "2:2"]
-    assert evaluate_task.main(["--settings", canonical_json({**SETTINGS, **settings}), *arguments, *draws]) == 0
+    arguments += ["--draws", *draws]
+    assert evaluate_task.main(["--settings", canonical_json({**SETTINGS, **settings}), *arguments]) == 0
     return folder
 
 
@@ -155,8 +158,12 @@ def test_kept_answers_are_used(place: Path, capsys: pytest.CaptureFixture[str]) 
     again = evaluate(place, "again")
     assert "72 items were answered before and are kept" in capsys.readouterr().err
     assert answers(again) == answers(first)
-    evaluate(place, "fewer", items=5)
-    assert "15 items were answered before and are kept" in capsys.readouterr().err
+
+
+def test_only_kept_answers_that_are_asked_for_count(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    evaluate(place, "eval")
+    evaluate(place, "one", draws=["0:0"])
+    assert "24 items were answered before and are kept" in capsys.readouterr().err
 
 
 def test_changed_answers_are_counted_by_item() -> None:

@@ -13,7 +13,7 @@ from common.base.batch_sizes import Deal, deal_equally, deal_out
 from common.training.frame import Frame
 from common.training.reward import encode_pairs, initial_reward_model, reward_objective
 from common.training.sequences import encode_all
-from common.training.supervised import reference_examples, supervised_objective
+from common.training.supervised import reference_response, supervised_objective
 from common.training.trl_training import Objective, run_training
 from support.frames import job_frame
 
@@ -44,9 +44,8 @@ def rows(count: int) -> list[dict[str, str]]:
 def objective_of(method: str, frame: Frame, model: Path, folder: Path) -> Objective:
     examples = rows(21)  # the last global batch is completed with fillers
     if method == "sft":
-        return supervised_objective(
-            frame, model, encode_all(frame.tokenizer, reference_examples(examples, frame.prompt), 80), None
-        )
+        responses = [(row["id"], reference_response(row, frame)) for row in examples]
+        return supervised_objective(frame, model, encode_all(frame.tokenizer, responses, 80), None)
     pairs = encode_pairs(frame.tokenizer, examples, frame.prompt, 80)
     initial_reward_model(model, folder / "initial", seed=1)
     return dataclasses.replace(reward_objective(frame, folder / "initial", pairs, pairs), measure=None)
