@@ -20,7 +20,7 @@ from common.config.methods import METHOD_LABELS
 from common.config.selection import table5_rows, with_starts
 from common.files.whole_files import write_json
 from common.jobs.console import reader_may_leave
-from common.planning.advice import Problem, host_problems, lead_problems, memory_problems
+from common.planning.advice import Problem, host_problems, lead_problems, memory_problems, stuck_problems
 from common.planning.basis import Basis
 from common.planning.hardware import INTERCONNECTS, Assumption, Gpu, load_assumptions, load_gpu
 from common.planning.job_plan import JobPlan, disk_bytes
@@ -196,6 +196,7 @@ def plan(arguments: argparse.Namespace) -> int:
     problems = memory_problems(basis, jobs, lambda job: room_of(gpu, job))
     lead = config["compute"]["stop_lead_seconds"] if site.scheduled else None
     problems += host_problems(jobs, site) + lead_problems(jobs, site, assumed, lead)
+    problems += stuck_problems(jobs, assumed, config["compute"]["stuck_seconds"])
     with reader_may_leave():
         print(report(basis, jobs, problems, assumptions, scheduled=site.scheduled))
     if arguments.json:

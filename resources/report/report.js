@@ -59,7 +59,7 @@
     const found = (cell.runs || []).filter((name) => has(runs, name));
     element("cell-title").textContent = id;
     const facts = [cell.value || "–"];
-    if (cell.stderr) facts.push(`± ${Number(cell.stderr).toPrecision(3)} (${words.stderr})`);
+    if (Number(cell.stderr)) facts.push(`± ${Number(cell.stderr).toPrecision(3)} (${words.stderr})`);
     if (cell.n) facts.push(`n = ${cell.n}`);
     element("cell-value").textContent = facts.join("  ·  ");
     element("cell-source").textContent = cell.source || "–";

@@ -9,6 +9,7 @@ from typing import Any
 from common.base.errors import UserError
 from common.planning.basis import Basis
 from common.planning.job_plan import JobPlan, needed_lead
+from common.planning.job_time import checkpoint_seconds
 from common.planning.planner import plan_again
 from common.planning.site_profiles import Site
 
@@ -129,6 +130,28 @@ def host_problems(jobs: Sequence[JobPlan], site: Site) -> list[Problem]:
             what = f"{job.host_memory / 1e9:.1f} GB of CPU memory are needed, the profile asks for {asked / 1e9:.1f}"
             remedy = f"`mem_mb: {math.ceil(job.host_memory / 1e9) * 1000}` or more for {job.rule} in the profile"
             problems.append(Problem(job.name, what, [remedy]))
+    return problems
+
+
+def stuck_problems(jobs: Sequence[JobPlan], assumed: Mapping[str, float], stuck_seconds: int) -> list[Problem]:
+    """Jobs whose watchdog would take the writing of a checkpoint, or a step, for standing still.
+
+    Args:
+        jobs: of the plan.
+        assumed: values of assumptions.yaml.
+        stuck_seconds: of the configuration.
+    """
+    problems = []
+    for job in jobs:
+        written = checkpoint_seconds(job.checkpoint, max(1, job.gpus), assumed)
+        longest = max(job.step_seconds, written)
+        if job.checkpoint and longest > stuck_seconds:
+            what = (
+                f"a step ({job.step_seconds:.0f} s) or writing a checkpoint of {job.checkpoint / 1e9:.0f} GB "
+                f"({written:.0f} s) takes longer than the {stuck_seconds} s after which a job counts as stuck"
+            )
+            change = f"`compute: {{stuck_seconds: {600 * math.ceil(2 * longest / 600)}}}`"
+            problems.append(Problem(job.name, what, [change, "a faster disk under results/*/scratch"]))
     return problems
 
 

@@ -7,6 +7,7 @@ import numpy as np
 
 Z95 = 1.959963984540054
 BOOTSTRAP_SAMPLES = 10_000
+AT_ONCE = 500  # of them, which bounds the memory that drawing takes
 
 
 def wilson_interval(successes: int, n: int) -> tuple[float, float]:
@@ -33,9 +34,9 @@ def bootstrap_interval(values: Sequence[float] | np.ndarray, seed: int) -> tuple
     items = np.atleast_2d(np.asarray(values, dtype=np.float64)).mean(axis=0)
     generator = np.random.default_rng(seed)
     means = np.empty(BOOTSTRAP_SAMPLES)
-    for start in range(0, BOOTSTRAP_SAMPLES, 500):
-        draws = generator.integers(0, len(items), size=(500, len(items)))
-        means[start : start + 500] = items[draws].mean(axis=1)
+    for start in range(0, BOOTSTRAP_SAMPLES, AT_ONCE):
+        draws = generator.integers(0, len(items), size=(AT_ONCE, len(items)))
+        means[start : start + AT_ONCE] = items[draws].mean(axis=1)
     low, high = np.quantile(means, [0.025, 0.975])
     return float(low), float(high)
 
@@ -53,8 +54,10 @@ def cluster_interval(values: Sequence[float] | np.ndarray, clusters: Sequence[st
     member = np.array([index[name] for name in clusters])
     sums = np.bincount(member, weights=np.asarray(values, dtype=np.float64), minlength=len(names))
     counts = np.bincount(member, minlength=len(names))
-    draws = np.random.default_rng(seed).integers(0, len(names), size=(BOOTSTRAP_SAMPLES, len(names)))
-    means = sums[draws].sum(axis=1) / counts[draws].sum(axis=1)
+    generator, means = np.random.default_rng(seed), np.empty(BOOTSTRAP_SAMPLES)
+    for start in range(0, BOOTSTRAP_SAMPLES, AT_ONCE):
+        draws = generator.integers(0, len(names), size=(AT_ONCE, len(names)))
+        means[start : start + AT_ONCE] = sums[draws].sum(axis=1) / counts[draws].sum(axis=1)
     low, high = np.quantile(means, [0.025, 0.975])
     return float(low), float(high)
 

@@ -1,4 +1,4 @@
-"""One table, five renderings: CSV, Markdown, LaTeX, HTML and JSON, every text escaped for where it goes."""
+"""One table, four renderings: Markdown, LaTeX, HTML and JSON, every text escaped for where it goes."""
 
 import html
 from collections.abc import Mapping, Sequence

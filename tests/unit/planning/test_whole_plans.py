@@ -11,7 +11,7 @@ import plan_run
 from common.base.errors import UserError
 from common.base.paths import HARDWARE, ROOT
 from common.files.yaml_files import read_mapping
-from common.planning.advice import ConfigChange, host_problems, lead_problems, memory_problems, remedies
+from common.planning.advice import ConfigChange, host_problems, lead_problems, memory_problems, remedies, stuck_problems
 from common.planning.basis import Basis
 from common.planning.hardware import bandwidth, load_assumptions, load_gpu
 from common.planning.job_plan import JobPlan, disk_bytes, needed_lead
@@ -210,6 +210,15 @@ def test_a_lead_shorter_than_a_checkpoint_needs_is_refused(paper: tuple[Basis, l
     assert problems[0].remedies[0] == "`compute: {stop_lead_seconds: 360}`"
     assert lead_problems([job], Site(), ASSUMED, usual=int(needed) + 1) == []
     assert len(lead_problems([job], Site(), ASSUMED, usual=int(needed) - 1)) == 1
+
+
+@pytest.mark.slow
+def test_a_checkpoint_that_would_count_as_stuck_is_told(paper: tuple[Basis, list[JobPlan]]) -> None:
+    jobs = paper[1]
+    assert stuck_problems(jobs, ASSUMED, paper[0].config["compute"]["stuck_seconds"]) == []
+    slow = {**ASSUMED, "disk_write_gb_s": 0.1}
+    found = {problem.where: problem for problem in stuck_problems(jobs, slow, 1800)}
+    assert "writing a checkpoint of 182 GB" in found[job_of(jobs, "train_sft", "llama-13b").name].what
 
 
 @pytest.mark.slow
