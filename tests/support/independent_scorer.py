@@ -251,6 +251,12 @@ def affirmed(line: str, mentions: list[tuple[int, int, int]]) -> set[int]:
             if span in nouns or not part_of_an_answer:
                 gone |= reached(shown, span, spans, carries)
                 gone |= {other for other in spans if other != span and span[0] <= other[0] and other[1] <= span[1]}
+            elif not carries:  # "it's impossible to say yes or no"
+                last = max(end for start, end in spans if start <= span[0] and span[1] <= end)
+                for other in sorted(spans):
+                    if other[0] >= last and shown[last : other[0]] in (" ", " or ", "/"):
+                        gone.add(other)
+                        last = other[1]
     return {answer for a, b, answer in mentions if (a, b) not in gone and not taken_back(shown, (a, b), spans)}
 
 

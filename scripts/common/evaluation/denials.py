@@ -50,6 +50,7 @@ _DENIED_AT_END = re.compile(
     r"아[니닌닙님냐녜]|않|없|못[하한할합]|(?<!\w)안(?!\w)|어[렵려]|힘들|틀[렸린리]|대신|보다|거리가"
     r"|な[いく]|なかった|ません|より|違[うい]|か$|不[对對正]|[错錯]|[吗嗎]"
 )
+_OBJECT_LINK = re.compile(r" (?:or )?|/")
 _LINK = re.compile(r"(?:도|이나|나|과|와|이랑|랑|も|でも|や|と|和|与|或)\s*")
 
 _SENTENCE_END = re.compile(r"[.!?;。]*[!?;。][.!?;。]*|\.{2,}|\.(?!\w)|:(?!\d)")
@@ -87,6 +88,8 @@ def affirmed(line: str, mentions: Sequence[Mention]) -> list[Mention]:
                 denied |= {
                     span for span in spans - {match.span()} if match.start() <= span[0] and span[1] <= match.end()
                 }
+            elif not carries:
+                denied |= _objects(ends, match, mentions)
     return [
         mention
         for mention in mentions
@@ -97,6 +100,17 @@ def affirmed(line: str, mentions: Sequence[Mention]) -> list[Mention]:
 def _is_within(match: re.Match[str], spans: set[tuple[int, int]]) -> bool:
     """Whether a negating word is part of an answer, such as "not hungry", and says nothing of others."""
     return any(start <= match.start() and match.end() <= end for start, end in spans)
+
+
+def _objects(line: str, doubt: re.Match[str], mentions: Sequence[Mention]) -> set[tuple[int, int]]:
+    """The mentions right behind an answer that holds a doubt: "it's impossible to say yes or no"."""
+    end = max(mention.end for mention in mentions if mention.start <= doubt.start() and doubt.end() <= mention.end)
+    found = set()
+    for mention in mentions:
+        if mention.start >= end and _OBJECT_LINK.fullmatch(line, end, mention.start):
+            found.add((mention.start, mention.end))
+            end = mention.end
+    return found
 
 
 def _reached(line: str, negator: re.Match[str], mentions: Sequence[Mention], carries: bool) -> set[tuple[int, int]]:
