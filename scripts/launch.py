@@ -28,6 +28,8 @@ from common.jobs.gpu_leases import LEASES, assign_gpus
 # How long torchrun lets a script save its state after SIGTERM before it kills it; its own default is 30 seconds.
 # A day means: the scheduler decides.
 SECONDS_TO_STOP = 24 * 3600
+# How a process ends once another one is gone, which torchrun may notice before, or at once with, the one it lost.
+AFTERMATH = (EXIT_MACHINE, -signal.SIGABRT)
 WORKER = "--worker"
 STOP_TIME, STOP_LEAD = "JOB_STOP_TIME", "JOB_STOP_LEAD"  # read by common.training.checkpoints
 # glibc returns large freed blocks to the system at once and faults every page in again at the next step: training on a
@@ -77,7 +79,7 @@ def run_processes(script: str, arguments: list[str], processes: int, meeting: Me
     """Start `processes` copies of the script and wait for them; arguments as of `torchrun_arguments`.
 
     Returns:
-        The exit code of the first process that failed, 75 when a signal stopped them, else 0.
+        The exit code of the first process that failed by itself, 75 when a signal stopped them, else 0.
     """
     from torch.distributed import run as torchrun
     from torch.distributed.elastic.multiprocessing.api import SignalException
@@ -95,7 +97,7 @@ def run_processes(script: str, arguments: list[str], processes: int, meeting: Me
         sys.stderr.write(f"{UserError('the nodes of this job did not meet', where, remedy)}\n")
         return EXIT_MACHINE
     except ChildFailedError as error:
-        rank, failure = error.get_first_failure()
+        rank, failure = min(error.failures.items(), key=lambda item: (item[1].exitcode in AFTERMATH, item[1].timestamp))
         record_end(arguments, failure.exitcode)
         if failure.exitcode > 0:
             return int(failure.exitcode)

@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.distributed import run as torchrun
+from torch.distributed.elastic.multiprocessing.errors import ChildFailedError, ProcessFailure
 
 import launch
 from common.base.errors import EXIT_BAD_INPUT, EXIT_MACHINE, EXIT_RESUMABLE
@@ -264,6 +265,23 @@ def test_the_exit_code_of_the_process_that_failed_is_the_jobs(machine: Machine, 
     assert process.returncode == code
     assert told in errors
     assert "Traceback" not in errors
+
+
+@pytest.mark.parametrize("after", [EXIT_MACHINE, -signal.SIGABRT])
+def test_of_processes_that_are_seen_to_end_at_once_the_cause_is_told(
+    after: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What a process says that has lost another one is no cause, even where it ended first."""
+    ended = {rank: ProcessFailure(rank, 100 + rank, code, "") for rank, code in enumerate([after, -signal.SIGKILL])}
+    for rank, failure in ended.items():
+        failure.timestamp = rank
+
+    def fail(arguments: list[str]) -> None:
+        raise ChildFailedError("train_sft.py", ended)
+
+    monkeypatch.setattr(torchrun, "main", fail)
+    assert launch.run_processes("train_sft.py", [], 2) == EXIT_MACHINE
+    assert "error: SIGKILL ended process 1 of 2" in capsys.readouterr().err
 
 
 def test_torchrun_leaves_a_script_time_to_save_and_its_options_alone() -> None:
