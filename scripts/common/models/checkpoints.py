@@ -61,7 +61,8 @@ def check_files(directory: Path) -> PreTrainedTokenizerFast:
     _refuse_quantised(config, directory)
     tokenizer = cast(PreTrainedTokenizerFast, _load(AutoTokenizer, directory, OFFLINE))
     check_vocabulary(tokenizer, str(directory))
-    check_ids(tokenizer, config.get_text_config().vocab_size, str(directory))
+    if rows := getattr(config.get_text_config(), "vocab_size", None):
+        check_ids(tokenizer, rows, str(directory))
     return tokenizer
 
 
@@ -87,7 +88,7 @@ def _refuse_pointers(directory: Path) -> None:
 
 def _refuse_cut_off(directory: Path) -> None:
     """Refuse safetensors files shorter or longer than their headers say; the weights are not read."""
-    for path in sorted(directory.glob("*.safetensors")):
+    for path in filter(Path.is_file, sorted(directory.glob("*.safetensors"))):
         try:
             with safe_open(path, framework="pt"):
                 pass
