@@ -50,6 +50,7 @@ _DENIED_AT_END = re.compile(
     r"아[니닌닙님냐녜]|않|없|못[하한할합]|(?<!\w)안(?!\w)|어[렵려]|힘들|틀[렸린리]|대신|보다|거리가"
     r"|な[いく]|なかった|ません|より|違[うい]|か$|不[对對正]|[错錯]|[吗嗎]"
 )
+# Between an answer that holds a doubt and what it is about, and between two of these.
 _OBJECT_LINK = re.compile(r" (?:or )?|/")
 _LINK = re.compile(r"(?:도|이나|나|과|와|이랑|랑|も|でも|や|と|和|与|或)\s*")
 

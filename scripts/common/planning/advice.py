@@ -15,6 +15,8 @@ from common.planning.site_profiles import Site
 
 Keys = tuple[str, ...]
 
+FASTER_DISK = "a faster disk under results/*/scratch"
+
 
 @dataclass(frozen=True)
 class Problem:
@@ -151,7 +153,7 @@ def stuck_problems(jobs: Sequence[JobPlan], assumed: Mapping[str, float], stuck_
                 f"({written:.0f} s) takes longer than the {stuck_seconds} s after which a job counts as stuck"
             )
             change = f"`compute: {{stuck_seconds: {600 * math.ceil(2 * longest / 600)}}}`"
-            problems.append(Problem(job.name, what, [change, "a faster disk under results/*/scratch"]))
+            problems.append(Problem(job.name, what, [change, FASTER_DISK]))
     return problems
 
 
@@ -177,5 +179,5 @@ def lead_problems(
             f"{job.checkpoint / 1e9:.0f} GB takes {needed:.0f} s"
         )
         signal = f"`compute: {{stop_lead_seconds: {60 * -int(-needed // 60)}}}`"
-        problems.append(Problem(job.name, what, [signal, "a faster disk under results/*/scratch"]))
+        problems.append(Problem(job.name, what, [signal, FASTER_DISK]))
     return problems

@@ -170,30 +170,30 @@ def test_averages_and_changes_against_plain_arithmetic(published: Published) -> 
     assert found["Llama-13B SST2 / CSQA"].second == pytest.approx(60.44 - 56.67)
 
 
+def published_with(folder: Path, old: str, new: str) -> Published:
+    """The published numbers with one line of Table 3 changed."""
+    paper = Path(shutil.copytree(PAPER, folder / "paper"))
+    text = (paper / "table3.csv").read_text(encoding="utf-8")
+    assert old in text
+    (paper / "table3.csv").write_text(text.replace(old, new), encoding="utf-8")
+    return load_published(paper)
+
+
 def test_a_changed_table_changes_the_verdict(tmp_path: Path) -> None:
-    folder = Path(shutil.copytree(PAPER, tmp_path / "paper"))
-    text = (folder / "table3.csv").read_text(encoding="utf-8")
-    (folder / "table3.csv").write_text(text.replace("Llama-13B,CoH,MNLI,0,44.63", "Llama-13B,CoH,MNLI,0,42.01"))
-    other = load_published(folder)
+    other = published_with(tmp_path, "Llama-13B,CoH,MNLI,0,44.63", "Llama-13B,CoH,MNLI,0,42.01")
     verdict = check_published(claim(other, "coh-beats-sft-zero-shot"), other, PublishedEvidence(other))
     assert (verdict.as_printed, verdict.at_n) == ("holds", "undecided")
 
 
 def test_a_larger_loss_elsewhere_is_a_larger_change(tmp_path: Path) -> None:
-    folder = Path(shutil.copytree(PAPER, tmp_path / "paper"))
-    text = (folder / "table3.csv").read_text(encoding="utf-8")
-    (folder / "table3.csv").write_text(text.replace("Llama-7B,CoH,CoPA,0,89.0", "Llama-7B,CoH,CoPA,0,10.0"))
-    other = load_published(folder)
+    other = published_with(tmp_path, "Llama-7B,CoH,CoPA,0,89.0", "Llama-7B,CoH,CoPA,0,10.0")
     verdict = check_published(claim(other, "sst2-changes-most"), other, PublishedEvidence(other))
     contrary = [one.contrast.where for one in verdict.judged if one.contrast.difference <= 0]
     assert (verdict.at_n, contrary) == ("fails", ["Llama-7B SST2 / CoPA"])
 
 
 def test_a_fall_is_no_improvement_however_large(tmp_path: Path) -> None:
-    folder = Path(shutil.copytree(PAPER, tmp_path / "paper"))
-    text = (folder / "table3.csv").read_text(encoding="utf-8")
-    (folder / "table3.csv").write_text(text.replace("Llama-7B,CoH,SST2,0,74.43", "Llama-7B,CoH,SST2,0,0.5"))
-    other = load_published(folder)
+    other = published_with(tmp_path, "Llama-7B,CoH,SST2,0,74.43", "Llama-7B,CoH,SST2,0,0.5")
     verdict = check_published(claim(other, "sst2-changes-most"), other, PublishedEvidence(other))
     found = {one.contrast.where: one for one in verdict.judged}["Llama-7B SST2 / MNLI"]
     assert (verdict.as_printed, found.at_n) == ("fails", "fails")
